@@ -1,0 +1,20 @@
+/* serverlog.h - libserverlog, whole.
+ *
+ * A log store, an event bus and the functions that react, inside one process. Each part is a
+ * chapter:
+ *
+ *     serverlog/types.h      results, records, conventions, thread words
+ *     serverlog/store.h      the durable log, alone: append, get, query, retain, verify
+ *     serverlog/handler.h    functions called for records: before and after they are stored
+ *     serverlog/pipeline.h   everything wired together: the part that most hosts need
+ *
+ * The concepts, the durability table and a first program: serverlog(7). */
+#ifndef SERVERLOG_H
+#define SERVERLOG_H
+
+#include <serverlog/handler.h>
+#include <serverlog/pipeline.h>
+#include <serverlog/store.h>
+#include <serverlog/types.h>
+
+#endif

@@ -1,0 +1,249 @@
+/* serverlog/handler.h - the functions: called for records, before and after they are stored.
+ *
+ * An INGEST handler runs inline, in order, before a record is stored: it may change, drop or add
+ * records. A STORED handler gets durable records in batches, at least once, with a durable position,
+ * retries and effects that are atomic with that position.
+ *
+ * Know before use:
+ *   - handlers are registered between svl_open() and svl_start(); stored ones also later;
+ *   - a callback that waits for the pipeline would wait for itself: such calls answer
+ *     SVL_E_DEADLOCK; publishing from a callback never blocks (SVL_E_FULL);
+ *   - records of source "serverlog.*" go only to handlers that name that source. */
+#ifndef SERVERLOG_HANDLER_H
+#define SERVERLOG_HANDLER_H
+
+#include <serverlog/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct svl_pipeline svl_pipeline;
+typedef struct svl_subscription svl_subscription;
+typedef struct svl_ingest svl_ingest;
+typedef struct svl_batch svl_batch;
+
+/* Which records a handler sees: all conditions must hold; all zero is every record but those of
+ * source "serverlog.*". */
+typedef struct svl_filter {
+    uint32_t severity_min; /* 0 = all */
+    uint32_t reserved;     /* zero */
+    const char *source;    /* NULL = all; else equal, or, with a '*' at its end, a prefix */
+    const char *type;      /* NULL = all; else equal, or, with a '*' at its end, a prefix */
+    svl_slice key_prefix;  /* empty = all */
+} svl_filter;
+
+typedef struct svl_ingest_options {
+    uint32_t struct_size; /* set by svl_ingest_options_init() */
+    uint32_t reserved;    /* zero */
+    svl_filter filter;
+} svl_ingest_options;
+
+/* Where a new subscription starts. */
+enum svl_start_at {
+    SVL_START_LATEST = 0,   /* ids after the registration */
+    SVL_START_EARLIEST = 1, /* the oldest record kept */
+    SVL_START_ID = 2        /* start_id */
+};
+
+typedef struct svl_stored_options {
+    uint32_t struct_size; /* set by svl_stored_options_init() */
+    uint32_t start_at;    /* SVL_START_*; only for a name that has no position yet */
+    const char *name;     /* 1 to 128 of A-Z a-z 0-9 . _ -; NULL = no durable position */
+    svl_filter filter;
+    uint64_t start_id;
+    uint64_t batch_bytes_max;        /* 1 MiB; a larger record comes alone */
+    uint32_t batch_records_max;      /* 100; at most 100,000 */
+    uint32_t batch_window_ms;        /* 0: hand over what is there; else wait that long for more */
+    uint32_t retry_attempts_max;     /* 10; UINT32_MAX = no limit */
+    uint32_t retry_base_ms;          /* 100: the first wait; doubles with each attempt */
+    uint32_t retry_max_ms;           /* 60,000: the longest wait */
+    uint32_t checkpoint_interval_ms; /* 100: the position is made durable this often */
+} svl_stored_options;
+
+typedef struct svl_subscription_info {
+    uint32_t struct_size; /* set by the caller: sizeof */
+    uint32_t paused;      /* 1: by svl_subscription_pause() or by exhausted attempts */
+    uint64_t position;    /* all records up to this id are done */
+    uint64_t backlog;     /* ids behind the newest durable record */
+    uint64_t in_flight;   /* records in the callback now */
+    uint64_t invocations;
+    uint64_t records;  /* done */
+    uint64_t failures; /* calls that failed or marked a record */
+    uint64_t retries;
+    uint64_t emitted;
+    uint32_t attempts; /* of the batch that is being retried, 0 if none */
+    int32_t last_code; /* of the last failure, 0 if none */
+} svl_subscription_info;
+
+/* Called for each record that the filter matches, in order, on the pipeline's thread.
+ *
+ * `record` may be changed: members assigned, attributes replaced; what it points to must stay valid
+ * until the callback returns. `id` and `ingest_ns` are not given yet.
+ *
+ * Returns SVL_OK to store it, SVL_DROP to drop it, any other value to store it as it came: the
+ * failure is counted and reported. A changed record that breaks a limit counts as a failure too. */
+typedef int svl_ingest_fn(svl_ingest *ingest, svl_record *record, void *user);
+
+/* Called with a batch of durable records, in id order, on one of the pipeline's workers.
+ *
+ * Returns SVL_OK when the batch is done but for the records marked with svl_batch_fail() and its
+ * family; any other value fails the whole batch. Without the attempts limit being reached it is called
+ * again, with the same records or the first few of them. */
+typedef int svl_stored_fn(svl_batch *batch, void *user);
+
+/* Called once, when a handler's `user` is free to go. */
+typedef void svl_released_fn(void *user);
+
+/* Fills `options` with zeros (all defaults) and its size.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE
+ * Ownership  the caller's memory
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT int svl_ingest_options_init(svl_ingest_options *options, size_t size);
+
+/* Fills `options` with zeros (all defaults) and its size.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE
+ * Ownership  the caller's memory
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT int svl_stored_options_init(svl_stored_options *options, size_t size);
+
+/* Registers an ingest handler. Handlers see a record in the order of their registration, each what
+ * the one before it left.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION  the arguments; `handler` is never called
+ *            SVL_E_STATE  after svl_start()
+ *            SVL_E_NOMEM, SVL_E_FORKED
+ * Ownership  options are copied; `user` must stay valid until svl_close() has returned
+ * Thread     one thread at a time
+ * Blocks     no */
+SVL_EXPORT int svl_on_ingest(svl_pipeline *pipeline, const svl_ingest_options *options,
+                             svl_ingest_fn *handler, void *user);
+
+/* Adds a record after the one at hand: it is stored right behind it, in the same durable batch, and
+ * is not seen by ingest handlers.
+ *
+ * Result     SVL_OK
+ * Errors     those of svl_publish() for a record
+ *            SVL_E_LIMIT  more than ingest_emit_max records, or too many bytes, for one record
+ *            SVL_E_NOMEM
+ * Ownership  copied
+ * Thread     callback only
+ * Blocks     no */
+SVL_EXPORT int svl_ingest_emit(svl_ingest *ingest, const svl_record *record);
+
+/* Registers a stored handler. With a name it goes on where that name was last done, also after a
+ * crash; opening a name again with other settings updates them.
+ *
+ * Result     *out (may be NULL) is the subscription
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION  the arguments; `handler` is never called
+ *            SVL_E_BUSY    the name is open already
+ *            SVL_E_CLOSED  after svl_stop()
+ *            SVL_E_NOMEM, SVL_E_FORKED
+ * Ownership  options are copied; `user` must stay valid until svl_unsubscribe() or svl_close() has
+ *            returned. *out is owned: svl_unsubscribe(), or left to svl_close()
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT int svl_on_stored(svl_pipeline *pipeline, const svl_stored_options *options,
+                             svl_stored_fn *handler, void *user, svl_subscription **out);
+
+/* Detaches a stored handler and waits for its callback. The name's position is kept. NULL is fine.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_DEADLOCK  inside this subscription's own callback: nothing is changed
+ *            SVL_E_FORKED
+ * Ownership  the handle is consumed, except after SVL_E_DEADLOCK. Inside another callback it does not
+ *            wait: `released` (may be NULL) is called with the handler's user when that is free to go,
+ *            in every case exactly once
+ * Thread     any thread
+ * Blocks     while its callback runs */
+SVL_EXPORT int svl_unsubscribe(svl_subscription *subscription, svl_released_fn *released);
+
+/* Stops delivery to a subscription; durable: it stays paused over restarts until it is resumed.
+ *
+ * Result     SVL_OK; a batch in the callback is finished
+ * Errors     SVL_E_INVALID, SVL_E_FAILED, SVL_E_FORKED
+ * Ownership  nothing changes hands
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT int svl_subscription_pause(svl_subscription *subscription);
+
+/* Resumes delivery, with the attempts of the batch at hand set back to none.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID, SVL_E_FAILED, SVL_E_FORKED
+ * Ownership  nothing changes hands
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT int svl_subscription_resume(svl_subscription *subscription);
+
+/* Position, counts and state.
+ *
+ * Result     *info is filled up to its struct_size
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_FORKED
+ * Ownership  the caller's memory
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT int svl_subscription_info_get(svl_subscription *subscription,
+                                         svl_subscription_info *info);
+
+/* The records of a batch, one contiguous array in id order.
+ *
+ * Result     *records is an array of *n records, at least one
+ * Errors     SVL_E_INVALID
+ * Ownership  borrowed until the callback returns
+ * Thread     callback only
+ * Blocks     no */
+SVL_EXPORT int svl_batch_records(svl_batch *batch, const svl_record **records, size_t *n);
+
+/* Which attempt this is: 1 for the first.
+ *
+ * Result     the attempt number, 0 for NULL
+ * Errors     none
+ * Ownership  nothing changes hands
+ * Thread     callback only
+ * Blocks     no */
+SVL_EXPORT uint32_t svl_batch_attempt(const svl_batch *batch);
+
+/* Marks record `i` as failed: the records before the first mark are done, the rest comes again after a
+ * wait; counts as an attempt.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID  no such record
+ * Ownership  `reason` (may be NULL) is copied, up to 255 bytes
+ * Thread     callback only
+ * Blocks     no */
+SVL_EXPORT int svl_batch_fail(svl_batch *batch, size_t i, const char *reason);
+
+/* Marks record `i` to come again in `delay_ms`, with all behind it; counts no attempt.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID  no such record, or a delay above 86,400,000
+ * Ownership  nothing changes hands
+ * Thread     callback only
+ * Blocks     no */
+SVL_EXPORT int svl_batch_defer(svl_batch *batch, size_t i, uint32_t delay_ms);
+
+/* Emits a record that record `i` caused: it is stored, in one durable batch with the subscription's
+ * progress, when record `i` is done, and discarded when it is not: exactly once.
+ *
+ * Result     SVL_OK
+ * Errors     those of svl_publish() for a record
+ *            SVL_E_LIMIT  more than 10,000 emits, or more bytes than a quarter of a journal file
+ *            SVL_E_NOMEM
+ * Ownership  copied
+ * Thread     callback only
+ * Blocks     no */
+SVL_EXPORT int svl_batch_emit(svl_batch *batch, size_t i, const svl_record *record);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

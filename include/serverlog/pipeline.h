@@ -1,0 +1,215 @@
+/* serverlog/pipeline.h - the whole way of a record, wired: publish, ingest handlers, store, stored
+ * handlers.
+ *
+ *     svl_pipeline *log;
+ *     if (svl_open("app.log", NULL, &log) != SVL_OK) ...
+ *     svl_on_stored(log, ...);
+ *     svl_start(log);
+ *     svl_publish_text(log, SVL_SEVERITY_INFO, "app", "started");
+ *     svl_close(log);
+ *
+ * Know before use:
+ *   - register handlers between svl_open() and svl_start(): the records that a crash left in the ring
+ *     go through them at start; publishing before it answers SVL_E_STATE;
+ *   - a published record survives the death of the process at once (crash ring), and power loss when it
+ *     is flushed: within sync_interval_ms, or when svl_flush() or svl_publish_sync() has returned;
+ *   - open after fork(), not before. */
+#ifndef SERVERLOG_PIPELINE_H
+#define SERVERLOG_PIPELINE_H
+
+#include <serverlog/handler.h>
+#include <serverlog/store.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* svl_options.full_policy: what publish does when the ring is full. */
+enum svl_full_policy {
+    SVL_FULL_BLOCK = 0,   /* waits for space, block_timeout_ms at most, then SVL_E_FULL */
+    SVL_FULL_FAIL = 1,    /* answers SVL_E_FULL */
+    SVL_FULL_DROP_NEW = 2 /* answers SVL_OK and drops it, counted: the log gets a record of source
+                             "serverlog.gap" that says how many, at the place where they were missing */
+};
+
+/* svl_options.flags */
+enum svl_pipeline_flag {
+    SVL_PIPELINE_PRIVATE_RING = 1 /* no crash ring: records not flushed are lost with the process */
+};
+
+typedef struct svl_options {
+    uint32_t struct_size;           /* set by svl_options_init() */
+    uint32_t flags;                 /* SVL_PIPELINE_* */
+    const svl_store_options *store; /* NULL = all defaults */
+    uint64_t ring_bytes; /* 8 MiB; 64 KiB to 1 GiB, a power of two; at least 8 record_bytes_max */
+    const char *ring_directory; /* "/dev/shm": a tmpfs for the crash ring */
+    uint32_t full_policy;       /* SVL_FULL_* */
+    uint32_t block_timeout_ms;  /* 10,000; 1 to 3,600,000 */
+    uint32_t ingest_emit_max;   /* 1,000; 1 to 100,000: records added for one */
+    uint32_t close_timeout_ms;  /* 10,000; 1 to 3,600,000 */
+    uint32_t workers_max;       /* 4; 1 to 256: threads for stored handlers, started when needed */
+    uint32_t worker_idle_ms;    /* 5,000; 10 to 3,600,000: then an idle worker ends */
+} svl_options;
+
+typedef struct svl_pipeline_stats {
+    uint32_t struct_size;        /* set by the caller: sizeof */
+    uint32_t ring_is_crash_safe; /* 1: a published record survives the process; 0: private memory */
+    uint64_t ring_bytes;
+    uint64_t ring_used_bytes;
+    uint64_t ring_high_water_bytes;
+    uint64_t published;       /* records drained from the ring since open */
+    uint64_t refused_full;    /* publishes that got SVL_E_FULL */
+    uint64_t dropped_full;    /* dropped by SVL_FULL_DROP_NEW */
+    uint64_t dropped_ingest;  /* dropped by ingest handlers */
+    uint64_t ingest_failures; /* calls that failed: the record was stored as it came */
+    uint64_t emitted;         /* added by ingest and stored handlers */
+    uint64_t ring_recovered;  /* records that a crash had left in the ring */
+    uint64_t ring_unfinished; /* records half-written at a crash, skipped */
+    uint64_t ring_missing;    /* crash rings that were gone at open: a reboot, or a cleaned tmpfs */
+    uint64_t stalled_claims;  /* records being written for more than a second */
+    uint64_t workers;         /* threads now */
+} svl_pipeline_stats;
+
+/* Fills `options` with zeros (all defaults) and its size.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE
+ * Ownership  the caller's memory
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT int svl_options_init(svl_options *options, size_t size);
+
+/* Opens a pipeline on the store in directory `path`, created where there is none.
+ *
+ * Result     *out is the pipeline, not started yet
+ * Errors     as svl_store_open()
+ * Ownership  *out is owned: svl_close(). path and options are copied
+ * Thread     any thread
+ * Blocks     on disk reads and flushes */
+SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeline **out);
+
+/* Starts: hands the records that a crash left in the ring through the ingest handlers to the store,
+ * then takes new ones.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_STATE     started before
+ *            SVL_E_CORRUPT   a crash ring of another version or not a ring: named, left as it is
+ *            SVL_E_RESOURCE  no threads
+ *            SVL_E_FAILED, SVL_E_NOMEM, SVL_E_IO, SVL_E_DEADLOCK, SVL_E_FORKED
+ * Ownership  nothing changes hands
+ * Thread     one thread at a time
+ * Blocks     while recovered records are written */
+SVL_EXPORT int svl_start(svl_pipeline *pipeline);
+
+/* Stops: refuses new records, wakes blocked publishers, drains and flushes what was published, hands
+ * it to the stored handlers, waits for their callbacks. May be repeated. Queries go on working.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_TIMEOUT   not all of this was done yet: call again, or close
+ *            SVL_E_DEADLOCK  inside a callback: nothing is changed
+ *            SVL_E_FAILED    something was not made durable
+ *            SVL_E_STATE     never started
+ *            SVL_E_FORKED
+ * Ownership  nothing changes hands
+ * Thread     any thread
+ * Blocks     timeout_ms at most (-1 = without end) */
+SVL_EXPORT int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms);
+
+/* Stops within close_timeout_ms and frees the pipeline. NULL is fine.
+ *
+ * Result     SVL_OK: all that was published is durable
+ * Errors     SVL_E_TIMEOUT   closed, but a callback still runs: what it uses is freed when it returns
+ *            SVL_E_DEADLOCK  inside a callback: nothing is closed
+ *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE  closed, but something was not made durable
+ *            SVL_E_FORKED    the child's memory is freed, the parent undisturbed
+ * Ownership  the handle is consumed, with its subscriptions and its store, except after
+ *            SVL_E_DEADLOCK; cursors stay valid
+ * Thread     one thread at a time, and no other call may be in progress
+ * Blocks     close_timeout_ms at most, and a commit */
+SVL_EXPORT int svl_close(svl_pipeline *pipeline);
+
+/* Publishes a record.
+ *
+ * Result     SVL_OK: it is in the ring, safe against the death of the process where the ring is a
+ *            crash ring
+ * Errors     SVL_E_INVALID, SVL_E_KEY_TOO_LONG, SVL_E_NAME_TOO_LONG, SVL_E_ATTRIBUTES,
+ *            SVL_E_RECORD_SIZE, SVL_E_RESERVED, SVL_E_UTF8  the record breaks a limit
+ *            SVL_E_FULL    no space, by the policy
+ *            SVL_E_STATE   before svl_start()
+ *            SVL_E_CLOSED  after svl_stop()
+ *            SVL_E_FAILED  the store is in fail-stop
+ *            SVL_E_FORKED
+ * Ownership  copied
+ * Thread     any thread, lock-free: no lock, no allocation
+ * Blocks     only with SVL_FULL_BLOCK and a full ring: block_timeout_ms at most. Never inside a
+ *            callback */
+SVL_EXPORT int svl_publish(svl_pipeline *pipeline, const svl_record *record);
+
+/* Publishes a text with the time of the call: svl_publish() for the plainest record.
+ *
+ * Result     as svl_publish()
+ * Errors     as svl_publish()
+ * Ownership  copied
+ * Thread     any thread, lock-free
+ * Blocks     as svl_publish() */
+SVL_EXPORT int svl_publish_text(svl_pipeline *pipeline, uint32_t severity, const char *source,
+                                const char *text);
+
+/* Publishes `n` records in order; stops at the first that is refused.
+ *
+ * Result     *published (may be NULL) is how many were taken, also after a failure
+ * Errors     as svl_publish(), of the first record that was refused
+ * Ownership  copied
+ * Thread     any thread, lock-free
+ * Blocks     as svl_publish(), for each record */
+SVL_EXPORT int svl_publish_many(svl_pipeline *pipeline, const svl_record *records, size_t n,
+                                size_t *published);
+
+/* Publishes a record and waits until it is durable.
+ *
+ * Result     *id (may be NULL) is the record's id: safe against power loss
+ * Errors     SVL_E_TIMEOUT   published: it will be stored, but is not durable yet
+ *            SVL_E_DROPPED   an ingest handler dropped it
+ *            SVL_E_FULL      nothing was published: no space, or 1,024 callers wait already
+ *            SVL_E_DEADLOCK  inside a callback: nothing was published
+ *            SVL_E_FAILED    the store is in fail-stop: it may be there after opening again
+ *            otherwise as svl_publish()
+ * Ownership  copied
+ * Thread     any thread
+ * Blocks     on a flush, shared with all who wait at the time; timeout_ms at most (-1 = without end) */
+SVL_EXPORT int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record,
+                                int64_t timeout_ms, uint64_t *id);
+
+/* Waits until all that was published before is durable.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_TIMEOUT, SVL_E_STATE before svl_start(), SVL_E_DEADLOCK inside a callback,
+ *            SVL_E_FAILED, SVL_E_FORKED
+ * Ownership  nothing changes hands
+ * Thread     any thread
+ * Blocks     on a flush, timeout_ms at most (-1 = without end) */
+SVL_EXPORT int svl_flush(svl_pipeline *pipeline, int64_t timeout_ms);
+
+/* The pipeline's store, to query.
+ *
+ * Result     the store; NULL for NULL
+ * Errors     none
+ * Ownership  borrowed until svl_close()
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT svl_store *svl_pipeline_store(svl_pipeline *pipeline);
+
+/* Counts and sizes of ring and handlers.
+ *
+ * Result     *stats is filled up to its struct_size
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_FORKED
+ * Ownership  the caller's memory
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT int svl_pipeline_stats_get(svl_pipeline *pipeline, svl_pipeline_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

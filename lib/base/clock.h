@@ -1,0 +1,16 @@
+/* clock - wall time for records, monotonic time for waits. */
+#ifndef SVL_BASE_CLOCK_H
+#define SVL_BASE_CLOCK_H
+
+#include <stdint.h>
+
+#define NS_PER_MS INT64_C(1000000)
+#define NS_PER_S INT64_C(1000000000)
+
+int64_t svl__wall_ns(void);      /* since the Unix epoch */
+int64_t svl__monotonic_ns(void); /* since some start; never steps */
+
+/* The monotonic time at which `timeout_ms` from now has passed: -1 = never (INT64_MAX). */
+int64_t svl__deadline_ns(int64_t timeout_ms);
+
+#endif

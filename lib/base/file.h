@@ -1,0 +1,35 @@
+/* file - whole reads and writes, safe opens, directories that may hold a store. */
+#ifndef SVL_BASE_FILE_H
+#define SVL_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* openat() with O_CLOEXEC | O_NOFOLLOW, of a regular file with one link that the caller owns; EINTR
+ * repeated. -1 and *rc after a failure: SVL_E_NOT_FOUND (without words) for ENOENT. */
+int svl__file_open(int directory, const char *name, int flags, mode_t mode, int *rc);
+
+/* All of it or an error; a read past the end is SVL_E_CORRUPT. `name` is for the words. */
+int svl__file_write(int fd, const void *data, size_t len, uint64_t offset, const char *name);
+int svl__file_writev(int fd, struct iovec *parts, int count, uint64_t offset, const char *name);
+int svl__file_read(int fd, void *data, size_t len, uint64_t offset, const char *name);
+
+int svl__file_size(int fd, uint64_t *size, const char *name);
+/* fdatasync(); the words say that the file must not be trusted any more. */
+int svl__file_sync(int fd, const char *name);
+int svl__directory_sync(int directory, const char *name);
+
+/* Opens directory `path` itself, not what a link there points to: SVL_E_PATH where it is something
+ * else or another user's, SVL_E_NOT_FOUND (without words) where it is not there. */
+int svl__directory_open(const char *path, int *out);
+
+/* SVL_E_FILE_SYSTEM on a network file system or an unknown FUSE. */
+int svl__directory_check_local(int directory, const char *path);
+
+/* Random bytes from the system. */
+int svl__random(void *data, size_t len);
+
+#endif

@@ -1,0 +1,92 @@
+/* thread.c - threads, timed waits, and how a fork is noticed.
+ *
+ * Fork: one page of the process is MADV_WIPEONFORK, so the child finds a zero where the parent keeps
+ * its mark. No pthread_atfork (its handlers could not be taken back when the library is unloaded), no
+ * getpid() (a system call per publish). */
+#define _GNU_SOURCE
+#include "thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "error.h"
+
+int svl__thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *argument)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(out, NULL, run, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error) {
+        svl__fail_errno(error, "thread %s could not be started", name);
+        return SVL_E_RESOURCE;
+    }
+    pthread_setname_np(*out, name);
+    return SVL_OK;
+}
+
+int svl__cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t attributes;
+    if (pthread_condattr_init(&attributes) != 0)
+        return svl__fail(SVL_E_RESOURCE, "a condition variable");
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    int error = pthread_cond_init(cond, &attributes);
+    pthread_condattr_destroy(&attributes);
+    return error ? svl__fail(SVL_E_RESOURCE, "a condition variable") : SVL_OK;
+}
+
+bool svl__cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ns)
+{
+    if (deadline_ns == INT64_MAX) {
+        pthread_cond_wait(cond, mutex);
+        return true;
+    }
+    struct timespec t = { .tv_sec = (time_t)(deadline_ns / NS_PER_S),
+                          .tv_nsec = (long)(deadline_ns % NS_PER_S) };
+    return pthread_cond_timedwait(cond, mutex, &t) != ETIMEDOUT;
+}
+
+static pthread_once_t mark_once = PTHREAD_ONCE_INIT;
+static _Atomic uint64_t *mark_page;
+static _Atomic uint64_t process_count;
+
+static void map_mark_page(void)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return;
+    if (madvise(page, size, MADV_WIPEONFORK) != 0) {
+        munmap(page, size);
+        return;
+    }
+    mark_page = page;
+}
+
+uint64_t svl__process_mark(void)
+{
+    pthread_once(&mark_once, map_mark_page);
+    if (!mark_page)
+        return 0;
+    uint64_t mark = atomic_load_explicit(mark_page, memory_order_relaxed);
+    if (mark == 0) {
+        /* A child counts on from its parent, so no two generations share a mark. */
+        uint64_t next = atomic_fetch_add_explicit(&process_count, 1, memory_order_relaxed) + 1;
+        uint64_t none = 0;
+        mark = atomic_compare_exchange_strong(mark_page, &none, next) ? next : none;
+    }
+    return mark;
+}
+
+bool svl__forked(uint64_t process_mark)
+{
+    return process_mark != 0 &&
+           atomic_load_explicit(mark_page, memory_order_relaxed) != process_mark;
+}

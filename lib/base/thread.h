@@ -1,0 +1,25 @@
+/* thread - threads with all signals blocked, and condition variables on the monotonic clock. */
+#ifndef SVL_BASE_THREAD_H
+#define SVL_BASE_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Starts `run(argument)`; `name` (at most 15 bytes) is what the system's tools show. Every signal is
+ * blocked in the new thread, so that the host's handlers run on the host's threads. */
+int svl__thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *argument);
+
+/* A condition variable that waits by CLOCK_MONOTONIC. SVL_OK or SVL_E_RESOURCE. */
+int svl__cond_init(pthread_cond_t *cond);
+
+/* Waits until signalled (spurious wake-ups included) or past `deadline_ns` (monotonic, INT64_MAX =
+ * never). False when the deadline has passed. */
+bool svl__cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ns);
+
+/* True in a child of the process that first asked: handles must refuse there. Costs one load. */
+bool svl__forked(uint64_t process_mark);
+/* The mark to keep in a handle at open. */
+uint64_t svl__process_mark(void);
+
+#endif

@@ -1,0 +1,51 @@
+/* utf8.c - RFC 3629, eight ASCII bytes at a time where there are that many. */
+#include "utf8.h"
+
+#include <stdint.h>
+
+#include "bytes.h"
+
+/* The bytes of the sequence that starts at p, 0 if it is not valid. */
+static size_t sequence_length(const uint8_t *p, size_t left)
+{
+    uint8_t lead = p[0];
+    if (lead < 0x80)
+        return 1;
+    if (lead < 0xc2 || lead > 0xf4)
+        return 0;
+    size_t n = lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (n > left)
+        return 0;
+    uint8_t low = 0x80, high = 0xbf;
+    if (lead == 0xe0)
+        low = 0xa0;
+    else if (lead == 0xed)
+        high = 0x9f;
+    else if (lead == 0xf0)
+        low = 0x90;
+    else if (lead == 0xf4)
+        high = 0x8f;
+    if (p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < n; i++)
+        if (p[i] < 0x80 || p[i] > 0xbf)
+            return 0;
+    return n;
+}
+
+bool svl__utf8_valid(const void *text, size_t len)
+{
+    const uint8_t *p = text;
+    const uint8_t *end = p + len;
+    while (p < end) {
+        while (end - p >= 8 && (load_u64(p) & UINT64_C(0x8080808080808080)) == 0)
+            p += 8;
+        if (p == end)
+            break;
+        size_t n = sequence_length(p, (size_t)(end - p));
+        if (n == 0)
+            return false;
+        p += n;
+    }
+    return true;
+}

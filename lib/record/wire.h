@@ -1,0 +1,55 @@
+/* record - one record as bytes: the same in the ring, the tail, the journal and over a bridge.
+ *
+ * wire.c the format · check.c what a producer may put into a record */
+#ifndef SVL_RECORD_WIRE_H
+#define SVL_RECORD_WIRE_H
+
+#include <serverlog/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RECORD_KEY_MAX 480
+#define RECORD_NAME_MAX 255
+#define RECORD_ATTRIBUTES_MAX 255
+#define RECORD_BYTES_DEFAULT (UINT32_C(1) << 20)
+#define WIRE_HEADER_BYTES 32
+
+/* check.c: SVL_OK, or the error of the limit that `record` breaks. `bytes_max` is the limit on its
+ * wire size. Sources "serverlog.*" are refused unless `internal`. */
+int svl__record_check(const svl_record *record, uint32_t bytes_max, bool internal);
+
+/* The wire size of a checked record. */
+uint32_t svl__wire_size(const svl_record *record);
+
+/* Writes a checked record: exactly svl__wire_size() bytes. `time_ns` stands in for a time of 0. */
+void svl__wire_encode(const svl_record *record, int64_t time_ns, uint8_t *out);
+
+/* The length of the wire record at `data`, from its first word; 0 if `left` bytes cannot hold it. */
+uint32_t svl__wire_length(const uint8_t *data, size_t left);
+
+/* One wire record, taken apart but for its attributes. Everything points into the wire bytes. */
+struct wire_view {
+    int64_t time_ns;
+    uint32_t flags;
+    uint32_t length;
+    uint8_t severity;
+    uint8_t body_kind;
+    uint8_t attribute_count;
+    svl_slice source, type, key, body;
+    svl_slice attributes; /* encoded: svl__attributes_decode() */
+};
+
+/* Takes `len` bytes apart, which must be one whole record. Any bytes are safe: SVL_OK, or
+ * SVL_E_CORRUPT (or SVL_E_VERSION for unknown flags) with words. Attributes are not looked at. */
+int svl__wire_view(const uint8_t *data, size_t len, struct wire_view *view);
+
+/* Decodes `count` attributes from `bytes` into `out`: SVL_OK or SVL_E_CORRUPT. The values point into
+ * `bytes`. The bytes must be used up exactly. */
+int svl__attributes_decode(svl_slice bytes, uint32_t count, svl_attribute *out);
+
+/* The whole record, with `attributes` (space for RECORD_ATTRIBUTES_MAX) for its attributes; id and
+ * ingest_ns are 0. */
+int svl__wire_decode(const uint8_t *data, size_t len, svl_attribute *attributes, svl_record *out);
+
+#endif
