@@ -1,0 +1,109 @@
+/* segment - one LMDB environment: a range of record ids, as blocks with their zones and key index.
+ *
+ *   S1  a segment's blocks lie without a gap from its first id to its watermark.
+ *   S2  nothing is ever deleted or overwritten but the meta values: every table is appended to.
+ *   S3  the watermark is written in the transaction that wrote the blocks up to it.
+ *   S4  the map size is fixed at creation: a full map is SVL_E_FULL, and the caller rolls.
+ *   S5  an LMDB read transaction never outlives one call.
+ *
+ * segment.c opening, creating, checking the file · segment_write.c commits · segment_read.c zones,
+ * blocks, key lookup · keyruns.c the B+tree key index in sorted runs */
+#ifndef SVL_STORE_SEGMENT_H
+#define SVL_STORE_SEGMENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/bytes.h"
+#include "block.h"
+
+enum segment_state { SEGMENT_ACTIVE = 1, SEGMENT_FULL = 2, SEGMENT_SEALED = 3 };
+
+/* A segment as the catalog knows it. */
+struct segment_info {
+    uint64_t first_id;
+    uint64_t last_id; /* watermark; first_id - 1 while empty */
+    uint32_t generation;
+    uint32_t state;   /* SEGMENT_* */
+    uint8_t uuid[16];
+    uint64_t map_bytes;
+    uint64_t blocks;
+    uint64_t raw_bytes;    /* wire bytes of its records */
+    uint64_t stored_bytes; /* of its blocks */
+    int64_t time_min_ns, time_max_ns;
+    int64_t ingest_min_ns, ingest_max_ns;
+};
+
+/* "<first id, 20 digits>-<generation, 2 digits>.seg" */
+#define SEGMENT_NAME_BYTES 32
+void svl__segment_name(const struct segment_info *info, char out[SEGMENT_NAME_BYTES]);
+/* True, with first id and generation, if `name` is a segment file's. */
+bool svl__segment_name_parse(const char *name, uint64_t *first_id, uint32_t *generation);
+
+struct segment_place {
+    int directory;    /* borrowed for the segment's life */
+    mode_t file_mode;
+    uint32_t readers_max;
+    uint8_t store_uuid[16];
+};
+
+struct segment;
+
+/* Creates the file of an empty segment, durable with its name in the directory when it returns; fills
+ * info's uuid. An older file of that name (a creation that a crash cut off) is replaced: the catalog
+ * does not name it. */
+int svl__segment_create(const struct segment_place *place, struct segment_info *info,
+                        struct segment **out);
+
+/* Opens an existing one for reading and writing. Header, size and identity are checked with pread
+ * before the file is mapped: SVL_E_CORRUPT (also for ENOENT: "is missing"), SVL_E_VERSION,
+ * SVL_E_FOREIGN. The watermark in the file may be above info->last_id (a crash between the two
+ * commits): svl__segment_info() has the file's word. */
+int svl__segment_open(const struct segment_place *place, const struct segment_info *info,
+                      struct segment **out);
+
+/* Unmaps and closes. NULL is fine. No other call may be in progress. */
+void svl__segment_close(struct segment *segment);
+
+/* A copy of what is known of it, as of its last commit. Any thread. */
+void svl__segment_info_get(const struct segment *segment, struct segment_info *info);
+
+/* --- writing: one thread --- */
+
+/* Appends `n` blocks that follow its watermark, with their zones, and, where enough has gathered (256 K
+ * records, 8 MiB of keys, or 256 blocks: see keyruns.c) or `finish` is set, one sorted run of the key
+ * index; one synced LMDB transaction. SVL_E_FULL: the map is full, nothing was written: roll.
+ * SVL_E_NO_SPACE: nothing was written, may be repeated. Any other error of a flush or of the meta page:
+ * SVL_E_FAILED for good. */
+int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n, bool finish);
+
+/* --- reading: any thread, beside a commit --- */
+
+/* The zones of blocks that reach into ids [id_min, id_max], ascending or, with `backward`, descending:
+ * up to `max` of them. */
+int svl__segment_zones(struct segment *segment, uint64_t id_min, uint64_t id_max, bool backward,
+                       struct zone *zones, size_t max, size_t *n);
+
+/* Copies the block that starts at `first_id` into `out` (emptied first). SVL_E_NOT_FOUND. */
+int svl__segment_read_block(struct segment *segment, uint64_t first_id, struct buffer *out);
+
+/* The first record ids of the blocks in [id_min, id_max] that hold a key that matches, ascending, each
+ * once: appended to `out` as u64. Runs are asked for what they cover, the key sets kept in memory for
+ * the blocks above. Never leaves one out. */
+int svl__segment_find_keys(struct segment *segment, const struct key_condition *condition,
+                           uint64_t id_min, uint64_t id_max, struct buffer *out);
+
+/* Bytes of the file that are in use, and on the disk. */
+int svl__segment_disk_bytes(struct segment *segment, uint64_t *bytes);
+
+/* Checks everything: LMDB's pages as far as we can without trusting them, each zone against its block,
+ * ids without gap, every checksum, and every key of every block in the index and nothing else there.
+ * Findings go to `damage`; `progress` gets bytes done of stored_bytes. */
+typedef void segment_damage_fn(int32_t code, const char *what, void *user);
+typedef int segment_progress_fn(uint64_t bytes, void *user);
+int svl__segment_verify(struct segment *segment, segment_damage_fn *damage,
+                        segment_progress_fn *progress, void *user);
+
+#endif
