@@ -1,0 +1,58 @@
+/* handler - stored subscriptions: durable positions, batches, retries, effects, and the elastic workers
+ * that run them. DELIVERY semantics: at least once, in log order (ORDERED).
+ *
+ *   D1  only durable records are handed out.
+ *   D2  a position moves past a record only when the callback is done with it.
+ *   D3  position, and the emits of the records it passes, are one durable batch.
+ *   D4  a subscription has at most one batch in flight.
+ *
+ * handler.h the face · registry.c who is subscribed · subscription.c one subscription's state machine ·
+ * delivery.c building a batch, calling, applying the outcome · retry.c waits · workers.c the pool ·
+ * batch.c what a callback may do */
+#ifndef SVL_HANDLER_HANDLER_H
+#define SVL_HANDLER_HANDLER_H
+
+#include <serverlog/handler.h>
+#include <stdbool.h>
+
+#include "store/store.h"
+
+struct handlers;
+
+struct handlers_options {
+    svl_store *store;
+    uint32_t workers_max;
+    uint32_t worker_idle_ms;
+    uint32_t record_bytes_max;
+};
+
+int svl__handlers_create(const struct handlers_options *options, struct handlers **out);
+
+/* Registers; delivery begins with svl__handlers_start(). For svl_on_stored(). */
+int svl__handlers_subscribe(struct handlers *handlers, const svl_stored_options *options,
+                            svl_stored_fn *handler, void *user, svl_subscription **out);
+
+int svl__handlers_start(struct handlers *handlers);
+
+/* Records up to `id` are durable: wakes who waits for them. From the store's observer: never blocks on
+ * I/O or callbacks. */
+void svl__handlers_durable(struct handlers *handlers, uint64_t id);
+
+/* For svl_stop(): hands every subscription what lies up to `last_id`, without retry waits (what fails
+ * stays for the next start) and nothing after it, waits for callbacks, writes all positions durably.
+ * SVL_OK, SVL_E_TIMEOUT, SVL_E_FAILED. May be repeated. Subscribing answers SVL_E_CLOSED after it. */
+int svl__handlers_stop(struct handlers *handlers, uint64_t last_id, int64_t deadline_ns);
+
+/* Frees everything, subscriptions not given back included. A callback that still runs keeps what it
+ * uses; the last one to return frees it: then SVL_E_TIMEOUT, and the store must not be closed by the
+ * caller but is handed over: `last` is called with `last_user` on that thread when all is free. */
+int svl__handlers_destroy(struct handlers *handlers, void (*last)(void *), void *last_user);
+
+struct handlers_stats {
+    uint64_t workers;
+    uint64_t emitted;
+    uint64_t callbacks_running;
+};
+void svl__handlers_stats_get(struct handlers *handlers, struct handlers_stats *stats);
+
+#endif

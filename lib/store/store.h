@@ -1,0 +1,117 @@
+/* store - the coordinator of journal, tail, segments and catalog; this is the face for the layers above
+ * (bus, handler, pipeline). Hosts see <serverlog/store.h>.
+ *
+ * The flow of a record:
+ *
+ *     feed -> open batch -> [flusher] journal write -> journal flush = durable, visible
+ *                                 -> [encoder] blocks -> [committer] segment, then catalog
+ *
+ *   T1  ids are given when a record is fed, in feed order, without a gap.
+ *   T2  visible = durable: nothing above the durable end is ever shown.
+ *   T3  a record leaves a place only after its next place is committed in the catalog.
+ *   T4  after a failed write or flush nothing is acknowledged any more (SVL_E_FAILED).
+ *
+ * store.c open and close · tail.c batches in memory · flusher.c · committer.c (encoder too) ·
+ * recover.c · query.c, cursor.c · retain.c · verify.c */
+#ifndef SVL_STORE_STORE_H
+#define SVL_STORE_STORE_H
+
+#include <serverlog/store.h>
+#include <stdbool.h>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "catalog.h"
+#include "journal.h"
+
+/* Who wants to know. All are called without a lock held, one at a time for each kind; none may wait for
+ * the store. NULL members are not called. */
+struct store_observer {
+    /* The records of ring bytes up to these positions are in the journal file: the ring may be released
+     * (they survive the process; not yet power loss). Flusher thread. */
+    void (*written)(const struct ring_position *rings, uint32_t n, void *user);
+    /* Everything up to record `id` and feed ticket `ticket` is durable. Flusher thread; also once after
+     * the store has failed, with the last values. */
+    void (*durable)(uint64_t id, uint64_t ticket, void *user);
+    /* svl__store_accepts() turned true again, or the store failed. */
+    void (*ready)(void *user);
+    void *user;
+};
+
+/* As svl_store_open(), for a pipeline: only svl__store_close_owned() closes it. */
+int svl__store_open_owned(const char *path, const svl_store_options *options, svl_store **out);
+/* Before anything is fed; once. */
+void svl__store_observe(svl_store *store, const struct store_observer *observer);
+/* As svl_store_close(). */
+int svl__store_close_owned(svl_store *store);
+
+/* The options in force, defaults filled in. */
+const svl_store_options *svl__store_options(const svl_store *store);
+const struct log_sink *svl__store_log(const svl_store *store);
+const uint8_t *svl__store_uuid(const svl_store *store);
+
+/* One record to feed: wire bytes, checked already. */
+struct feed_item {
+    const uint8_t *wire; /* borrowed until feed returns */
+    uint32_t len;
+    bool follows;        /* belongs to the item before it: never in another batch */
+    uint64_t id;         /* out */
+};
+
+/* A durable value under a key: replaced, or deleted where value.data is NULL. Key 1 to 480 bytes, value
+ * at most 64 KiB. */
+struct store_op {
+    svl_slice key;
+    svl_slice value;
+};
+
+/* What is made durable together. Items are in one batch if `atomic`; else a batch may end between two
+ * groups of items that follow each other. Operations are in the batch of the last item. */
+struct feed {
+    struct feed_item *items;
+    size_t count;
+    const struct store_op *ops;
+    size_t op_count;
+    const struct ring_position *ring; /* where these items came from and end there; NULL: no ring */
+    bool atomic;
+    bool urgent; /* somebody waits: flush as soon as possible */
+};
+
+/* Gives ids and takes everything into memory. *ticket (may be NULL) is for svl__store_wait(). Never
+ * waits; may overrun the memory limit by this one feed: ask svl__store_accepts() first.
+ * SVL_E_FAILED, SVL_E_LIMIT (atomic and too large), SVL_E_NOMEM: nothing was taken. Any thread. */
+int svl__store_feed(svl_store *store, struct feed *feed, uint64_t *ticket);
+
+/* False while twice tail_bytes are in memory or the disk is full: stop feeding; `ready` is called when
+ * it turns. */
+bool svl__store_accepts(svl_store *store);
+
+/* Waits until svl__store_accepts(), SVL_E_TIMEOUT or SVL_E_FAILED. */
+int svl__store_wait_accepts(svl_store *store, int64_t deadline_ns);
+
+/* Waits until what `ticket` stands for is durable, asking for a flush now: SVL_OK, SVL_E_TIMEOUT,
+ * SVL_E_FAILED. `deadline_ns` is monotonic, INT64_MAX = never. */
+int svl__store_wait(svl_store *store, uint64_t ticket, int64_t deadline_ns);
+
+/* The last ticket given: waiting for it waits for all that was fed. */
+uint64_t svl__store_last_ticket(svl_store *store);
+
+/* The largest bytes of wire records and operations that one atomic feed can hold. */
+uint64_t svl__store_feed_bytes_max(const svl_store *store);
+
+uint64_t svl__store_durable_id(svl_store *store); /* newest visible record, 0 if none was ever */
+uint64_t svl__store_first_id(svl_store *store);   /* oldest kept; durable + 1 if none */
+bool svl__store_has_failed(svl_store *store);
+
+/* The newest durable value of a key, appended to `out`: SVL_E_NOT_FOUND (no words). */
+int svl__store_value(svl_store *store, svl_slice key, struct buffer *out);
+
+/* Crash rings that the catalog knows. Adding is durable before a record goes into the ring; removing
+ * comes after the ring's file is gone. */
+int svl__store_rings(svl_store *store, struct ring_name **out, size_t *n);
+int svl__store_ring_add(svl_store *store, const struct ring_name *ring);
+int svl__store_ring_remove(svl_store *store, const struct ring_name *ring);
+/* Up to where the journal holds the records of the ring with this uuid; 0 = none. */
+uint64_t svl__store_ring_position(svl_store *store, const uint8_t uuid[16]);
+
+#endif
