@@ -32,7 +32,7 @@ size_t svl__dispatch_count(const struct dispatch *dispatch); /* 0: records pass 
  * dropped. */
 struct dispatch_result {
     bool dropped;
-    bool unchanged;     /* the wire bytes given are the record; `wire` holds only what was emitted */
+    bool unchanged; /* the wire bytes given are the record; `wire` holds only what was emitted */
     struct buffer wire; /* the caller's, emptied by run, kept from run to run */
     uint32_t count;     /* records in `wire` */
 };
@@ -45,6 +45,7 @@ int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t l
 struct dispatch_stats {
     uint64_t dropped, failures, emitted;
 };
-void svl__dispatch_stats_get(struct dispatch *dispatch, struct dispatch_stats *stats); /* any thread */
+void svl__dispatch_stats_get(struct dispatch *dispatch,
+                             struct dispatch_stats *stats); /* any thread */
 
 #endif

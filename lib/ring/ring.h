@@ -26,10 +26,10 @@
 struct ring;
 
 struct ring_options {
-    uint64_t capacity;        /* a power of two, RING_BYTES_MIN to RING_BYTES_MAX */
-    const char *directory;    /* a tmpfs; NULL = private memory */
-    const char *name;         /* file name in it, new: O_EXCL */
-    uint8_t store_uuid[16];   /* whose ring it is: checked at recovery */
+    uint64_t capacity;      /* a power of two, RING_BYTES_MIN to RING_BYTES_MAX */
+    const char *directory;  /* a tmpfs; NULL = private memory */
+    const char *name;       /* file name in it, new: O_EXCL */
+    uint8_t store_uuid[16]; /* whose ring it is: checked at recovery */
 };
 
 /* Creates a ring. SVL_E_OPTION, SVL_E_NOMEM; for a file also SVL_E_PATH (not a directory),
@@ -84,7 +84,7 @@ uint64_t svl__ring_tail(const struct ring *ring);
 struct ring_frame {
     const uint8_t *payload; /* in the ring: valid until released */
     uint32_t len;
-    uint64_t end;           /* the position behind it */
+    uint64_t end; /* the position behind it */
 };
 
 /* The next committed frame; discarded ones and padding are skipped. False: none is ready, either
@@ -142,9 +142,9 @@ struct ring_recovery {
     uint64_t committed;  /* frames handed out */
     uint64_t unfinished; /* BUSY frames skipped by their length */
     uint64_t discarded;
-    uint64_t gaps;       /* zero spans: reserved, header not written */
-    uint64_t damaged;    /* resynchronised on a stamp */
-    uint64_t dropped;    /* DROP_NEW's count that was not told yet */
+    uint64_t gaps;    /* zero spans: reserved, header not written */
+    uint64_t damaged; /* resynchronised on a stamp */
+    uint64_t dropped; /* DROP_NEW's count that was not told yet */
 };
 
 /* On such a ring svl__ring_next() never stops at an open claim: it yields every committed frame up to

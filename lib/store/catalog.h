@@ -25,11 +25,11 @@ struct ring_name {
 /* The store's constant and slowly changing numbers. */
 struct catalog_state {
     uint8_t store_uuid[16];
-    uint64_t next_id_floor;    /* ids below were given */
-    uint64_t retention_floor;  /* ids below were retired */
-    uint64_t watermark;        /* last record id that segments hold */
-    uint64_t last_op;          /* last operation applied to the values below */
-    int64_t ingest_last_ns;    /* newest ingest time given */
+    uint64_t next_id_floor;   /* ids below were given */
+    uint64_t retention_floor; /* ids below were retired */
+    uint64_t watermark;       /* last record id that segments hold */
+    uint64_t last_op;         /* last operation applied to the values below */
+    int64_t ingest_last_ns;   /* newest ingest time given */
 };
 
 struct catalog_options {

@@ -30,9 +30,10 @@ struct ring_position {
 };
 
 enum journal_section_kind {
-    JOURNAL_WIRE = 1,  /* wire records, back to back: `count` of them */
-    JOURNAL_BLOCK = 2, /* one encoded block (block.h): its records follow those of the section before */
-    JOURNAL_OPS = 3    /* operations: opaque to the journal */
+    JOURNAL_WIRE = 1, /* wire records, back to back: `count` of them */
+    JOURNAL_BLOCK =
+        2, /* one encoded block (block.h): its records follow those of the section before */
+    JOURNAL_OPS = 3 /* operations: opaque to the journal */
 };
 
 struct journal_section {
@@ -44,10 +45,10 @@ struct journal_section {
 
 /* A batch, as it is written and as recovery hands it back. */
 struct journal_batch {
-    uint64_t sequence;  /* given by svl__journal_write() */
-    uint64_t first_id;  /* of its first record; the next id if it has none */
-    uint64_t count;     /* records in all sections */
-    uint64_t last_op;   /* sequence number of its newest operation, or of the last one before it */
+    uint64_t sequence; /* given by svl__journal_write() */
+    uint64_t first_id; /* of its first record; the next id if it has none */
+    uint64_t count;    /* records in all sections */
+    uint64_t last_op;  /* sequence number of its newest operation, or of the last one before it */
     int64_t ingest_ns;
     const struct ring_position *rings;
     uint32_t ring_count;
@@ -56,7 +57,7 @@ struct journal_batch {
 };
 
 struct journal_options {
-    int directory;             /* borrowed for the journal's life */
+    int directory; /* borrowed for the journal's life */
     mode_t file_mode;
     uint64_t file_bytes_first; /* the first file; files double with the load */
     uint64_t file_bytes_max;
@@ -71,10 +72,10 @@ struct journal;
 typedef int journal_replay_fn(const struct journal_batch *batch, void *user);
 
 struct journal_recovery {
-    uint64_t batches;      /* replayed */
-    uint64_t copied;       /* of these, copied into the fresh file: not proven durable before */
-    uint64_t torn;         /* 1 if the log ended in a torn batch */
-    uint64_t files;        /* journal files found */
+    uint64_t batches; /* replayed */
+    uint64_t copied;  /* of these, copied into the fresh file: not proven durable before */
+    uint64_t torn;    /* 1 if the log ended in a torn batch */
+    uint64_t files;   /* journal files found */
 };
 
 /* Opens the journal of a directory (none: starts one), replays, and makes the fresh file durable

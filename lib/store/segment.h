@@ -26,7 +26,7 @@ struct segment_info {
     uint64_t first_id;
     uint64_t last_id; /* watermark; first_id - 1 while empty */
     uint32_t generation;
-    uint32_t state;   /* SEGMENT_* */
+    uint32_t state; /* SEGMENT_* */
     uint8_t uuid[16];
     uint64_t map_bytes;
     uint64_t blocks;
@@ -43,7 +43,7 @@ void svl__segment_name(const struct segment_info *info, char out[SEGMENT_NAME_BY
 bool svl__segment_name_parse(const char *name, uint64_t *first_id, uint32_t *generation);
 
 struct segment_place {
-    int directory;    /* borrowed for the segment's life */
+    int directory; /* borrowed for the segment's life */
     mode_t file_mode;
     uint32_t readers_max;
     uint8_t store_uuid[16];
@@ -77,7 +77,8 @@ void svl__segment_info_get(const struct segment *segment, struct segment_info *i
  * index; one synced LMDB transaction. SVL_E_FULL: the map is full, nothing was written: roll.
  * SVL_E_NO_SPACE: nothing was written, may be repeated. Any other error of a flush or of the meta page:
  * SVL_E_FAILED for good. */
-int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n, bool finish);
+int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n,
+                        bool finish);
 
 /* --- reading: any thread, beside a commit --- */
 

@@ -54,8 +54,9 @@ const uint8_t *svl__store_uuid(const svl_store *store);
 struct feed_item {
     const uint8_t *wire; /* borrowed until feed returns */
     uint32_t len;
-    bool follows;        /* belongs to the item before it: never in another batch */
-    uint64_t id;         /* out */
+    bool follows;      /* belongs to the item before it: never in another batch */
+    uint64_t ring_end; /* position behind the ring record that it came from; 0 without a ring */
+    uint64_t id;       /* out */
 };
 
 /* A durable value under a key: replaced, or deleted where value.data is NULL. Key 1 to 480 bytes, value
@@ -72,7 +73,9 @@ struct feed {
     size_t count;
     const struct store_op *ops;
     size_t op_count;
-    const struct ring_position *ring; /* where these items came from and end there; NULL: no ring */
+    const struct ring_position
+        *ring; /* the ring they came from, and the position behind all that was
+                                         taken from it, dropped records included; NULL: no ring */
     bool atomic;
     bool urgent; /* somebody waits: flush as soon as possible */
 };

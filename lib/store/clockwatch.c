@@ -1,0 +1,38 @@
+/* clockwatch.c - steps of the wall clock. */
+#include "clockwatch.h"
+
+#include "base/clock.h"
+
+#define STEP_NS (3600 * NS_PER_S)
+
+static int64_t note(struct clock_watch *watch, int64_t step_ns, int64_t monotonic_ns)
+{
+    if (step_ns > -STEP_NS && step_ns < STEP_NS)
+        return 0;
+    watch->forward_ns = step_ns > 0 ? step_ns : 0;
+    watch->forward_at_ns = monotonic_ns;
+    return step_ns;
+}
+
+int64_t svl__clock_watch_start(struct clock_watch *watch, int64_t wall_ns, int64_t monotonic_ns,
+                               int64_t last_ns)
+{
+    *watch = (struct clock_watch){ .offset_ns = wall_ns - monotonic_ns };
+    return last_ns == 0 ? 0 : note(watch, wall_ns - last_ns, monotonic_ns);
+}
+
+int64_t svl__clock_watch_step(struct clock_watch *watch, int64_t wall_ns, int64_t monotonic_ns)
+{
+    int64_t offset_ns = wall_ns - monotonic_ns;
+    int64_t step_ns = offset_ns - watch->offset_ns;
+    watch->offset_ns = offset_ns;
+    return note(watch, step_ns, monotonic_ns);
+}
+
+int64_t svl__clock_watch_retention_ns(struct clock_watch *watch, int64_t wall_ns,
+                                      int64_t monotonic_ns)
+{
+    if (watch->forward_ns != 0 && monotonic_ns - watch->forward_at_ns >= STEP_NS)
+        watch->forward_ns = 0;
+    return wall_ns - watch->forward_ns;
+}

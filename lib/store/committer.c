@@ -1,0 +1,340 @@
+/* committer.c - blocks into the active segment, then the catalog, then out of the tail.
+ *
+ *     segment commit (watermark inside) -> catalog commit (segment row, values, watermark)
+ *         -> the tail drops the blocks -> journal files are free -> retention
+ *
+ * A crash between any two of these leaves a record in two places at most, never in none: recovery skips
+ * what the segment's watermark covers, and the journal goes last. A full map rolls to a new segment,
+ * which the catalog knows before a block is in it. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/thread.h"
+#include "state.h"
+
+/* Journal files that wait for a commit, in maximal files: more makes one due. */
+#define JOURNAL_FILES_MAX 8
+/* A commit takes at most this part of a segment, so that little of a full one is left unused. */
+#define SEGMENT_PART 8
+#define DISK_FULL_RETRY_MS 1000
+
+/* What one commit works on. */
+struct commit {
+    svl_store *store;
+    struct block **blocks; /* held */
+    size_t count;
+    struct values values; /* a copy */
+    uint64_t op;          /* operations up to it are in `values` or the catalog */
+    uint64_t request;
+    bool roll;
+    struct segment_entry *entry; /* the active segment, held and in use */
+    struct segment *segment;
+};
+
+static void leave_segment(struct commit *c)
+{
+    if (c->segment)
+        svl__segment_unuse(&c->store->segments, c->entry);
+    if (c->entry)
+        svl__segment_entry_release(&c->store->segments, c->entry);
+    c->segment = NULL;
+    c->entry = NULL;
+}
+
+static int enter_segment(struct commit *c)
+{
+    c->entry = svl__segments_hold_last(&c->store->segments);
+    if (!c->entry)
+        return SVL_E_NOT_FOUND;
+    struct segment_info info;
+    svl__segment_entry_info(&c->store->segments, c->entry, &info);
+    if (info.state != SEGMENT_ACTIVE) {
+        leave_segment(c);
+        return SVL_E_NOT_FOUND;
+    }
+    return svl__segment_use(&c->store->segments, c->entry, &c->segment);
+}
+
+/* One transaction of the catalog: what this commit has reached so far, and `created` if a segment was
+ * begun. */
+static int commit_catalog(struct commit *c, const struct segment_info *current,
+                          const struct segment_info *created)
+{
+    svl_store *store = c->store;
+    pthread_mutex_lock(&store->catalog_lock);
+    struct catalog_state state = store->catalog_state;
+    if (current && current->last_id >= current->first_id && current->last_id > state.watermark) {
+        state.watermark = current->last_id;
+        state.ingest_last_ns = current->ingest_max_ns;
+    }
+    if (state.next_id_floor <= state.watermark)
+        state.next_id_floor = state.watermark + 1;
+    state.last_op = c->op;
+    struct catalog_change *change;
+    int rc = svl__catalog_begin(store->catalog, &change);
+    if (rc == SVL_OK) {
+        if (current)
+            rc = svl__catalog_put_segment(change, current);
+        if (rc == SVL_OK && created)
+            rc = svl__catalog_put_segment(change, created);
+        if (rc == SVL_OK)
+            rc = svl__values_put(&c->values, change);
+        if (rc == SVL_OK)
+            rc = svl__catalog_put_state(change, &state);
+        if (rc == SVL_OK)
+            rc = svl__catalog_commit(change);
+        else
+            svl__catalog_abort(change);
+    }
+    if (rc == SVL_OK)
+        store->catalog_state = state;
+    pthread_mutex_unlock(&store->catalog_lock);
+    return rc;
+}
+
+/* The active segment is full, or there is none: finishes its key index and begins the next. */
+static int roll(struct commit *c, uint64_t first_id)
+{
+    svl_store *store = c->store;
+    struct segment_info old = { 0 };
+    if (c->segment) {
+        int rc = svl__segment_commit(c->segment, NULL, 0, true);
+        if (rc != SVL_OK && rc != SVL_E_FULL)
+            return rc;
+        svl__segment_info_get(c->segment, &old);
+        old.state = SEGMENT_FULL;
+    }
+    struct segment_info info = { .first_id = first_id,
+                                 .last_id = first_id - 1,
+                                 .generation = 1,
+                                 .state = SEGMENT_ACTIVE,
+                                 .map_bytes = store->options.segment_bytes };
+    struct segment *created;
+    int rc = svl__segment_create(&store->segments.place, &info, &created);
+    if (rc != SVL_OK)
+        return rc;
+    rc = commit_catalog(c, c->segment ? &old : NULL, &info);
+    if (rc == SVL_OK) {
+        if (c->segment)
+            svl__segments_update(&store->segments, &old);
+        rc = svl__segments_add(&store->segments, &info, created);
+    }
+    if (rc != SVL_OK) {
+        svl__segment_close(created);
+        return rc;
+    }
+    leave_segment(c);
+    return enter_segment(c);
+}
+
+static size_t portion(const struct commit *c, size_t from)
+{
+    uint64_t limit = c->store->options.segment_bytes / SEGMENT_PART, bytes = 0;
+    size_t n = 0;
+    while (from + n < c->count && (n == 0 || bytes + c->blocks[from + n]->len <= limit))
+        bytes += c->blocks[from + n++]->len;
+    return n;
+}
+
+/* The first block that the segment does not hold: a commit that failed after its segment was written
+ * comes again with the same blocks. */
+static size_t skip_written(const struct commit *c)
+{
+    struct segment_info info;
+    svl__segment_info_get(c->segment, &info);
+    size_t n = 0;
+    while (n < c->count && c->blocks[n]->zone.first_id <= info.last_id)
+        n++;
+    return n;
+}
+
+/* The clock was set: times of before and after it lie in different segments. */
+static int roll_unless_empty(struct commit *c)
+{
+    struct segment_info info;
+    svl__segment_info_get(c->segment, &info);
+    size_t first = skip_written(c);
+    return info.blocks > 0 && first < c->count ? roll(c, c->blocks[first]->zone.first_id) : SVL_OK;
+}
+
+static int commit_blocks(struct commit *c)
+{
+    int rc = enter_segment(c);
+    if (rc == SVL_E_NOT_FOUND && c->count > 0)
+        rc = roll(c, c->blocks[0]->zone.first_id);
+    else if (rc == SVL_E_NOT_FOUND)
+        return SVL_OK;
+    if (rc == SVL_OK && c->roll && c->count > 0)
+        rc = roll_unless_empty(c);
+    bool fresh = false;
+    for (size_t done = rc == SVL_OK ? skip_written(c) : 0; rc == SVL_OK && done < c->count;) {
+        size_t n = portion(c, done);
+        rc = svl__segment_commit(c->segment, c->blocks + done, n, false);
+        if (rc == SVL_OK) {
+            done += n;
+            fresh = false;
+        } else if (rc == SVL_E_FULL && fresh) {
+            rc = SVL__INTERNAL("a commit does not fit an empty segment");
+        } else if (rc == SVL_E_FULL) {
+            rc = roll(c, c->blocks[done]->zone.first_id);
+            fresh = true;
+        }
+    }
+    return rc;
+}
+
+/* `lock` held: what is committed leaves the tail. */
+static bool settle(struct commit *c, const struct segment_info *info)
+{
+    svl_store *store = c->store;
+    if (info) {
+        for (size_t i = 0; i < c->count; i++)
+            store->stats.segment_bytes_written += c->blocks[i]->len;
+        if (info->last_id > store->committed_id)
+            store->committed_id = info->last_id;
+    }
+    svl__tail_drop_blocks(&store->tail, store->committed_id);
+    svl__values_forget(&store->values, c->op);
+    store->committed_op = c->op;
+    store->commit_done = c->request;
+    if (c->roll && c->count > 0)
+        store->roll_wanted = false;
+    store->stats.commits++;
+    bool more = store->tail.durable_id > store->committed_id || store->values.count > 0;
+    store->oldest_uncommitted_ns = more ? svl__monotonic_ns() : 0;
+    pthread_cond_broadcast(&store->progress);
+    return svl__store_turns_ready(store);
+}
+
+static int do_commit(struct commit *c)
+{
+    svl_store *store = c->store;
+    int rc = commit_blocks(c);
+    struct segment_info info;
+    bool has_segment = c->segment != NULL;
+    if (rc == SVL_OK) {
+        if (has_segment)
+            svl__segment_info_get(c->segment, &info);
+        rc = commit_catalog(c, has_segment ? &info : NULL, NULL);
+    }
+    leave_segment(c);
+    if (rc != SVL_OK)
+        return rc;
+    if (has_segment)
+        svl__segments_update(&store->segments, &info);
+    pthread_mutex_lock(&store->lock);
+    bool ready = settle(c, has_segment ? &info : NULL);
+    uint64_t id = store->committed_id, op = store->committed_op;
+    pthread_mutex_unlock(&store->lock);
+    svl__journal_recycle(store->journal, id, op);
+    if (ready)
+        svl__store_tell_ready(store);
+    return SVL_OK;
+}
+
+static void drop_commit(struct commit *c)
+{
+    for (size_t i = 0; i < c->count; i++)
+        svl__block_release(c->blocks[i]);
+    svl__free(c->blocks);
+    svl__values_free(&c->values);
+    c->blocks = NULL;
+    c->count = 0;
+}
+
+static bool is_due(const svl_store *store)
+{
+    if (store->commit_wanted > store->commit_done ||
+        store->tail.block_bytes >= store->options.commit_bytes ||
+        svl__store_memory(store) >= store->options.tail_bytes)
+        return true;
+    if (store->oldest_uncommitted_ns == 0)
+        return false;
+    return svl__monotonic_ns() - store->oldest_uncommitted_ns >=
+               store->options.commit_age_ms * NS_PER_MS ||
+           svl__journal_live_bytes(store->journal) >=
+               JOURNAL_FILES_MAX * store->options.journal_file_bytes_max;
+}
+
+/* `lock` held: a commit that is not for bytes takes what makes no whole block as well, so the encoder is
+ * asked and waited for. */
+static void wait_for_blocks(svl_store *store)
+{
+    if (store->tail.block_bytes >= store->options.commit_bytes &&
+        store->commit_wanted == store->commit_done)
+        return;
+    uint64_t id = store->tail.durable_id;
+    store->encode_wanted = id;
+    pthread_cond_signal(&store->encoder_wake);
+    while (store->tail.encoded_id < id && !store->failed && !store->closing)
+        svl__cond_wait(&store->committer_wake, &store->lock, INT64_MAX);
+}
+
+static bool wait_until_due(svl_store *store)
+{
+    while (!store->closing && !store->failed && !is_due(store)) {
+        int64_t due = INT64_MAX;
+        if (store->oldest_uncommitted_ns != 0)
+            due = store->oldest_uncommitted_ns + store->options.commit_age_ms * NS_PER_MS;
+        svl__cond_wait(&store->committer_wake, &store->lock, due);
+    }
+    return !store->failed && !store->closing;
+}
+
+/* Waits for a commit to be due and takes what it is to hold. False: the store closes. */
+static bool next_commit(svl_store *store, struct commit *c, int *rc)
+{
+    *c = (struct commit){ .store = store };
+    pthread_mutex_lock(&store->lock);
+    bool go_on = wait_until_due(store);
+    if (go_on) {
+        c->request = store->commit_wanted;
+        wait_for_blocks(store);
+        c->op = store->durable_op;
+        c->roll = store->roll_wanted;
+        *rc = svl__tail_hold_blocks(&store->tail, store->committed_id + 1, UINT64_MAX, &c->blocks,
+                                    &c->count);
+        if (*rc == SVL_OK)
+            *rc = svl__values_copy(&store->values, &c->values);
+    }
+    pthread_mutex_unlock(&store->lock);
+    return go_on;
+}
+
+/* No space or no memory: nothing was changed; retention may give space, then it is tried again. */
+static void wait_and_retry(svl_store *store, int code)
+{
+    svl__log(&store->log, SVL_SEVERITY_WARN, code, "%s: commit: %s; it is tried again", store->path,
+             svl_last_error());
+    svl__store_retain_now(store, NULL);
+    pthread_mutex_lock(&store->lock);
+    store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
+    if (!store->closing)
+        svl__cond_wait(&store->committer_wake, &store->lock,
+                       svl__monotonic_ns() + DISK_FULL_RETRY_MS * NS_PER_MS);
+    pthread_mutex_unlock(&store->lock);
+}
+
+void *svl__committer_run(void *argument)
+{
+    svl_store *store = argument;
+    struct commit c;
+    int rc = SVL_OK;
+    while (next_commit(store, &c, &rc)) {
+        if (rc == SVL_OK)
+            rc = do_commit(&c);
+        drop_commit(&c);
+        if (rc == SVL_OK)
+            svl__store_retain_now(store, NULL);
+        else if (rc == SVL_E_NO_SPACE || rc == SVL_E_NOMEM)
+            wait_and_retry(store, rc);
+        else
+            break;
+        rc = SVL_OK;
+    }
+    drop_commit(&c);
+    if (rc != SVL_OK)
+        svl__store_fail(store, rc);
+    return NULL;
+}

@@ -1,0 +1,324 @@
+/* cursor.c - from unit to unit, and the records handed out.
+ *
+ * Forwards the walk is: segments, blocks of the tail, batches of the tail; backwards the reverse. A
+ * damaged block is reported once and passed. */
+#include "cursor.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/options.h"
+#include "base/thread.h"
+
+/* Attributes of one step of svl_cursor_next_many(): at least one record's. */
+#define ATTRIBUTES_AT_ONCE 1024
+#define RECORDS_AT_ONCE 1024
+
+#define EXPLANATION_FIRST_SIZE sizeof(svl_cursor_explanation)
+
+/* The n-th of `count` in the order of the walk. */
+static size_t in_order(const svl_cursor *cursor, size_t n, size_t count)
+{
+    return cursor->conditions.backward ? count - 1 - n : n;
+}
+
+static int load_block(svl_cursor *cursor, const void *data, size_t len)
+{
+    cursor->explanation.blocks_decoded++;
+    int rc = svl__block_reader_load(cursor->reader, data, len);
+    if (rc == SVL_OK)
+        rc = svl__unit_filter_block(cursor);
+    if (rc == SVL_E_CORRUPT) {
+        pthread_mutex_lock(&cursor->store->lock);
+        cursor->store->stats.damaged++;
+        pthread_mutex_unlock(&cursor->store->lock);
+    }
+    return rc;
+}
+
+/* The next block of the segment's zones that may hold something; *zone is it. SVL_E_END: no more. */
+static int next_zone(svl_cursor *cursor, struct segment *segment, struct zone *zone)
+{
+    bool backward = cursor->conditions.backward;
+    for (;;) {
+        if (cursor->zone_next == cursor->zone_count) {
+            if (cursor->segment_from > cursor->segment_to)
+                return SVL_E_END;
+            cursor->zone_next = 0;
+            int rc = svl__segment_zones(segment, cursor->segment_from, cursor->segment_to, backward,
+                                        cursor->zones, ZONES_AT_ONCE, &cursor->zone_count);
+            if (rc != SVL_OK) {
+                cursor->zone_count = 0;
+                return rc;
+            }
+            if (cursor->zone_count == 0)
+                return SVL_E_END;
+        }
+        *zone = cursor->zones[cursor->zone_next++];
+        if (backward)
+            cursor->segment_to = zone->first_id - 1;
+        else
+            cursor->segment_from = zone->first_id + zone->count;
+        cursor->explanation.blocks++;
+        if (svl__conditions_meet_zone(&cursor->conditions, zone))
+            return SVL_OK;
+        cursor->explanation.blocks_skipped_zone++;
+    }
+}
+
+/* The same, for the blocks that the key index names. */
+static int next_candidate(svl_cursor *cursor, struct segment *segment, struct zone *zone)
+{
+    const struct conditions *c = &cursor->conditions;
+    size_t count = cursor->candidates.len / sizeof(uint64_t);
+    while (cursor->candidate_next < count) {
+        size_t at = in_order(cursor, cursor->candidate_next++, count);
+        uint64_t first_id = load_u64(cursor->candidates.data + at * sizeof(uint64_t));
+        size_t n;
+        int rc = svl__segment_zones(segment, first_id, first_id, false, zone, 1, &n);
+        if (rc != SVL_OK)
+            return rc;
+        cursor->explanation.blocks++;
+        if (n == 1 && svl__conditions_meet_zone(c, zone))
+            return SVL_OK;
+        cursor->explanation.blocks_skipped_zone++;
+    }
+    return SVL_E_END;
+}
+
+/* Enters the next segment: its id range, and with a key condition the blocks that the index names. */
+static int enter_segment(svl_cursor *cursor, struct segment *segment,
+                         const struct segment_info *info)
+{
+    const struct conditions *c = &cursor->conditions;
+    cursor->in_segment = true;
+    cursor->segment_from = c->id_min > info->first_id ? c->id_min : info->first_id;
+    cursor->segment_to = c->id_max < cursor->committed_id ? c->id_max : cursor->committed_id;
+    if (cursor->segment_to > info->last_id)
+        cursor->segment_to = info->last_id;
+    cursor->zone_count = cursor->zone_next = 0;
+    cursor->candidates.len = 0;
+    cursor->candidate_next = 0;
+    if (c->key.kind == SVL_KEY_ANY)
+        return SVL_OK;
+    int rc = svl__segment_find_keys(segment, &c->key, cursor->segment_from, cursor->segment_to,
+                                    &cursor->candidates);
+    if (rc == SVL_OK) {
+        uint64_t named = cursor->candidates.len / sizeof(uint64_t);
+        uint64_t skipped = info->blocks > named ? info->blocks - named : 0;
+        cursor->explanation.blocks += skipped;
+        cursor->explanation.blocks_skipped_key += skipped;
+    }
+    return rc;
+}
+
+static int read_segment(svl_cursor *cursor, struct segment *segment,
+                        const struct segment_info *info)
+{
+    if (!cursor->in_segment) {
+        int rc = enter_segment(cursor, segment, info);
+        if (rc != SVL_OK)
+            return rc;
+    }
+    struct zone zone;
+    int rc = cursor->conditions.key.kind == SVL_KEY_ANY ? next_zone(cursor, segment, &zone)
+                                                        : next_candidate(cursor, segment, &zone);
+    if (rc != SVL_OK)
+        return rc;
+    return svl__segment_read_block(segment, zone.first_id, &cursor->block_bytes);
+}
+
+static bool may_skip_segment(const svl_cursor *cursor, const struct segment_info *info)
+{
+    const struct conditions *c = &cursor->conditions;
+    return info->blocks > 0 &&
+           (info->time_max_ns < c->time_min_ns || info->time_min_ns >= c->time_max_ns);
+}
+
+static void leave_segment(svl_cursor *cursor)
+{
+    cursor->in_segment = false;
+    cursor->segment_next++;
+}
+
+/* The next unit in the segments: SVL_E_END when they are done. */
+static int next_in_segments(svl_cursor *cursor)
+{
+    struct segment_set *set = &cursor->store->segments;
+    while (cursor->segment_next < cursor->segment_count) {
+        size_t at = in_order(cursor, cursor->segment_next, cursor->segment_count);
+        struct segment_info info;
+        svl__segment_entry_info(set, cursor->segments[at], &info);
+        if (!cursor->in_segment && may_skip_segment(cursor, &info)) {
+            cursor->explanation.segments_skipped++;
+            leave_segment(cursor);
+            continue;
+        }
+        struct segment *segment;
+        int rc = svl__segment_use(set, cursor->segments[at], &segment);
+        if (rc == SVL_OK) {
+            rc = read_segment(cursor, segment, &info);
+            svl__segment_unuse(set, cursor->segments[at]);
+        } else if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN) {
+            leave_segment(cursor); /* told once, then passed */
+        }
+        if (rc == SVL_OK)
+            return load_block(cursor, cursor->block_bytes.data, cursor->block_bytes.len);
+        if (rc != SVL_E_END)
+            return rc;
+        leave_segment(cursor);
+    }
+    return SVL_E_END;
+}
+
+static int next_in_blocks(svl_cursor *cursor)
+{
+    const struct conditions *c = &cursor->conditions;
+    while (cursor->block_next < cursor->block_count) {
+        size_t at = in_order(cursor, cursor->block_next++, cursor->block_count);
+        const struct block *block = cursor->blocks[at];
+        cursor->explanation.blocks++;
+        if (!svl__conditions_meet_zone(c, &block->zone))
+            cursor->explanation.blocks_skipped_zone++;
+        else if (c->key.kind != SVL_KEY_ANY &&
+                 (!block->keys || !svl__key_set_matches(block->keys, &c->key)))
+            cursor->explanation.blocks_skipped_key++;
+        else
+            return load_block(cursor, block->data, block->len);
+    }
+    return SVL_E_END;
+}
+
+static int next_in_batches(svl_cursor *cursor)
+{
+    if (cursor->batch_next == cursor->batch_count)
+        return SVL_E_END;
+    size_t at = in_order(cursor, cursor->batch_next++, cursor->batch_count);
+    cursor->batch = cursor->batches[at];
+    return svl__unit_filter_batch(cursor);
+}
+
+static int next_unit(svl_cursor *cursor)
+{
+    static int (*const forward[])(svl_cursor *) = { next_in_segments, next_in_blocks,
+                                                    next_in_batches };
+    for (int i = 0; i < 3; i++) {
+        int rc = forward[cursor->conditions.backward ? 2 - i : i](cursor);
+        if (rc != SVL_E_END)
+            return rc;
+    }
+    return SVL_E_END;
+}
+
+/* Goes on until a unit has a record that matches. */
+static int find_match(svl_cursor *cursor)
+{
+    if (svl__forked(cursor->store->process_mark))
+        return svl__fail(SVL_E_FORKED, "the cursor was opened before fork()");
+    if (cursor->explanation.records_returned == cursor->limit)
+        return SVL_E_END;
+    while (cursor->matches.next == cursor->matches.count) {
+        int rc = next_unit(cursor);
+        if (rc != SVL_OK)
+            return rc;
+    }
+    return SVL_OK;
+}
+
+static int make_records(svl_cursor *cursor, size_t n)
+{
+    if (cursor->record_capacity >= n)
+        return SVL_OK;
+    svl_record *records = svl__realloc(cursor->records, n * sizeof *records);
+    if (!records)
+        return SVL_E_NOMEM;
+    cursor->records = records;
+    cursor->record_capacity = n;
+    if (!cursor->attributes)
+        cursor->attributes = svl__malloc(ATTRIBUTES_AT_ONCE * sizeof *cursor->attributes);
+    return cursor->attributes ? SVL_OK : SVL_E_NOMEM;
+}
+
+int svl_cursor_next_many(svl_cursor *cursor, size_t max, const svl_record **records, size_t *n)
+{
+    if (records)
+        *records = NULL;
+    if (n)
+        *n = 0;
+    if (!cursor || !records || !n || max == 0)
+        return svl__fail(SVL_E_INVALID, "cursor, records or n is NULL, or max is 0");
+    int rc = find_match(cursor);
+    if (rc != SVL_OK)
+        return rc;
+    struct matches *m = &cursor->matches;
+    size_t wanted = m->count - m->next;
+    uint64_t left = cursor->limit - cursor->explanation.records_returned;
+    wanted = wanted < max ? wanted : max;
+    wanted = wanted < left ? wanted : (size_t)left;
+    wanted = wanted < RECORDS_AT_ONCE ? wanted : RECORDS_AT_ONCE;
+    rc = make_records(cursor, wanted);
+    if (rc != SVL_OK)
+        return rc;
+    size_t taken = 0, attributes = 0;
+    while (taken < wanted && attributes + RECORD_ATTRIBUTES_MAX <= ATTRIBUTES_AT_ONCE) {
+        svl_record *record = &cursor->records[taken];
+        rc = svl__unit_record(cursor, m->rows[m->next], cursor->attributes + attributes, record);
+        if (rc != SVL_OK)
+            break;
+        attributes += record->attribute_count;
+        m->next++;
+        taken++;
+    }
+    /* A record that cannot be read ends its block: told now, or after those before it. */
+    if (rc != SVL_OK && taken == 0) {
+        m->next = m->count;
+        return rc;
+    }
+    cursor->explanation.records_returned += taken;
+    *records = cursor->records;
+    *n = taken;
+    return SVL_OK;
+}
+
+int svl_cursor_next(svl_cursor *cursor, const svl_record **record)
+{
+    size_t n;
+    return svl_cursor_next_many(cursor, 1, record, &n);
+}
+
+int svl_cursor_explain(const svl_cursor *cursor, svl_cursor_explanation *explanation)
+{
+    if (!cursor)
+        return svl__fail(SVL_E_INVALID, "cursor is NULL");
+    if (svl__forked(cursor->store->process_mark))
+        return svl__fail(SVL_E_FORKED, "the cursor was opened before fork()");
+    svl_cursor_explanation now = cursor->explanation;
+    now.chunks_decoded = svl__block_reader_chunks(cursor->reader);
+    return svl__options_fill(explanation, &now, sizeof now, EXPLANATION_FIRST_SIZE,
+                             "svl_cursor_explanation");
+}
+
+void svl_cursor_close(svl_cursor *cursor)
+{
+    if (!cursor || svl__forked(cursor->store->process_mark))
+        return; /* in a forked child the locks are the parent's: the memory goes with the process */
+    svl_store *store = cursor->store;
+    for (size_t i = 0; i < cursor->segment_count; i++)
+        svl__segment_entry_release(&store->segments, cursor->segments[i]);
+    for (size_t i = 0; i < cursor->block_count; i++)
+        svl__block_release(cursor->blocks[i]);
+    for (size_t i = 0; i < cursor->batch_count; i++)
+        svl__batch_release(cursor->batches[i]);
+    svl__free(cursor->segments);
+    svl__free(cursor->blocks);
+    svl__free(cursor->batches);
+    svl__block_reader_destroy(cursor->reader);
+    svl__buffer_free(&cursor->block_bytes);
+    svl__buffer_free(&cursor->candidates);
+    svl__free(cursor->matches.rows);
+    svl__free(cursor->records);
+    svl__free(cursor->attributes);
+    svl__free(cursor->copied);
+    svl__free(cursor);
+    svl__store_release(store);
+}

@@ -1,0 +1,80 @@
+/* cursor - a query at work.
+ *
+ *   Q1  a snapshot: ids up to the durable end at opening; segments for ids up to what was committed
+ *       then, the tail's blocks and batches, held, for those above. So nothing is seen twice.
+ *   Q2  nothing of the store is locked, and no LMDB transaction open, while the host has control.
+ *   Q3  a unit is a block of a segment, a block of the tail or a batch of the tail; each is filtered by
+ *       its columns first, and only the records that match are decoded whole.
+ *
+ * query.c checks the query and takes the snapshot · cursor.c goes from unit to unit and hands out ·
+ * unit.c filters one unit */
+#ifndef SVL_STORE_CURSOR_H
+#define SVL_STORE_CURSOR_H
+
+#include "state.h"
+
+/* The conditions of a query, checked and copied. */
+struct conditions {
+    uint64_t id_min, id_max;          /* inclusive */
+    int64_t time_min_ns, time_max_ns; /* inclusive, exclusive; INT64_MIN, INT64_MAX: none */
+    uint32_t severity_min;
+    struct key_condition key;
+    svl_slice source, type; /* empty: all */
+    bool backward;
+};
+
+bool svl__conditions_meet_zone(const struct conditions *c, const struct zone *zone);
+bool svl__conditions_meet_view(const struct conditions *c, const struct wire_view *view);
+
+/* The records of the current unit that match, as indices, in the order in which they go out. */
+struct matches {
+    uint32_t *rows;
+    uint32_t count, capacity;
+    uint32_t next;
+};
+
+#define ZONES_AT_ONCE 64
+
+struct svl_cursor {
+    svl_store *store; /* held */
+    struct conditions conditions;
+    uint8_t *copied; /* of the query's slices */
+    uint64_t limit;
+    uint64_t committed_id; /* segments are asked up to it */
+    int failed;            /* a failure that comes again: SVL_E_NOMEM and the like do not */
+
+    struct segment_entry **segments;    /* held */
+    size_t segment_count, segment_next; /* in the order of the walk */
+    struct block **blocks;
+    size_t block_count, block_next;
+    struct batch **batches;
+    size_t batch_count, batch_next;
+
+    /* the segment at hand: zones fetched, some at a time; with a key condition its candidates */
+    bool in_segment;
+    uint64_t segment_from, segment_to; /* ids still to look at */
+    struct zone zones[ZONES_AT_ONCE];
+    size_t zone_count, zone_next;
+    struct buffer candidates; /* u64 first ids */
+    size_t candidate_next;
+
+    /* the unit at hand */
+    struct block_reader *reader;
+    struct buffer block_bytes;
+    const struct batch *batch; /* NULL: the unit is a block */
+    uint64_t unit_first_id;
+    struct matches matches;
+
+    svl_record *records;
+    size_t record_capacity;
+    svl_attribute *attributes;
+    svl_cursor_explanation explanation;
+};
+
+/* Filters the block that the reader has loaded, or the batch, into cursor->matches. */
+int svl__unit_filter_block(svl_cursor *cursor);
+int svl__unit_filter_batch(svl_cursor *cursor);
+/* Decodes row `row` of the unit. */
+int svl__unit_record(svl_cursor *cursor, uint32_t row, svl_attribute *attributes, svl_record *out);
+
+#endif

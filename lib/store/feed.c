@@ -1,0 +1,339 @@
+/* feed.c - records into memory: ids, tickets, the open batch, and when to stop feeding.
+ *
+ * A feed is planned first (which records go into the open batch, which into new ones, with all memory
+ * got), then done: after a failure nothing was taken. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/thread.h"
+#include "state.h"
+
+/* A batch is handed to the flusher at this size, so that its write starts while more is fed. */
+#define BATCH_BYTES_SOFT (UINT64_C(1) << 20)
+
+uint64_t svl__store_memory(const svl_store *store)
+{
+    return store->tail.bytes + store->unwritten_bytes;
+}
+
+bool svl__store_accepts_locked(const svl_store *store)
+{
+    return !store->disk_full && svl__store_memory(store) < 2 * store->options.tail_bytes;
+}
+
+bool svl__store_accepts(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    bool accepts = svl__store_accepts_locked(store) || store->failed;
+    if (!accepts)
+        store->not_accepting = true;
+    pthread_mutex_unlock(&store->lock);
+    return accepts;
+}
+
+bool svl__store_turns_ready(svl_store *store)
+{
+    if (!store->not_accepting || (!store->failed && !svl__store_accepts_locked(store)))
+        return false;
+    store->not_accepting = false;
+    pthread_cond_broadcast(&store->progress);
+    return true;
+}
+
+void svl__store_tell_ready(svl_store *store)
+{
+    if (store->observer.ready)
+        store->observer.ready(store->observer.user);
+}
+
+int svl__store_wait_accepts(svl_store *store, int64_t deadline_ns)
+{
+    int rc = SVL_OK;
+    pthread_mutex_lock(&store->lock);
+    while (!store->failed && !svl__store_accepts_locked(store)) {
+        store->not_accepting = true;
+        if (!svl__cond_wait(&store->progress, &store->lock, deadline_ns)) {
+            rc = SVL_E_TIMEOUT;
+            break;
+        }
+    }
+    if (store->failed)
+        rc = svl__store_failure(store);
+    pthread_mutex_unlock(&store->lock);
+    return rc;
+}
+
+uint64_t svl__store_feed_bytes_max(const svl_store *store)
+{
+    return svl__journal_batch_bytes_max(store->journal);
+}
+
+/* Records and bytes of one feed that go into one batch. */
+struct share {
+    size_t records;
+    size_t bytes;
+};
+
+/* How many items, from `from` on, a batch with `room` bytes takes: whole groups only. */
+static struct share take_groups(const struct feed *feed, size_t from, uint64_t room)
+{
+    struct share share = { 0, 0 };
+    size_t i = from;
+    while (i < feed->count) {
+        size_t bytes = 0, end = i;
+        do
+            bytes += feed->items[end++].len;
+        while (end < feed->count && (feed->atomic || feed->items[end].follows));
+        if (share.bytes + bytes > room)
+            break;
+        share.records += end - i;
+        share.bytes += bytes;
+        i = end;
+    }
+    return share;
+}
+
+static size_t ops_size(const struct feed *feed)
+{
+    size_t size = 0;
+    for (size_t i = 0; i < feed->op_count; i++)
+        size += svl__op_size(&feed->ops[i]);
+    return size;
+}
+
+static int check_feed(const struct feed *feed, uint64_t bytes_max)
+{
+    for (size_t i = 0; i < feed->op_count; i++) {
+        int rc = svl__op_check(&feed->ops[i]);
+        if (rc != SVL_OK)
+            return rc;
+    }
+    uint64_t ops = ops_size(feed);
+    for (size_t i = 0; i < feed->count;) {
+        size_t end = i;
+        uint64_t bytes = ops;
+        do
+            bytes += feed->items[end++].len;
+        while (end < feed->count && (feed->atomic || feed->items[end].follows));
+        if (bytes > bytes_max)
+            return svl__fail(SVL_E_LIMIT,
+                             "%llu bytes that belong together; at most %llu (a quarter of "
+                             "journal_file_bytes_max)",
+                             (unsigned long long)bytes, (unsigned long long)bytes_max);
+        i = end;
+    }
+    return ops > bytes_max
+               ? svl__fail(SVL_E_LIMIT, "%llu bytes of operations", (unsigned long long)ops)
+               : SVL_OK;
+}
+
+static uint64_t batch_bytes(const struct batch *batch)
+{
+    return batch ? batch->wire.len + batch->ops.len : 0;
+}
+
+static bool reserve(struct batch *batch, struct share share, size_t ops_bytes)
+{
+    if (!svl__batch_reserve(batch, share.records, share.bytes))
+        return false;
+    bool ok = buffer_reserve(&batch->ops, ops_bytes) != NULL;
+    batch->ops.failed = false;
+    return ok;
+}
+
+/* The batches behind the open one that this feed needs, a list with their memory reserved. */
+static int plan(svl_store *store, const struct feed *feed, struct batch **more)
+{
+    uint64_t max = svl__journal_batch_bytes_max(store->journal);
+    size_t ops_bytes = ops_size(feed), done = 0;
+    struct batch *batch = store->open, **link = more;
+    *more = NULL;
+    for (;;) {
+        uint64_t used = batch_bytes(batch) + ops_bytes;
+        struct share share = { 0, 0 };
+        if (batch && used <= max && (batch_bytes(batch) == 0 || used < BATCH_BYTES_SOFT))
+            share = take_groups(feed, done, max - used);
+        bool fits = batch && used <= max && done + share.records == feed->count;
+        if (batch && !reserve(batch, share, fits ? ops_bytes : 0))
+            break;
+        done += share.records;
+        if (fits)
+            return SVL_OK;
+        batch = *link = svl__batch_create();
+        if (!batch)
+            break;
+        link = &batch->next;
+    }
+    while (*more) {
+        batch = *more;
+        *more = batch->next;
+        svl__batch_release(batch);
+    }
+    return SVL_E_NOMEM;
+}
+
+static void enqueue_open(svl_store *store)
+{
+    struct batch *batch = store->open;
+    if (store->queue_last)
+        store->queue_last->next = batch;
+    else
+        store->queue_first = batch;
+    store->queue_last = batch;
+    store->open = NULL;
+}
+
+static void note_ring(struct batch *batch, const struct ring_position *ring)
+{
+    for (uint32_t i = 0; i < batch->ring_count; i++) {
+        if (memcmp(batch->rings[i].uuid, ring->uuid, sizeof ring->uuid) == 0) {
+            batch->rings[i].position = ring->position;
+            return;
+        }
+    }
+    if (batch->ring_count < JOURNAL_RINGS_MAX)
+        batch->rings[batch->ring_count++] = *ring;
+}
+
+static void fill(svl_store *store, struct feed *feed, size_t *done)
+{
+    struct batch *batch = store->open;
+    uint64_t max = svl__journal_batch_bytes_max(store->journal);
+    uint64_t used = batch_bytes(batch) + ops_size(feed);
+    struct share share = { 0, 0 };
+    if (used <= max && (batch_bytes(batch) == 0 || used < BATCH_BYTES_SOFT))
+        share = take_groups(feed, *done, max - used);
+    for (size_t i = 0; i < share.records; i++) {
+        struct feed_item *item = &feed->items[*done + i];
+        if (batch->count == 0)
+            batch->first_id = store->next_id;
+        item->id = store->next_id++;
+        svl__batch_append(batch, item->wire, item->len);
+    }
+    *done += share.records;
+    if (feed->ring && share.records > 0) {
+        /* A batch says up to where of the ring it holds the records: else they would come again. */
+        struct ring_position upto = *feed->ring;
+        upto.position = feed->items[*done - 1].ring_end;
+        if (upto.position != 0)
+            note_ring(batch, &upto);
+    }
+    store->unwritten_bytes += share.bytes;
+    store->stats.records_in += share.records;
+    store->stats.bytes_in += share.bytes;
+}
+
+static void open_batch(svl_store *store, struct batch *batch)
+{
+    store->open = batch;
+    batch->next = NULL;
+    batch->ticket = store->next_ticket++;
+    batch->first_id = store->next_id;
+    batch->last_op = store->last_op;
+}
+
+/* Everything is planned and reserved: nothing here can fail. */
+static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
+{
+    size_t done = 0;
+    if (store->open)
+        fill(store, feed, &done);
+    while (more) {
+        struct batch *next = more->next;
+        if (store->open)
+            enqueue_open(store);
+        open_batch(store, more);
+        fill(store, feed, &done);
+        more = next;
+    }
+    struct batch *batch = store->open;
+    for (size_t i = 0; i < feed->op_count; i++)
+        svl__op_encode(&feed->ops[i], &batch->ops);
+    batch->op_count += (uint32_t)feed->op_count;
+    store->last_op += feed->op_count;
+    batch->last_op = store->last_op;
+    if (feed->ring)
+        note_ring(batch, feed->ring);
+    if (feed->ring || feed->op_count > 0)
+        batch->refusable = false;
+    if (feed->urgent && store->flush_wanted < batch->ticket)
+        store->flush_wanted = batch->ticket;
+    pthread_cond_signal(&store->flusher_wake);
+    return batch->ticket;
+}
+
+static int feed_and_hold(svl_store *store, struct feed *feed, uint64_t *ticket, struct batch **held)
+{
+    int rc = check_feed(feed, svl__journal_batch_bytes_max(store->journal));
+    if (rc != SVL_OK)
+        return rc;
+    pthread_mutex_lock(&store->lock);
+    struct batch *more = NULL;
+    if (store->failed)
+        rc = svl__store_failure(store);
+    else if (store->closing)
+        rc = svl__fail(SVL_E_CLOSED, "store %s", store->path);
+    else
+        rc = plan(store, feed, &more);
+    if (rc == SVL_OK) {
+        *ticket = take(store, feed, more);
+        if (held)
+            *held = svl__batch_hold(store->open);
+    }
+    pthread_mutex_unlock(&store->lock);
+    return rc;
+}
+
+int svl__store_feed(svl_store *store, struct feed *feed, uint64_t *ticket)
+{
+    uint64_t given = 0;
+    int rc = feed_and_hold(store, feed, &given, NULL);
+    if (ticket)
+        *ticket = given;
+    return rc;
+}
+
+int svl__store_feed_durably(svl_store *store, struct feed *feed)
+{
+    uint64_t ticket;
+    struct batch *batch;
+    feed->atomic = feed->urgent = true;
+    int rc = feed_and_hold(store, feed, &ticket, &batch);
+    if (rc != SVL_OK)
+        return rc;
+    rc = svl__store_wait(store, ticket, INT64_MAX);
+    pthread_mutex_lock(&store->lock);
+    if (batch->refused)
+        rc = svl__fail(batch->refused, "the batch was not written to %s", store->path);
+    pthread_mutex_unlock(&store->lock);
+    svl__batch_release(batch);
+    return rc;
+}
+
+uint64_t svl__store_last_ticket(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    uint64_t ticket = store->next_ticket - 1;
+    pthread_mutex_unlock(&store->lock);
+    return ticket;
+}
+
+int svl__store_wait(svl_store *store, uint64_t ticket, int64_t deadline_ns)
+{
+    int rc = SVL_OK;
+    pthread_mutex_lock(&store->lock);
+    if (store->flush_wanted < ticket) {
+        store->flush_wanted = ticket;
+        pthread_cond_signal(&store->flusher_wake);
+    }
+    while (store->durable_ticket < ticket && !store->failed && rc == SVL_OK)
+        if (!svl__cond_wait(&store->progress, &store->lock, deadline_ns))
+            rc = SVL_E_TIMEOUT;
+    if (store->durable_ticket >= ticket)
+        rc = SVL_OK;
+    else if (store->failed)
+        rc = svl__store_failure(store);
+    pthread_mutex_unlock(&store->lock);
+    return rc;
+}

@@ -1,0 +1,325 @@
+/* flusher.c - batches into the journal, and the flush that makes them durable.
+ *
+ *     open batch / queue  --write-->  written list  --flush-->  tail: durable, visible
+ *
+ * A write follows as soon as there is something; a flush at once when somebody waits or when the last
+ * one started sync_interval ago, else when that has passed: so at once after a quiet moment, and never
+ * when idle. One flush acknowledges all who wait. */
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/thread.h"
+#include "state.h"
+
+#define RETRY_MS 100
+
+static struct batch *take_all(svl_store *store)
+{
+    struct batch *first = store->queue_first;
+    if (store->open) {
+        if (store->queue_last)
+            store->queue_last->next = store->open;
+        else
+            first = store->open;
+    }
+    store->queue_first = store->queue_last = store->open = NULL;
+    return first;
+}
+
+/* `lock` held: puts `list` back before what came since. */
+static void give_back(svl_store *store, struct batch *list)
+{
+    struct batch *last = list;
+    while (last->next)
+        last = last->next;
+    last->next = store->queue_first;
+    if (!store->queue_last)
+        store->queue_last = last;
+    store->queue_first = list;
+}
+
+/* The record that tells of a step of the clock; from its batch on ingest time follows the clock. */
+static void tell_step(svl_store *store, int64_t step_ns)
+{
+    char text[64];
+    int n = snprintf(text, sizeof text, "the clock was set by %lld seconds",
+                     (long long)(step_ns / NS_PER_S));
+    static const char source[] = "serverlog.clock", name[] = "step_ns";
+    svl_attribute step = { .name = { name, sizeof name - 1 },
+                           .kind = SVL_ATTRIBUTE_I64,
+                           .i64 = step_ns };
+    svl_record record = { .severity = SVL_SEVERITY_WARN,
+                          .source = { source, sizeof source - 1 },
+                          .body = { text, (size_t)n },
+                          .attributes = &step,
+                          .attribute_count = 1 };
+    uint8_t wire[256];
+    svl__wire_encode(&record, svl__wall_ns(), wire);
+    struct feed_item item = { .wire = wire, .len = svl__wire_size(&record) };
+    struct feed feed = { .items = &item, .count = 1 };
+    if (svl__store_feed(store, &feed, &store->step_ticket) != SVL_OK)
+        store->step_ticket = 0;
+    pthread_mutex_lock(&store->lock);
+    store->roll_wanted = true;
+    pthread_mutex_unlock(&store->lock);
+    svl__log(&store->log, SVL_SEVERITY_WARN, SVL_OK, "%s: %s", store->path, text);
+}
+
+/* Ingest time is monotone: small steps back of the clock are not followed, large ones from the record
+ * on that tells of them. */
+static int64_t ingest_now(svl_store *store, uint64_t ticket)
+{
+    int64_t wall = svl__wall_ns();
+    pthread_mutex_lock(&store->lock);
+    int64_t step_ns = svl__clock_watch_step(&store->clock, wall, svl__monotonic_ns());
+    pthread_mutex_unlock(&store->lock);
+    if (step_ns != 0)
+        tell_step(store, step_ns);
+    if (store->step_ticket != 0 && ticket >= store->step_ticket) {
+        store->step_ticket = 0;
+        store->ingest_last_ns = wall;
+    }
+    /* A step forward, too, is taken only with its record. */
+    if (wall < store->ingest_last_ns || store->step_ticket != 0)
+        return store->ingest_last_ns;
+    store->ingest_last_ns = wall;
+    return wall;
+}
+
+/* What open found: the clock against the newest ingest time of the log. */
+static void check_clock_at_start(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    int64_t step_ns = svl__clock_watch_start(&store->clock, svl__wall_ns(), svl__monotonic_ns(),
+                                             store->ingest_last_ns);
+    pthread_mutex_unlock(&store->lock);
+    if (step_ns != 0)
+        tell_step(store, step_ns);
+}
+
+static int write_batch(svl_store *store, struct batch *batch)
+{
+    int64_t ingest_ns = ingest_now(store, batch->ticket);
+    if (!svl__batch_set_ingest(batch, ingest_ns))
+        return SVL_E_NOMEM;
+    struct journal_section sections[2];
+    uint32_t n = 0;
+    if (batch->count > 0)
+        sections[n++] = (struct journal_section){ JOURNAL_WIRE, batch->count, batch->wire.data,
+                                                  batch->wire.len };
+    if (batch->op_count > 0)
+        sections[n++] = (struct journal_section){ JOURNAL_OPS, batch->op_count, batch->ops.data,
+                                                  batch->ops.len };
+    struct journal_batch out = { .first_id = batch->first_id,
+                                 .count = batch->count,
+                                 .last_op = batch->last_op,
+                                 .ingest_ns = ingest_ns,
+                                 .rings = batch->rings,
+                                 .ring_count = batch->ring_count,
+                                 .section_count = n,
+                                 .sections = sections };
+    return svl__journal_write(store->journal, &out);
+}
+
+/* `lock` held: if nothing but svl_store_append() waits in memory, it is refused with `code`: ids go back
+ * to where they were, as nothing of it was written. */
+static bool refuse(svl_store *store, struct batch *list, int code)
+{
+    for (struct batch *b = list; b; b = b->next)
+        if (!b->refusable)
+            return false;
+    for (struct batch *b = store->queue_first; b; b = b->next)
+        if (!b->refusable)
+            return false;
+    if (store->open && !store->open->refusable)
+        return false;
+    give_back(store, list);
+    list = take_all(store);
+    store->next_id = list->first_id;
+    /* Nothing that was taken waits any more; appenders see `refused` in the batch that they hold. */
+    store->durable_ticket = store->next_ticket - 1;
+    while (list) {
+        struct batch *next = list->next;
+        store->unwritten_bytes -= list->wire.len;
+        store->stats.records_in -= list->count;
+        store->stats.bytes_in -= list->wire.len;
+        list->refused = code;
+        svl__batch_release(list);
+        list = next;
+    }
+    pthread_cond_broadcast(&store->progress);
+    return true;
+}
+
+/* A full disk, or no memory for a small thing: what is fed stays in memory, up to its limit; then
+ * whoever feeds waits. Tried again and again; a store that is being closed gives up instead. */
+static int wait_and_retry(svl_store *store, struct batch *list, int code)
+{
+    pthread_mutex_lock(&store->lock);
+    bool began = !store->disk_full;
+    bool refused = !store->written_first && refuse(store, list, code);
+    store->disk_full = !refused;
+    store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
+    if (!refused)
+        give_back(store, list);
+    bool give_up = store->closing && !refused;
+    if (!give_up && !refused)
+        svl__cond_wait(&store->flusher_wake, &store->lock,
+                       svl__monotonic_ns() + RETRY_MS * NS_PER_MS);
+    bool ready = svl__store_turns_ready(store);
+    pthread_mutex_unlock(&store->lock);
+    if (began)
+        svl__log(&store->log, SVL_SEVERITY_ERROR, code, "%s: %s; writing pauses and tries again",
+                 store->path, svl_last_error());
+    if (ready)
+        svl__store_tell_ready(store);
+    return give_up ? code : SVL_OK;
+}
+
+/* Writes a list of batches in order; what is written goes to the written list. Returns what is left
+ * (NULL: all written), with *rc set. */
+static struct batch *write_list(svl_store *store, struct batch *list, int *rc)
+{
+    *rc = SVL_OK;
+    while (list) {
+        *rc = write_batch(store, list);
+        if (*rc != SVL_OK)
+            return list;
+        struct batch *written = list;
+        list = list->next;
+        written->next = NULL;
+        if (written->ring_count > 0 && store->observer.written)
+            store->observer.written(written->rings, written->ring_count, store->observer.user);
+        if (store->written_last)
+            store->written_last->next = written;
+        else
+            store->written_first = written;
+        store->written_last = written;
+    }
+    return NULL;
+}
+
+static int write_new(svl_store *store, struct batch *list)
+{
+    int rc;
+    struct batch *rest = write_list(store, list, &rc);
+    if (!rest) {
+        pthread_mutex_lock(&store->lock);
+        bool was_full = store->disk_full;
+        store->disk_full = false;
+        bool ready = svl__store_turns_ready(store);
+        pthread_mutex_unlock(&store->lock);
+        if (was_full)
+            svl__log(&store->log, SVL_SEVERITY_INFO, SVL_OK, "%s: writing goes on", store->path);
+        if (ready)
+            svl__store_tell_ready(store);
+        return SVL_OK;
+    }
+    if (rc == SVL_E_NO_SPACE || rc == SVL_E_NOMEM)
+        return wait_and_retry(store, rest, rc);
+    pthread_mutex_lock(&store->lock);
+    give_back(store, rest);
+    pthread_mutex_unlock(&store->lock);
+    return rc;
+}
+
+/* `lock` held: the written batches become durable: visible, and whoever waits is told. */
+static int publish_written(svl_store *store)
+{
+    while (store->written_first) {
+        struct batch *batch = store->written_first;
+        if (svl__tail_reserve(&store->tail) != SVL_OK)
+            return SVL_E_NOMEM;
+        if (batch->op_count > 0) {
+            int rc =
+                svl__values_apply(&store->values, (svl_slice){ batch->ops.data, batch->ops.len },
+                                  batch->op_count, batch->last_op, store->durable_op);
+            if (rc != SVL_OK)
+                return rc;
+            store->durable_op = batch->last_op;
+        }
+        store->written_first = batch->next;
+        if (!store->written_first)
+            store->written_last = NULL;
+        batch->next = NULL;
+        store->durable_ticket = batch->ticket;
+        store->unwritten_bytes -= batch->wire.len;
+        if (store->oldest_uncommitted_ns == 0)
+            store->oldest_uncommitted_ns = svl__monotonic_ns();
+        if (batch->count > 0)
+            svl__tail_add_batch(&store->tail, batch); /* cannot fail: reserved */
+        else
+            svl__batch_release(batch);
+    }
+    pthread_cond_broadcast(&store->progress);
+    return SVL_OK;
+}
+
+static int flush(svl_store *store)
+{
+    uint64_t durable;
+    int rc = svl__journal_flush(store->journal, &durable);
+    if (rc != SVL_OK)
+        return rc;
+    pthread_mutex_lock(&store->lock);
+    store->stats.flushes++;
+    /* Without memory for the tail's queue the batches stay in the written list, durable but not shown
+     * yet: the next round tries again. */
+    int shown = publish_written(store);
+    uint64_t id = store->tail.durable_id, ticket = store->durable_ticket;
+    bool encode = store->tail.wire_bytes >= store->options.block_bytes;
+    pthread_cond_signal(&store->committer_wake);
+    if (encode)
+        pthread_cond_signal(&store->encoder_wake);
+    pthread_mutex_unlock(&store->lock);
+    if (store->observer.durable)
+        store->observer.durable(id, ticket, store->observer.user);
+    return shown == SVL_E_NOMEM ? SVL_OK : shown;
+}
+
+/* `lock` held. Sleeps until there is something to write or to flush; false: the store closes, and all
+ * is done. *flush_now says that the flush is due. */
+static bool wait_for_work(svl_store *store, int64_t last_flush_ns, bool *flush_now)
+{
+    int64_t interval = store->options.sync_interval_ms * NS_PER_MS;
+    for (;;) {
+        bool unwritten = store->queue_first || store->open;
+        bool unflushed = store->written_first != NULL;
+        int64_t due = last_flush_ns + interval;
+        *flush_now = store->closing || store->flush_wanted > store->durable_ticket ||
+                     svl__monotonic_ns() >= due;
+        if (store->failed)
+            return false;
+        if (unwritten || (unflushed && *flush_now))
+            return true;
+        if (store->closing)
+            return false;
+        svl__cond_wait(&store->flusher_wake, &store->lock, unflushed ? due : INT64_MAX);
+    }
+}
+
+void *svl__flusher_run(void *argument)
+{
+    svl_store *store = argument;
+    int64_t last_flush_ns = 0;
+    int rc = SVL_OK;
+    check_clock_at_start(store);
+    while (rc == SVL_OK) {
+        bool flush_now;
+        pthread_mutex_lock(&store->lock);
+        bool more = wait_for_work(store, last_flush_ns, &flush_now);
+        struct batch *list = more ? take_all(store) : NULL;
+        pthread_mutex_unlock(&store->lock);
+        if (!more)
+            break;
+        if (list)
+            rc = write_new(store, list);
+        if (rc == SVL_OK && flush_now && store->written_first) {
+            last_flush_ns = svl__monotonic_ns();
+            rc = flush(store);
+        }
+    }
+    if (rc != SVL_OK)
+        svl__store_fail(store, rc);
+    return NULL;
+}

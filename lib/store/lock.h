@@ -1,0 +1,21 @@
+/* lock - one writer for a store: across processes by an fcntl lock, within one by a table.
+ *
+ * An fcntl lock goes when the process closes any descriptor of the file, and a second open in the same
+ * process would get it: so the table, keyed by device and inode, comes first, and the file is opened
+ * once. Such a lock is not inherited by fork(). */
+#ifndef SVL_STORE_LOCK_H
+#define SVL_STORE_LOCK_H
+
+#include <serverlog/types.h>
+#include <sys/types.h>
+
+#define LOCK_NAME "lock"
+
+struct store_lock;
+
+/* SVL_E_BUSY, with who holds it where that can be said. */
+int svl__lock_take(int directory, const char *path, mode_t file_mode, struct store_lock **out);
+/* Closes the file, which lets the lock go. NULL is fine. */
+void svl__lock_drop(struct store_lock *lock);
+
+#endif

@@ -1,0 +1,301 @@
+/* recover.c - what a crash, or a clean close, left: segments from the catalog, the rest from the
+ * journal.
+ *
+ * Order: the catalog's list of segments; the active one's own watermark, which may be ahead of the
+ * catalog by one commit; then the journal, of which everything above that watermark goes into the tail
+ * again with the ids it has. Nothing is visible before the journal's open has returned. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "state.h"
+
+static void note_damage(svl_store *store, const char *what)
+{
+    store->stats.damaged++;
+    svl__log(&store->log, SVL_SEVERITY_ERROR, SVL_E_CORRUPT, "%s: %s", store->path, what);
+}
+
+/* Adds a segment that the catalog names. Only the active one must open: records follow it. A damaged
+ * older one is reported here and by each query that reaches it. */
+static int add_segment(svl_store *store, const struct segment_info *named)
+{
+    struct segment_info info = *named;
+    struct segment *segment = NULL;
+    char name[SEGMENT_NAME_BYTES];
+    svl__segment_name(&info, name);
+    if (info.state == SEGMENT_ACTIVE) {
+        int rc = svl__segment_open(&store->segments.place, &info, &segment);
+        if (rc != SVL_OK)
+            return rc;
+        svl__segment_info_get(segment, &info);
+        info.state = SEGMENT_ACTIVE;
+    } else {
+        struct stat st;
+        if (fstatat(store->directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            note_damage(store, "a segment that the catalog names is missing");
+    }
+    int rc = svl__segments_add(&store->segments, &info, segment);
+    if (rc != SVL_OK)
+        svl__segment_close(segment);
+    else if (info.last_id > store->committed_id && info.last_id >= info.first_id)
+        store->committed_id = info.last_id;
+    return rc;
+}
+
+static int add_segments(svl_store *store)
+{
+    struct segment_info *infos;
+    size_t n;
+    int rc = svl__catalog_segments(store->catalog, &infos, &n);
+    for (size_t i = 0; rc == SVL_OK && i < n; i++)
+        rc = add_segment(store, &infos[i]);
+    svl__free(infos);
+    return rc;
+}
+
+static bool is_named(svl_store *store, uint64_t first_id, uint32_t generation)
+{
+    struct segment_entry **held;
+    size_t n;
+    /* Without memory to look: say yes, so that nothing is removed. */
+    if (svl__segments_hold(&store->segments, first_id, first_id, &held, &n) != SVL_OK)
+        return true;
+    bool named = false;
+    for (size_t i = 0; i < n; i++) {
+        struct segment_info info;
+        svl__segment_entry_info(&store->segments, held[i], &info);
+        named |= info.first_id == first_id && info.generation == generation;
+        svl__segment_entry_release(&store->segments, held[i]);
+    }
+    svl__free(held);
+    return named;
+}
+
+/* A segment file that the catalog does not name: retired, but not unlinked before a crash; begun, but
+ * not named yet (the next roll to this id replaces it); else somebody's, kept and reported. */
+static void check_unnamed(svl_store *store, const char *name, uint64_t first_id)
+{
+    if (first_id < store->catalog_state.retention_floor) {
+        char lock_name[SEGMENT_NAME_BYTES + 8];
+        snprintf(lock_name, sizeof lock_name, "%s-lock", name);
+        unlinkat(store->directory, name, 0);
+        unlinkat(store->directory, lock_name, 0);
+    } else if (first_id != store->committed_id + 1) {
+        char what[128];
+        snprintf(what, sizeof what, "segment file %s is not in the catalog; it is left alone",
+                 name);
+        note_damage(store, what);
+    }
+}
+
+static int check_unnamed_files(svl_store *store)
+{
+    int fd = openat(store->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
+    if (!listing) {
+        if (fd >= 0)
+            close(fd);
+        return svl__fail(SVL_E_RESOURCE, "listing of %s", store->path);
+    }
+    for (struct dirent *entry; (entry = readdir(listing));) {
+        uint64_t first_id;
+        uint32_t generation;
+        if (svl__segment_name_parse(entry->d_name, &first_id, &generation) &&
+            !is_named(store, first_id, generation))
+            check_unnamed(store, entry->d_name, first_id);
+    }
+    closedir(listing);
+    return SVL_OK;
+}
+
+/* Ring positions: the newest 64 rings; an older one was drained and removed long ago. */
+static void note_ring(svl_store *store, const struct ring_position *ring)
+{
+    struct ring_position *known = store->ring_positions;
+    for (uint32_t i = 0; i < store->ring_position_count; i++) {
+        if (memcmp(known[i].uuid, ring->uuid, sizeof ring->uuid) == 0) {
+            if (known[i].position < ring->position)
+                known[i].position = ring->position;
+            return;
+        }
+    }
+    if (store->ring_position_count == JOURNAL_RINGS_MAX) {
+        memmove(known, known + 1, (JOURNAL_RINGS_MAX - 1) * sizeof *known);
+        store->ring_position_count--;
+    }
+    known[store->ring_position_count++] = *ring;
+}
+
+static int damaged_batch(const struct journal_batch *in, const char *what)
+{
+    return svl__fail(SVL_E_CORRUPT, "batch %llu of the journal: %s",
+                     (unsigned long long)in->sequence, what);
+}
+
+/* Takes a WIRE section's records above committed_id. */
+static int take_wire(const svl_store *store, const struct journal_batch *in,
+                     const struct journal_section *section, uint64_t *id, struct batch *batch)
+{
+    const uint8_t *p = section->data;
+    size_t left = section->len;
+    if (!svl__batch_reserve(batch, section->count, section->len))
+        return SVL_E_NOMEM;
+    for (uint32_t i = 0; i < section->count; i++) {
+        uint32_t len = svl__wire_length(p, left);
+        struct wire_view view;
+        if (len == 0 || svl__wire_view(p, len, &view) != SVL_OK)
+            return damaged_batch(in, "a record is damaged");
+        if (*id > store->committed_id)
+            svl__batch_append(batch, p, len);
+        p += len;
+        left -= len;
+        ++*id;
+    }
+    return left == 0 ? SVL_OK : damaged_batch(in, "bytes behind its records");
+}
+
+/* Takes a BLOCK section's records above committed_id, as wire records. */
+static int take_block(const svl_store *store, const struct journal_section *section, uint64_t *id,
+                      struct batch *batch)
+{
+    struct block_reader *reader;
+    svl_attribute *attributes = svl__malloc(RECORD_ATTRIBUTES_MAX * sizeof *attributes);
+    int rc = attributes ? svl__block_reader_create(&reader) : SVL_E_NOMEM;
+    if (rc != SVL_OK) {
+        svl__free(attributes);
+        return rc;
+    }
+    rc = svl__block_reader_load(reader, section->data, section->len);
+    for (uint32_t i = 0; rc == SVL_OK && i < section->count; i++, ++*id) {
+        svl_record record;
+        rc = svl__block_reader_record(reader, i, attributes, &record);
+        if (rc != SVL_OK || *id <= store->committed_id)
+            continue;
+        uint32_t len = svl__wire_size(&record);
+        uint8_t *wire = svl__malloc(len);
+        if (!wire || !svl__batch_reserve(batch, 1, len)) {
+            rc = SVL_E_NOMEM;
+        } else {
+            svl__wire_encode(&record, record.time_ns, wire);
+            svl__batch_append(batch, wire, len);
+        }
+        svl__free(wire);
+    }
+    svl__block_reader_destroy(reader);
+    svl__free(attributes);
+    return rc;
+}
+
+static int take_sections(svl_store *store, const struct journal_batch *in, struct batch *batch)
+{
+    uint64_t id = in->first_id;
+    int rc = SVL_OK;
+    for (uint32_t i = 0; rc == SVL_OK && i < in->section_count; i++) {
+        const struct journal_section *section = &in->sections[i];
+        if (section->kind == JOURNAL_WIRE)
+            rc = take_wire(store, in, section, &id, batch);
+        else if (section->kind == JOURNAL_BLOCK)
+            rc = take_block(store, section, &id, batch);
+        else if (section->kind == JOURNAL_OPS)
+            rc = svl__values_apply(&store->values, (svl_slice){ section->data, section->len },
+                                   section->count, in->last_op, store->catalog_state.last_op);
+        else
+            rc = svl__fail(SVL_E_VERSION, "the journal has sections of kind %u", section->kind);
+    }
+    if (rc == SVL_OK && id != in->first_id + in->count)
+        rc = damaged_batch(in, "its sections hold another number of records");
+    return rc;
+}
+
+/* The batch's records follow those before it without a gap, or the log has a hole. */
+static int check_follows(const svl_store *store, const struct journal_batch *in)
+{
+    if (in->count == 0)
+        return SVL_OK;
+    if (in->first_id > store->tail.durable_id + 1)
+        return svl__fail(
+            SVL_E_CORRUPT, "records %llu to %llu are neither in a segment nor in the journal",
+            (unsigned long long)store->tail.durable_id + 1, (unsigned long long)in->first_id - 1);
+    return SVL_OK;
+}
+
+static int replay(const struct journal_batch *in, void *user)
+{
+    svl_store *store = user;
+    int rc = check_follows(store, in);
+    if (rc != SVL_OK)
+        return rc;
+    for (uint32_t i = 0; i < in->ring_count; i++)
+        note_ring(store, &in->rings[i]);
+    if (in->last_op > store->durable_op)
+        store->durable_op = in->last_op;
+    if (in->ingest_ns > store->ingest_last_ns)
+        store->ingest_last_ns = in->ingest_ns;
+    struct batch *batch = svl__batch_create();
+    if (!batch)
+        return SVL_E_NOMEM;
+    batch->first_id = in->first_id > store->committed_id ? in->first_id : store->committed_id + 1;
+    rc = take_sections(store, in, batch);
+    uint32_t count = batch->count;
+    if (rc == SVL_OK && count > 0) {
+        rc = svl__batch_set_ingest(batch, in->ingest_ns) ? SVL_OK : SVL_E_NOMEM;
+        if (rc == SVL_OK)
+            rc = svl__tail_add_batch(&store->tail, batch);
+    }
+    if (rc != SVL_OK || count == 0) {
+        svl__batch_release(batch);
+        return rc;
+    }
+    store->stats.recovered_records += count;
+    /* Encoded as it comes, so that memory stays bounded however long the journal is. */
+    if (store->tail.wire_bytes >= store->options.block_bytes)
+        rc = svl__encode_round(store);
+    return rc;
+}
+
+int svl__store_recover(svl_store *store)
+{
+    svl__catalog_state_get(store->catalog, &store->catalog_state);
+    memcpy(store->uuid, store->catalog_state.store_uuid, sizeof store->uuid);
+    memcpy(store->segments.place.store_uuid, store->uuid, sizeof store->uuid);
+    store->committed_id =
+        store->catalog_state.next_id_floor ? store->catalog_state.next_id_floor - 1 : 0;
+    store->ingest_last_ns = store->catalog_state.ingest_last_ns;
+    store->durable_op = store->catalog_state.last_op;
+    int rc = add_segments(store);
+    if (rc == SVL_OK)
+        rc = check_unnamed_files(store);
+    if (rc != SVL_OK)
+        return rc;
+    store->tail.encoded_id = store->tail.durable_id = store->committed_id;
+    store->committed_op = store->catalog_state.last_op;
+
+    struct journal_options options = { .directory = store->directory,
+                                       .file_mode = store->options.file_mode,
+                                       .file_bytes_first = 256 << 10,
+                                       .file_bytes_max = store->options.journal_file_bytes_max,
+                                       .log = &store->log };
+    memcpy(options.store_uuid, store->uuid, sizeof options.store_uuid);
+    struct journal_recovery recovery;
+    rc =
+        svl__journal_open(&options, store->committed_id, replay, store, &recovery, &store->journal);
+    if (rc != SVL_OK)
+        return rc;
+    store->next_id = store->tail.durable_id + 1;
+    store->next_ticket = 1;
+    store->last_op = store->durable_op;
+    if (store->tail.durable_id > store->committed_id || store->values.count > 0)
+        store->oldest_uncommitted_ns = svl__monotonic_ns();
+    svl__journal_recycle(store->journal, store->committed_id, store->committed_op);
+    if (store->stats.recovered_records > 0)
+        svl__log(&store->log, SVL_SEVERITY_INFO, SVL_OK,
+                 "%s: %llu records recovered from the journal", store->path,
+                 (unsigned long long)store->stats.recovered_records);
+    return SVL_OK;
+}

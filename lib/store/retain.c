@@ -1,0 +1,142 @@
+/* retain.c - whole segments retired, oldest first, never the active one.
+ *
+ * Retired in the catalog first; the file goes when its last reader has let go of it, or at the next open
+ * if the process dies before: ids below the retention floor are known to be retired. */
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "state.h"
+
+/* What the whole store holds, as the segments' rows say. */
+struct totals {
+    uint64_t bytes;
+    uint64_t records;
+};
+
+static uint64_t segment_records(const struct segment_info *info)
+{
+    return info->last_id >= info->first_id ? info->last_id - info->first_id + 1 : 0;
+}
+
+static bool is_retirable(const svl_store *store, const struct segment_info *info,
+                         const struct totals *totals, int64_t now_ns)
+{
+    const svl_store_options *o = &store->options;
+    if (o->retain_bytes_max != 0 && totals->bytes > o->retain_bytes_max)
+        return true;
+    if (o->retain_records_max != 0 &&
+        totals->records >= o->retain_records_max + segment_records(info))
+        return true;
+    return o->retain_age_ms_max != 0 &&
+           now_ns - info->ingest_max_ns > (int64_t)o->retain_age_ms_max * NS_PER_MS;
+}
+
+/* One catalog transaction for all that goes. */
+static int retire(svl_store *store, const struct segment_info *infos, size_t n)
+{
+    pthread_mutex_lock(&store->catalog_lock);
+    struct catalog_state state = store->catalog_state;
+    state.retention_floor = infos[n - 1].last_id + 1;
+    struct catalog_change *change;
+    int rc = svl__catalog_begin(store->catalog, &change);
+    if (rc == SVL_OK) {
+        for (size_t i = 0; rc == SVL_OK && i < n; i++)
+            rc = svl__catalog_remove_segment(change, &infos[i]);
+        if (rc == SVL_OK)
+            rc = svl__catalog_put_state(change, &state);
+        if (rc == SVL_OK)
+            rc = svl__catalog_commit(change);
+        else
+            svl__catalog_abort(change);
+    }
+    if (rc == SVL_OK)
+        store->catalog_state = state;
+    pthread_mutex_unlock(&store->catalog_lock);
+    return rc;
+}
+
+/* What a segment's file takes on the disk: blocks, index and all. */
+static uint64_t file_bytes(const svl_store *store, const struct segment_info *info)
+{
+    char name[SEGMENT_NAME_BYTES];
+    struct stat st;
+    svl__segment_name(info, name);
+    if (fstatat(store->directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return info->stored_bytes;
+    return (uint64_t)st.st_blocks * 512;
+}
+
+static struct totals sum(const svl_store *store, const struct segment_info *infos, size_t n)
+{
+    struct totals totals = { 0, 0 };
+    for (size_t i = 0; i < n; i++) {
+        totals.bytes += file_bytes(store, &infos[i]);
+        totals.records += segment_records(&infos[i]);
+    }
+    return totals;
+}
+
+static void note_retired(svl_store *store, const struct segment_info *infos, size_t n)
+{
+    struct totals gone = sum(store, infos, n);
+    for (size_t i = 0; i < n; i++)
+        svl__segments_retire(&store->segments, infos[i].first_id);
+    pthread_mutex_lock(&store->lock);
+    store->stats.retired_records += gone.records;
+    store->stats.retired_bytes += gone.bytes;
+    pthread_mutex_unlock(&store->lock);
+}
+
+static int64_t retention_now_ns(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    int64_t now = svl__clock_watch_retention_ns(&store->clock, svl__wall_ns(), svl__monotonic_ns());
+    pthread_mutex_unlock(&store->lock);
+    return now;
+}
+
+int svl__store_retain_now(svl_store *store, uint64_t *records)
+{
+    const svl_store_options *o = &store->options;
+    if (records)
+        *records = 0;
+    if (!o->retain_bytes_max && !o->retain_records_max && !o->retain_age_ms_max)
+        return SVL_OK;
+    pthread_mutex_lock(&store->retain_lock);
+    struct segment_info *infos;
+    size_t n, gone = 0;
+    int rc = svl__catalog_segments(store->catalog, &infos, &n);
+    if (rc == SVL_OK) {
+        struct totals totals = sum(store, infos, n);
+        int64_t now_ns = retention_now_ns(store);
+        /* The last one is the active one, or the newest: it stays. */
+        while (gone + 1 < n && is_retirable(store, &infos[gone], &totals, now_ns)) {
+            struct totals one = sum(store, &infos[gone], 1);
+            totals.bytes -= one.bytes;
+            totals.records -= one.records;
+            gone++;
+        }
+        if (gone > 0)
+            rc = retire(store, infos, gone);
+        if (rc == SVL_OK && gone > 0) {
+            note_retired(store, infos, gone);
+            if (records)
+                *records = sum(store, infos, gone).records;
+        }
+    }
+    svl__free(infos);
+    pthread_mutex_unlock(&store->retain_lock);
+    return rc;
+}
+
+int svl_store_retain(svl_store *store, uint64_t *records_retired)
+{
+    if (records_retired)
+        *records_retired = 0;
+    int rc = svl__store_check_wait(store, "svl_store_retain");
+    if (rc == SVL_OK && svl__store_has_failed(store))
+        rc = svl__store_failure(store);
+    return rc == SVL_OK ? svl__store_retain_now(store, records_retired) : rc;
+}

@@ -1,0 +1,58 @@
+/* segments - the set of a store's segments: which exist, which are open, who still reads them.
+ *
+ *   G1  an entry lives while the catalog names its segment or somebody holds it.
+ *   G2  a retired segment's file is removed when its last holder lets go.
+ *   G3  at most SEGMENTS_OPEN_MAX idle segments stay open: the least recently used is closed.
+ *
+ * Any thread; its own lock. */
+#ifndef SVL_STORE_SEGMENTS_H
+#define SVL_STORE_SEGMENTS_H
+
+#include <pthread.h>
+
+#include "base/error.h"
+#include "segment.h"
+
+#define SEGMENTS_OPEN_MAX 64
+
+struct segment_entry;
+
+struct segment_set {
+    pthread_mutex_t lock;
+    struct segment_place place;
+    struct segment_entry **entries; /* ascending; each held once by the set */
+    size_t count, capacity;
+    struct segment_entry *idle_newest, *idle_oldest; /* open, in use by nobody */
+    size_t open_count;
+    const struct log_sink *log;
+};
+
+int svl__segments_init(struct segment_set *set, const struct segment_place *place,
+                       const struct log_sink *log);
+/* Closes everything; nobody may hold an entry any more. */
+void svl__segments_free(struct segment_set *set);
+
+/* Adds a segment behind all others; `opened` (may be NULL) is its open handle, taken over. */
+int svl__segments_add(struct segment_set *set, const struct segment_info *info,
+                      struct segment *opened);
+/* Takes a segment out of the set; its file goes with the last holder. */
+void svl__segments_retire(struct segment_set *set, uint64_t first_id);
+
+void svl__segments_update(struct segment_set *set, const struct segment_info *info);
+size_t svl__segments_count(struct segment_set *set);
+
+/* The entries that reach into [id_min, id_max], held, ascending: an array of *n to svl__free() after
+ * each was released. */
+int svl__segments_hold(struct segment_set *set, uint64_t id_min, uint64_t id_max,
+                       struct segment_entry ***out, size_t *n);
+/* The newest one, held; NULL if there is none. */
+struct segment_entry *svl__segments_hold_last(struct segment_set *set);
+void svl__segment_entry_release(struct segment_set *set, struct segment_entry *entry);
+void svl__segment_entry_info(struct segment_set *set, struct segment_entry *entry,
+                             struct segment_info *info);
+
+/* Opens the segment if it is not and keeps it open until svl__segment_unuse(). */
+int svl__segment_use(struct segment_set *set, struct segment_entry *entry, struct segment **out);
+void svl__segment_unuse(struct segment_set *set, struct segment_entry *entry);
+
+#endif

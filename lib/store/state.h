@@ -1,0 +1,126 @@
+/* state - struct svl_store, and what the coordinator's files share.
+ *
+ * One lock, `lock`, guards everything below it here; no I/O happens under it, and no callback. Three
+ * threads work on a store:
+ *
+ *     flusher    flusher.c    journal write, journal flush
+ *     encoder    encoder.c    durable batches -> blocks
+ *     committer  committer.c  blocks -> segment -> catalog, retention
+ *
+ * svl_store_append(), svl__store_feed() and queries run on the caller's threads. */
+#ifndef SVL_STORE_STATE_H
+#define SVL_STORE_STATE_H
+
+#include <pthread.h>
+
+#include "clockwatch.h"
+#include "lock.h"
+#include "segments.h"
+#include "store.h"
+#include "tail.h"
+#include "values.h"
+
+struct svl_store {
+    _Atomic uint32_t references; /* the handle and each cursor */
+    uint64_t process_mark;
+    bool owned; /* by a pipeline */
+    char *path;
+    int directory;
+    svl_store_options options;
+    struct log_sink log;
+    struct store_lock *writer_lock;
+    struct catalog *catalog;
+    struct journal *journal;
+    struct segment_set segments;
+    struct block_builder *builder; /* the encoder's */
+    uint8_t uuid[16];
+    struct store_observer observer;
+
+    pthread_mutex_t lock;
+    pthread_cond_t flusher_wake, encoder_wake, committer_wake;
+    pthread_cond_t progress; /* durable, committed, accepting or failed has changed */
+    pthread_t flusher, encoder, committer;
+    bool flusher_runs, encoder_runs, committer_runs;
+
+    bool closing; /* no new feeds; the threads finish what is there and end */
+    int failed;   /* 0, or the code of the failure that stopped the store */
+    bool disk_full;
+    bool not_accepting; /* somebody was told so, and is to hear when it turns */
+
+    /* feeding */
+    uint64_t next_id;
+    uint64_t next_ticket; /* of the open batch */
+    uint64_t last_op;
+    struct batch *open; /* takes feeds; NULL if none was fed since the flusher took the last one */
+    struct batch *queue_first, *queue_last; /* full ones before it */
+    uint64_t unwritten_bytes;
+
+    /* flushing */
+    uint64_t flush_wanted;   /* highest ticket that somebody waits for */
+    uint64_t durable_ticket; /* all up to it are durable */
+    int64_t ingest_last_ns;
+    struct clock_watch clock;
+    uint64_t
+        step_ticket; /* flusher's: the batch whose record tells of a step of the clock; 0 = none */
+    struct batch *written_first, *written_last; /* in the journal, not flushed yet */
+
+    /* encoding and committing */
+    struct tail tail;
+    struct values values; /* durable operations that the catalog does not have yet */
+    uint64_t durable_op;
+    uint64_t encode_wanted;              /* encode up to this id also what makes no whole block */
+    uint64_t commit_wanted, commit_done; /* numbers of requests */
+    uint64_t committed_id;
+    uint64_t committed_op;
+    bool roll_wanted;              /* the next commit begins a segment */
+    int64_t oldest_uncommitted_ns; /* monotonic; 0 = nothing waits for a commit */
+
+    pthread_mutex_t retain_lock;  /* one retention at a time; before catalog_lock */
+    pthread_mutex_t catalog_lock; /* one change at a time: committer, rings, retention */
+    struct catalog_state catalog_state;
+
+    svl_store_stats stats;                                  /* the counters; guarded by `lock` */
+    struct ring_position ring_positions[JOURNAL_RINGS_MAX]; /* from the journal, at open */
+    uint32_t ring_position_count;
+};
+
+/* options.c: fills in defaults, checks ranges. */
+int svl__store_options_check(const svl_store_options *from, svl_store_options *to);
+
+/* flusher.c, encoder.c, committer.c: the threads' functions. */
+void *svl__flusher_run(void *store);
+void *svl__encoder_run(void *store);
+void *svl__committer_run(void *store);
+
+/* encoder.c: one round of the encoder's work, for recovery before the thread runs. */
+int svl__encode_round(svl_store *store);
+
+/* recover.c: journal into tail; ids, operations and ring positions go on where they were. */
+int svl__store_recover(svl_store *store);
+
+/* retain.c: with catalog_lock not held. */
+int svl__store_retain_now(svl_store *store, uint64_t *records);
+
+/* store.c: fail-stop with the code of a failure, in the words of svl_last_error(); wakes everybody.
+ * `lock` not held. */
+void svl__store_fail(svl_store *store, int code);
+/* SVL_E_FAILED with words. */
+int svl__store_failure(const svl_store *store);
+void svl__store_hold(svl_store *store);
+void svl__store_release(svl_store *store);
+/* SVL_E_FORKED, with words, in a child of the process that opened it. */
+int svl__store_check(const svl_store *store);
+/* As above, and SVL_E_DEADLOCK inside an ingest callback of it. */
+int svl__store_check_wait(const svl_store *store, const char *function);
+
+/* feed.c: feeds one atomic batch and waits until it is durable; a full disk refuses it, SVL_E_NO_SPACE. */
+int svl__store_feed_durably(svl_store *store, struct feed *feed);
+
+/* feed.c: `lock` held: bytes in memory, and whether feeding should pause. */
+uint64_t svl__store_memory(const svl_store *store);
+bool svl__store_accepts_locked(const svl_store *store);
+/* `lock` held: true if the observer's `ready` is to be called after it was let go. */
+bool svl__store_turns_ready(svl_store *store);
+void svl__store_tell_ready(svl_store *store);
+
+#endif

@@ -1,0 +1,141 @@
+/* stats.c - what the layers above and the host may ask a store at any time. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/options.h"
+#include "state.h"
+
+#define STATS_FIRST_SIZE sizeof(svl_store_stats)
+
+uint64_t svl__store_durable_id(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    uint64_t id = store->tail.durable_id;
+    pthread_mutex_unlock(&store->lock);
+    return id;
+}
+
+uint64_t svl__store_first_id(svl_store *store)
+{
+    pthread_mutex_lock(&store->catalog_lock);
+    uint64_t floor = store->catalog_state.retention_floor;
+    pthread_mutex_unlock(&store->catalog_lock);
+    return floor ? floor : 1;
+}
+
+bool svl__store_has_failed(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    bool failed = store->failed != 0;
+    pthread_mutex_unlock(&store->lock);
+    return failed;
+}
+
+int svl__store_value(svl_store *store, svl_slice key, struct buffer *out)
+{
+    pthread_mutex_lock(&store->lock);
+    const struct value_entry *entry = svl__values_find(&store->values, key);
+    bool found = entry != NULL, deleted = entry && entry->deleted;
+    if (found && !deleted)
+        svl__buffer_append(out, entry->bytes + entry->key_len, entry->value_len);
+    pthread_mutex_unlock(&store->lock);
+    if (!found)
+        return svl__catalog_value(store->catalog, key, out);
+    if (deleted)
+        return SVL_E_NOT_FOUND;
+    return out->failed ? SVL_E_NOMEM : SVL_OK;
+}
+
+int svl__store_rings(svl_store *store, struct ring_name **out, size_t *n)
+{
+    return svl__catalog_rings(store->catalog, out, n);
+}
+
+static int change_ring(svl_store *store, const struct ring_name *ring,
+                       int (*change_fn)(struct catalog_change *, const struct ring_name *))
+{
+    pthread_mutex_lock(&store->catalog_lock);
+    struct catalog_change *change;
+    int rc = svl__catalog_begin(store->catalog, &change);
+    if (rc == SVL_OK) {
+        rc = change_fn(change, ring);
+        if (rc == SVL_OK)
+            rc = svl__catalog_commit(change);
+        else
+            svl__catalog_abort(change);
+    }
+    pthread_mutex_unlock(&store->catalog_lock);
+    return rc;
+}
+
+int svl__store_ring_add(svl_store *store, const struct ring_name *ring)
+{
+    return change_ring(store, ring, svl__catalog_put_ring);
+}
+
+int svl__store_ring_remove(svl_store *store, const struct ring_name *ring)
+{
+    return change_ring(store, ring, svl__catalog_remove_ring);
+}
+
+uint64_t svl__store_ring_position(svl_store *store, const uint8_t uuid[16])
+{
+    for (uint32_t i = 0; i < store->ring_position_count; i++)
+        if (memcmp(store->ring_positions[i].uuid, uuid, 16) == 0)
+            return store->ring_positions[i].position;
+    return 0;
+}
+
+static uint64_t blocks_on_disk(int directory, const char *name)
+{
+    struct stat st;
+    if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return 0;
+    return (uint64_t)st.st_blocks * 512;
+}
+
+static uint64_t segments_on_disk(svl_store *store)
+{
+    struct segment_entry **entries;
+    size_t n;
+    uint64_t bytes = 0;
+    if (svl__segments_hold(&store->segments, 0, UINT64_MAX, &entries, &n) != SVL_OK)
+        return 0;
+    for (size_t i = 0; i < n; i++) {
+        struct segment_info info;
+        char name[SEGMENT_NAME_BYTES];
+        svl__segment_entry_info(&store->segments, entries[i], &info);
+        svl__segment_name(&info, name);
+        bytes += blocks_on_disk(store->directory, name);
+        svl__segment_entry_release(&store->segments, entries[i]);
+    }
+    svl__free(entries);
+    return bytes;
+}
+
+int svl_store_stats_get(svl_store *store, svl_store_stats *stats)
+{
+    int rc = svl__store_check(store);
+    if (rc != SVL_OK)
+        return rc;
+    struct journal_stats journal;
+    svl__journal_stats_get(store->journal, &journal);
+    uint64_t first_id = svl__store_first_id(store);
+    uint64_t catalog = 0;
+    svl__catalog_disk_bytes(store->catalog, &catalog);
+
+    pthread_mutex_lock(&store->lock);
+    svl_store_stats now = store->stats;
+    now.failed = store->failed != 0;
+    now.last_id = store->tail.durable_id;
+    now.tail_bytes = svl__store_memory(store);
+    pthread_mutex_unlock(&store->lock);
+    now.records = now.last_id >= first_id ? now.last_id - first_id + 1 : 0;
+    now.first_id = now.records ? first_id : 0;
+    now.segments = svl__segments_count(&store->segments);
+    now.journal_bytes_written = journal.bytes_written;
+    now.disk_bytes = journal.disk_bytes + catalog + segments_on_disk(store);
+    return svl__options_fill(stats, &now, sizeof now, STATS_FIRST_SIZE, "svl_store_stats");
+}

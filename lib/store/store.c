@@ -1,0 +1,371 @@
+/* store.c - opening, closing and failing: the order of steps.
+ *
+ *     closed --open--> recovering --threads start--> open --close--> closing --threads end--> closed
+ *                          |                          |
+ *                          +---- error: closed        +-- failed write or flush: failed (fail-stop)
+ *
+ * In `failed` everything that writes answers SVL_E_FAILED, reading goes on; only close leads out. */
+#include "store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/callback.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/thread.h"
+#include "state.h"
+
+int svl__store_check(const svl_store *store)
+{
+    if (!store)
+        return svl__fail(SVL_E_INVALID, "store is NULL");
+    if (svl__forked(store->process_mark))
+        return svl__fail(SVL_E_FORKED, "%s was opened before fork(); open it in the child",
+                         store->path);
+    return SVL_OK;
+}
+
+int svl__store_check_wait(const svl_store *store, const char *function)
+{
+    int rc = svl__store_check(store);
+    if (rc == SVL_OK && svl__in_callback(store, CALLBACK_INGEST))
+        rc =
+            svl__fail(SVL_E_DEADLOCK, "%s() inside an ingest handler of %s", function, store->path);
+    return rc;
+}
+
+int svl__store_failure(const svl_store *store)
+{
+    return svl__fail(SVL_E_FAILED, "%s, after: %s; close it and open it again", store->path,
+                     svl_strerror(store->failed));
+}
+
+void svl__store_fail(svl_store *store, int code)
+{
+    svl__log(&store->log, SVL_SEVERITY_FATAL, code, "%s has stopped: %s", store->path,
+             svl_last_error());
+    pthread_mutex_lock(&store->lock);
+    if (!store->failed)
+        store->failed = code;
+    store->not_accepting = false;
+    uint64_t id = store->tail.durable_id, ticket = store->durable_ticket;
+    pthread_cond_broadcast(&store->progress);
+    pthread_cond_signal(&store->flusher_wake);
+    pthread_cond_signal(&store->encoder_wake);
+    pthread_cond_signal(&store->committer_wake);
+    pthread_mutex_unlock(&store->lock);
+    if (store->observer.durable)
+        store->observer.durable(id, ticket, store->observer.user);
+    svl__store_tell_ready(store);
+}
+
+void svl__store_hold(svl_store *store)
+{
+    atomic_fetch_add_explicit(&store->references, 1, memory_order_relaxed);
+}
+
+/* Frees what is there, of a half-opened store too. */
+static void destroy(svl_store *store)
+{
+    svl__tail_free(&store->tail);
+    svl__values_free(&store->values);
+    svl__block_builder_destroy(store->builder);
+    if (store->segments.place.readers_max > 0)
+        svl__segments_free(&store->segments);
+    svl__catalog_close(store->catalog);
+    svl__journal_close(store->journal);
+    svl__lock_drop(store->writer_lock);
+    if (store->directory >= 0)
+        close(store->directory);
+    pthread_cond_destroy(&store->progress);
+    pthread_cond_destroy(&store->committer_wake);
+    pthread_cond_destroy(&store->encoder_wake);
+    pthread_cond_destroy(&store->flusher_wake);
+    pthread_mutex_destroy(&store->retain_lock);
+    pthread_mutex_destroy(&store->catalog_lock);
+    pthread_mutex_destroy(&store->lock);
+    svl__free(store->path);
+    svl__free(store);
+}
+
+void svl__store_release(svl_store *store)
+{
+    if (atomic_fetch_sub_explicit(&store->references, 1, memory_order_acq_rel) == 1)
+        destroy(store);
+}
+
+static int create_object(const char *path, const svl_store_options *options, svl_store **out)
+{
+    svl_store *store = svl__calloc(1, sizeof *store);
+    if (!store)
+        return SVL_E_NOMEM;
+    atomic_init(&store->references, 1);
+    store->directory = -1;
+    store->process_mark = svl__process_mark();
+    int rc = svl__store_options_check(options, &store->options);
+    if (rc == SVL_OK && !(store->path = svl__strdup(path)))
+        rc = SVL_E_NOMEM;
+    if (rc != SVL_OK) {
+        svl__free(store);
+        return rc;
+    }
+    store->log = (struct log_sink){ store->options.log, store->options.log_user };
+    pthread_mutex_init(&store->lock, NULL); /* cannot fail on Linux: no attributes */
+    pthread_mutex_init(&store->catalog_lock, NULL);
+    pthread_mutex_init(&store->retain_lock, NULL);
+    svl__cond_init(&store->flusher_wake);
+    svl__cond_init(&store->encoder_wake);
+    svl__cond_init(&store->committer_wake);
+    svl__cond_init(&store->progress);
+    *out = store;
+    return SVL_OK;
+}
+
+/* x where r is. */
+static mode_t directory_mode(uint32_t file_mode)
+{
+    return (mode_t)(file_mode | (file_mode & 0444) >> 2);
+}
+
+static int open_directory(svl_store *store)
+{
+    int rc = svl__directory_open(store->path, &store->directory);
+    if (rc == SVL_E_NOT_FOUND) {
+        if (store->options.flags & SVL_STORE_NO_CREATE)
+            return svl__fail(SVL_E_NOT_FOUND, "there is no store at %s", store->path);
+        if (mkdir(store->path, directory_mode(store->options.file_mode)) != 0 && errno != EEXIST)
+            return svl__fail_errno(errno, "creation of directory %s", store->path);
+        rc = svl__directory_open(store->path, &store->directory);
+        if (rc == SVL_E_NOT_FOUND)
+            rc = svl__fail(SVL_E_PATH, "%s was removed while it was opened", store->path);
+    }
+    if (rc == SVL_OK && !(store->options.flags & SVL_STORE_ANY_FILE_SYSTEM))
+        rc = svl__directory_check_local(store->directory, store->path);
+    return rc;
+}
+
+/* What a directory holds, besides what belongs to an unfinished creation. */
+struct contents {
+    bool store_files; /* journal or segments: a store that has lost its catalog */
+    char other[64];   /* the first name that is not ours */
+};
+
+static int read_contents(const svl_store *store, struct contents *contents)
+{
+    *contents = (struct contents){ 0 };
+    int fd = openat(store->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
+    if (!listing) {
+        int rc = svl__fail_errno(errno, "listing of %s", store->path);
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    for (struct dirent *entry; (entry = readdir(listing));) {
+        const char *name = entry->d_name;
+        uint64_t first_id;
+        uint32_t generation;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, LOCK_NAME) == 0 ||
+            svl__catalog_owns(name))
+            continue;
+        if (svl__journal_owns(name) || svl__segment_name_parse(name, &first_id, &generation))
+            contents->store_files = true;
+        else
+            strncpy(contents->other, name, sizeof contents->other - 1);
+    }
+    closedir(listing);
+    return SVL_OK;
+}
+
+/* No catalog here: a new store, unless the directory is somebody else's. */
+static int create_store(svl_store *store, const struct catalog_options *options)
+{
+    struct contents contents;
+    int rc = read_contents(store, &contents);
+    if (rc != SVL_OK)
+        return rc;
+    if (contents.store_files)
+        return svl__fail(SVL_E_CORRUPT, "%s has journal or segment files, but no catalog.mdb",
+                         store->path);
+    if (contents.other[0])
+        return svl__fail(SVL_E_FOREIGN, "%s holds other files, such as %s; give an empty directory",
+                         store->path, contents.other);
+    if (store->options.flags & SVL_STORE_NO_CREATE)
+        return svl__fail(SVL_E_NOT_FOUND, "there is no store at %s", store->path);
+    rc = svl__catalog_create(options);
+    if (rc == SVL_OK)
+        rc = svl__catalog_open(options, &store->catalog);
+    return rc;
+}
+
+/* Before a lock file is put into it. */
+static int check_not_foreign(const svl_store *store)
+{
+    struct stat st;
+    if (fstatat(store->directory, "catalog.mdb", &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return SVL_OK;
+    struct contents contents;
+    int rc = read_contents(store, &contents);
+    if (rc != SVL_OK)
+        return rc;
+    if (contents.other[0] && !contents.store_files)
+        return svl__fail(SVL_E_FOREIGN, "%s holds other files, such as %s; give an empty directory",
+                         store->path, contents.other);
+    if (!contents.store_files && (store->options.flags & SVL_STORE_NO_CREATE))
+        return svl__fail(SVL_E_NOT_FOUND, "there is no store at %s", store->path);
+    return SVL_OK;
+}
+
+static int open_parts(svl_store *store)
+{
+    struct catalog_options options = { .directory = store->directory,
+                                       .file_mode = store->options.file_mode,
+                                       .readers_max = store->options.readers_max };
+    int rc = check_not_foreign(store);
+    if (rc == SVL_OK)
+        rc = svl__lock_take(store->directory, store->path, store->options.file_mode,
+                            &store->writer_lock);
+    if (rc == SVL_OK)
+        rc = svl__catalog_open(&options, &store->catalog);
+    if (rc == SVL_E_NOT_FOUND)
+        rc = create_store(store, &options);
+    if (rc != SVL_OK)
+        return rc;
+    struct segment_place place = { .directory = store->directory,
+                                   .file_mode = store->options.file_mode,
+                                   .readers_max = store->options.readers_max };
+    rc = svl__segments_init(&store->segments, &place, &store->log);
+    if (rc != SVL_OK)
+        return rc;
+    struct block_options block = { .codec = store->options.codec,
+                                   .block_bytes = store->options.block_bytes };
+    rc = svl__block_builder_create(&block, &store->builder);
+    return rc == SVL_OK ? svl__store_recover(store) : rc;
+}
+
+static int start_threads(svl_store *store)
+{
+    int rc = svl__thread_start(&store->flusher, "svl-flush", svl__flusher_run, store);
+    store->flusher_runs = rc == SVL_OK;
+    if (rc == SVL_OK)
+        rc = svl__thread_start(&store->encoder, "svl-encode", svl__encoder_run, store);
+    store->encoder_runs = store->flusher_runs && rc == SVL_OK;
+    if (rc == SVL_OK)
+        rc = svl__thread_start(&store->committer, "svl-commit", svl__committer_run, store);
+    store->committer_runs = store->encoder_runs && rc == SVL_OK;
+    return rc;
+}
+
+static void end_threads(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    store->closing = true;
+    pthread_cond_signal(&store->flusher_wake);
+    pthread_cond_signal(&store->encoder_wake);
+    pthread_cond_signal(&store->committer_wake);
+    pthread_mutex_unlock(&store->lock);
+    if (store->flusher_runs)
+        pthread_join(store->flusher, NULL);
+    if (store->encoder_runs)
+        pthread_join(store->encoder, NULL);
+    if (store->committer_runs)
+        pthread_join(store->committer, NULL);
+}
+
+static int open_store(const char *path, const svl_store_options *options, bool owned,
+                      svl_store **out)
+{
+    if (!out)
+        return svl__fail(SVL_E_INVALID, "out is NULL");
+    *out = NULL;
+    if (!path || !path[0])
+        return svl__fail(SVL_E_INVALID, "path is %s", path ? "empty" : "NULL");
+    svl_store *store;
+    int rc = create_object(path, options, &store);
+    if (rc != SVL_OK)
+        return rc;
+    store->owned = owned;
+    rc = open_directory(store);
+    if (rc == SVL_OK)
+        rc = open_parts(store);
+    if (rc == SVL_OK)
+        rc = start_threads(store);
+    if (rc != SVL_OK) {
+        end_threads(store);
+        svl__store_release(store);
+        return rc;
+    }
+    *out = store;
+    return SVL_OK;
+}
+
+int svl_store_open(const char *path, const svl_store_options *options, svl_store **out)
+{
+    return open_store(path, options, false, out);
+}
+
+int svl__store_open_owned(const char *path, const svl_store_options *options, svl_store **out)
+{
+    return open_store(path, options, true, out);
+}
+
+void svl__store_observe(svl_store *store, const struct store_observer *observer)
+{
+    pthread_mutex_lock(&store->lock);
+    store->observer = *observer;
+    pthread_mutex_unlock(&store->lock);
+}
+
+int svl__store_close_owned(svl_store *store)
+{
+    if (svl__forked(store->process_mark)) {
+        /* Threads, locks and LMDB environments are the parent's: only memory could be given back, and
+         * some of it is behind locks that the fork may have caught. */
+        return svl__fail(SVL_E_FORKED, "%s was opened before fork()", store->path);
+    }
+    int rc =
+        svl__store_wait(store, svl__store_last_ticket(store), store->disk_full ? 0 : INT64_MAX);
+    if (rc == SVL_OK)
+        rc = svl_store_commit(store, -1);
+    if (rc == SVL_E_TIMEOUT)
+        rc = svl__fail(SVL_E_NO_SPACE, "%s was closed with records that the disk had no space for",
+                       store->path);
+    end_threads(store);
+    if (rc == SVL_OK && store->failed)
+        rc = svl__store_failure(store);
+    svl__store_release(store);
+    return rc;
+}
+
+int svl_store_close(svl_store *store)
+{
+    if (!store)
+        return SVL_OK;
+    if (svl__in_callback(store, 0))
+        return svl__fail(SVL_E_DEADLOCK, "svl_store_close() inside a callback of %s", store->path);
+    if (store->owned)
+        return svl__fail(SVL_E_INVALID, "%s belongs to a pipeline: svl_close() closes it",
+                         store->path);
+    return svl__store_close_owned(store);
+}
+
+const svl_store_options *svl__store_options(const svl_store *store)
+{
+    return &store->options;
+}
+
+const struct log_sink *svl__store_log(const svl_store *store)
+{
+    return &store->log;
+}
+
+const uint8_t *svl__store_uuid(const svl_store *store)
+{
+    return store->uuid;
+}

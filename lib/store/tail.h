@@ -1,0 +1,86 @@
+/* tail - the newest records in memory: batches as they came, then blocks once encoded.
+ *
+ *   L1  blocks hold the ids (committed_id, encoded_id], batches those above, in order, without a gap.
+ *   L2  a batch or block that somebody holds is never changed; one that only the tail holds may grow.
+ *   L3  what is above the durable id is never handed to a reader.
+ *
+ * Nothing here locks: the store's lock is held by the caller of every function but the reference
+ * counts. */
+#ifndef SVL_STORE_TAIL_H
+#define SVL_STORE_TAIL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "base/bytes.h"
+#include "block.h"
+#include "journal.h"
+#include "store.h"
+
+/* Records of `ingest_ns`, up to index `end` of the batch. */
+struct ingest_run {
+    uint32_t end;
+    int64_t ingest_ns;
+};
+
+struct batch {
+    uint64_t first_id;
+    uint32_t count;
+    uint64_t ticket;
+    struct buffer wire;    /* records back to back */
+    struct buffer offsets; /* u32 each: where record i starts */
+    struct buffer runs;    /* struct ingest_run each */
+    struct buffer ops;     /* encoded: values.h */
+    uint32_t op_count;
+    uint64_t last_op;
+    struct ring_position rings[JOURNAL_RINGS_MAX];
+    uint32_t ring_count;
+    bool refusable;     /* only svl_store_append() is in it: a full disk may refuse it whole */
+    int refused;        /* the code, if it was; guarded by the store's lock */
+    struct batch *next; /* in the flusher's queue */
+    _Atomic uint32_t references;
+};
+
+struct batch *svl__batch_create(void);
+struct batch *svl__batch_hold(struct batch *batch);
+void svl__batch_release(struct batch *batch); /* NULL is fine */
+uint64_t svl__batch_last_id(const struct batch *batch);
+size_t svl__batch_memory(const struct batch *batch);
+/* Space for `count` more records of `bytes` together: then appending cannot fail. */
+bool svl__batch_reserve(struct batch *batch, size_t count, size_t bytes);
+void svl__batch_append(struct batch *batch, const uint8_t *wire, uint32_t len);
+/* Record i: its wire bytes and ingest time. */
+svl_slice svl__batch_wire(const struct batch *batch, uint32_t i);
+int64_t svl__batch_ingest_ns(const struct batch *batch, uint32_t i);
+/* All its records get this ingest time. */
+bool svl__batch_set_ingest(struct batch *batch, int64_t ingest_ns);
+
+struct tail {
+    struct batch **batches; /* durable ones, ascending */
+    size_t batch_first, batch_count, batch_capacity;
+    struct block **blocks; /* ascending */
+    size_t block_first, block_count, block_capacity;
+    uint64_t bytes;       /* memory of both */
+    uint64_t block_bytes; /* encoded bytes of the blocks */
+    uint64_t wire_bytes;  /* of durable records that are not encoded yet */
+    uint64_t encoded_id;  /* highest id in a block or below */
+    uint64_t durable_id;
+};
+
+void svl__tail_free(struct tail *tail);
+/* Takes a durable batch, and the caller's reference; small neighbours are merged. SVL_E_NOMEM: not
+ * taken. */
+int svl__tail_add_batch(struct tail *tail, struct batch *batch);
+/* Makes room so that the next svl__tail_add_batch() / _add_block() cannot fail. */
+int svl__tail_reserve(struct tail *tail);
+/* Takes a block that starts at encoded_id + 1, and the caller's reference; drops what it covers. */
+int svl__tail_add_block(struct tail *tail, struct block *block);
+/* Drops the blocks up to `id`: they are committed. */
+void svl__tail_drop_blocks(struct tail *tail, uint64_t id);
+/* Batches that hold ids in [id_min, durable_id] above encoded_id: held, ascending, into a new array. */
+int svl__tail_hold_batches(const struct tail *tail, uint64_t id_min, uint64_t id_max,
+                           struct batch ***out, size_t *n);
+int svl__tail_hold_blocks(const struct tail *tail, uint64_t id_min, uint64_t id_max,
+                          struct block ***out, size_t *n);
+
+#endif

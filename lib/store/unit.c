@@ -1,0 +1,229 @@
+/* unit.c - one block or batch against the conditions of a query.
+ *
+ * Rows start as all those in the id range; each condition keeps some of them. The cheap columns come
+ * first, and a column that no condition names is not decoded. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cursor.h"
+
+bool svl__conditions_meet_zone(const struct conditions *c, const struct zone *zone)
+{
+    if (zone->time_max_ns < c->time_min_ns || zone->time_min_ns >= c->time_max_ns)
+        return false;
+    return c->severity_min == 0 || (zone->severity_mask >> c->severity_min) != 0;
+}
+
+static bool equal(svl_slice a, svl_slice b)
+{
+    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+}
+
+bool svl__conditions_meet_view(const struct conditions *c, const struct wire_view *view)
+{
+    if (view->time_ns < c->time_min_ns || view->time_ns >= c->time_max_ns ||
+        view->severity < c->severity_min)
+        return false;
+    if (c->source.len > 0 && !equal(c->source, view->source))
+        return false;
+    if (c->type.len > 0 && !equal(c->type, view->type))
+        return false;
+    if (c->key.kind == SVL_KEY_ANY)
+        return true;
+    return view->key.len > 0 && svl__key_locate(&c->key, view->key) == 0;
+}
+
+static bool make_room(struct matches *matches, uint32_t rows)
+{
+    if (matches->capacity >= rows)
+        return true;
+    uint32_t *grown = svl__realloc(matches->rows, rows * sizeof *grown);
+    if (!grown)
+        return false;
+    matches->rows = grown;
+    matches->capacity = rows;
+    return true;
+}
+
+/* All rows of the unit whose ids are in range, ascending. */
+static int start_rows(svl_cursor *cursor, uint64_t first_id, uint32_t count)
+{
+    const struct conditions *c = &cursor->conditions;
+    struct matches *matches = &cursor->matches;
+    matches->count = matches->next = 0;
+    cursor->unit_first_id = first_id;
+    if (!make_room(matches, count))
+        return SVL_E_NOMEM;
+    uint32_t from = c->id_min > first_id ? (uint32_t)(c->id_min - first_id) : 0;
+    uint64_t last_id = first_id + count - 1;
+    uint32_t to = c->id_max < last_id ? (uint32_t)(c->id_max - first_id + 1) : count;
+    for (uint32_t row = from; row < to; row++)
+        matches->rows[matches->count++] = row;
+    cursor->explanation.records_examined += matches->count;
+    return SVL_OK;
+}
+
+static void turn_around(svl_cursor *cursor)
+{
+    struct matches *matches = &cursor->matches;
+    if (!cursor->conditions.backward)
+        return;
+    for (uint32_t i = 0, j = matches->count; i + 1 < j; i++) {
+        uint32_t row = matches->rows[i];
+        matches->rows[i] = matches->rows[--j];
+        matches->rows[j] = row;
+    }
+}
+
+static int keep_times(svl_cursor *cursor)
+{
+    const struct conditions *c = &cursor->conditions;
+    const struct zone *zone = svl__block_reader_zone(cursor->reader);
+    if (zone->time_min_ns >= c->time_min_ns && zone->time_max_ns < c->time_max_ns)
+        return SVL_OK;
+    const int64_t *times;
+    int rc = svl__block_reader_times(cursor->reader, &times);
+    if (rc != SVL_OK)
+        return rc;
+    struct matches *m = &cursor->matches;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        int64_t time_ns = times[m->rows[i]];
+        m->rows[kept] = m->rows[i];
+        kept += time_ns >= c->time_min_ns && time_ns < c->time_max_ns;
+    }
+    m->count = kept;
+    return SVL_OK;
+}
+
+static int keep_severities(svl_cursor *cursor)
+{
+    uint32_t min = cursor->conditions.severity_min;
+    uint32_t below = (UINT32_C(1) << min) - 1;
+    if ((svl__block_reader_zone(cursor->reader)->severity_mask & below) == 0)
+        return SVL_OK;
+    const uint8_t *severities;
+    int rc = svl__block_reader_severities(cursor->reader, &severities);
+    if (rc != SVL_OK)
+        return rc;
+    struct matches *m = &cursor->matches;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        m->rows[kept] = m->rows[i];
+        kept += severities[m->rows[i]] >= min;
+    }
+    m->count = kept;
+    return SVL_OK;
+}
+
+/* Keeps the rows whose index lies in [low, high). */
+static void keep_indices(struct matches *m, const uint32_t *index, uint32_t low, uint32_t high)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        uint32_t at = index[m->rows[i]];
+        m->rows[kept] = m->rows[i];
+        kept += at >= low && at < high;
+    }
+    m->count = kept;
+}
+
+typedef int column_fn(struct block_reader *, const uint32_t **, const svl_slice **, uint32_t *);
+
+static int keep_equal(svl_cursor *cursor, column_fn *column, svl_slice wanted)
+{
+    const uint32_t *index;
+    const svl_slice *dictionary;
+    uint32_t n, at = 0;
+    int rc = column(cursor->reader, &index, &dictionary, &n);
+    if (rc != SVL_OK)
+        return rc;
+    while (at < n && !equal(dictionary[at], wanted))
+        at++;
+    keep_indices(&cursor->matches, index, at, at < n ? at + 1 : at);
+    return SVL_OK;
+}
+
+/* The dictionary is sorted, and keys that match stand together. */
+static int keep_keys(svl_cursor *cursor)
+{
+    const struct key_condition *condition = &cursor->conditions.key;
+    const uint32_t *index;
+    const svl_slice *dictionary;
+    uint32_t n;
+    int rc = svl__block_reader_keys(cursor->reader, &index, &dictionary, &n);
+    if (rc != SVL_OK)
+        return rc;
+    uint32_t low = 0, high = n;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (svl__key_locate(condition, dictionary[middle]) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    uint32_t end = low;
+    for (high = n; end < high;) {
+        uint32_t middle = end + (high - end) / 2;
+        if (svl__key_locate(condition, dictionary[middle]) <= 0)
+            end = middle + 1;
+        else
+            high = middle;
+    }
+    keep_indices(&cursor->matches, index, low, end);
+    return SVL_OK;
+}
+
+int svl__unit_filter_block(svl_cursor *cursor)
+{
+    const struct conditions *c = &cursor->conditions;
+    const struct zone *zone = svl__block_reader_zone(cursor->reader);
+    cursor->batch = NULL;
+    int rc = start_rows(cursor, zone->first_id, zone->count);
+    if (rc == SVL_OK)
+        rc = keep_times(cursor);
+    if (rc == SVL_OK && c->severity_min > 0 && cursor->matches.count > 0)
+        rc = keep_severities(cursor);
+    if (rc == SVL_OK && c->key.kind != SVL_KEY_ANY && cursor->matches.count > 0)
+        rc = keep_keys(cursor);
+    if (rc == SVL_OK && c->source.len > 0 && cursor->matches.count > 0)
+        rc = keep_equal(cursor, svl__block_reader_sources, c->source);
+    if (rc == SVL_OK && c->type.len > 0 && cursor->matches.count > 0)
+        rc = keep_equal(cursor, svl__block_reader_types, c->type);
+    if (rc != SVL_OK)
+        cursor->matches.count = 0;
+    turn_around(cursor);
+    return rc;
+}
+
+int svl__unit_filter_batch(svl_cursor *cursor)
+{
+    const struct batch *batch = cursor->batch;
+    int rc = start_rows(cursor, batch->first_id, batch->count);
+    struct matches *m = &cursor->matches;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; rc == SVL_OK && i < m->count; i++) {
+        svl_slice wire = svl__batch_wire(batch, m->rows[i]);
+        struct wire_view view;
+        rc = svl__wire_view(wire.data, wire.len, &view);
+        m->rows[kept] = m->rows[i];
+        kept += rc == SVL_OK && svl__conditions_meet_view(&cursor->conditions, &view);
+    }
+    m->count = rc == SVL_OK ? kept : 0;
+    turn_around(cursor);
+    return rc;
+}
+
+int svl__unit_record(svl_cursor *cursor, uint32_t row, svl_attribute *attributes, svl_record *out)
+{
+    int rc;
+    if (cursor->batch) {
+        svl_slice wire = svl__batch_wire(cursor->batch, row);
+        rc = svl__wire_decode(wire.data, wire.len, attributes, out);
+        out->ingest_ns = svl__batch_ingest_ns(cursor->batch, row);
+    } else {
+        rc = svl__block_reader_record(cursor->reader, row, attributes, out);
+    }
+    out->id = cursor->unit_first_id + row;
+    return rc;
+}

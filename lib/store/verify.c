@@ -1,0 +1,84 @@
+/* verify.c - everything that the store holds, read and checked: catalog, journal, each segment. */
+#include "base/alloc.h"
+#include "state.h"
+
+struct verify {
+    svl_store *store;
+    svl_damage_fn *damage;
+    svl_progress_fn *progress;
+    void *user;
+    uint64_t done, total, found;
+};
+
+static void report(int32_t code, const char *what, void *user)
+{
+    struct verify *v = user;
+    v->found++;
+    pthread_mutex_lock(&v->store->lock);
+    v->store->stats.damaged++;
+    pthread_mutex_unlock(&v->store->lock);
+    if (v->damage)
+        v->damage(code, what, v->user);
+}
+
+static int advance(uint64_t bytes, void *user)
+{
+    struct verify *v = user;
+    v->done += bytes;
+    if (v->done > v->total)
+        v->done = v->total;
+    return v->progress ? v->progress(v->done, v->total, v->user) : SVL_OK;
+}
+
+/* A damaged segment is reported and the next one checked; anything else ends it. */
+static int verify_segment(struct verify *v, struct segment_entry *entry)
+{
+    struct segment *segment;
+    int rc = svl__segment_use(&v->store->segments, entry, &segment);
+    if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN) {
+        report(rc, svl_last_error(), v);
+        return SVL_OK;
+    }
+    if (rc != SVL_OK)
+        return rc;
+    rc = svl__segment_verify(segment, report, advance, v);
+    svl__segment_unuse(&v->store->segments, entry);
+    return rc == SVL_E_CORRUPT ? SVL_OK : rc;
+}
+
+static int verify_segments(struct verify *v)
+{
+    struct segment_set *set = &v->store->segments;
+    struct segment_entry **entries;
+    size_t n;
+    int rc = svl__segments_hold(set, 1, UINT64_MAX, &entries, &n);
+    for (size_t i = 0; i < n; i++) {
+        struct segment_info info;
+        svl__segment_entry_info(set, entries[i], &info);
+        v->total += info.stored_bytes;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (rc == SVL_OK)
+            rc = verify_segment(v, entries[i]);
+        svl__segment_entry_release(set, entries[i]);
+    }
+    svl__free(entries);
+    return rc;
+}
+
+int svl_store_verify(svl_store *store, svl_damage_fn *damage, svl_progress_fn *progress, void *user)
+{
+    int rc = svl__store_check_wait(store, "svl_store_verify");
+    if (rc != SVL_OK)
+        return rc;
+    struct verify v = { .store = store, .damage = damage, .progress = progress, .user = user };
+    rc = svl__catalog_verify(store->catalog, report, &v);
+    if (rc == SVL_OK || rc == SVL_E_CORRUPT)
+        rc = svl__journal_verify(store->journal, report, &v);
+    if (rc == SVL_OK || rc == SVL_E_CORRUPT)
+        rc = verify_segments(&v);
+    if (rc == SVL_OK && v.found > 0)
+        rc =
+            svl__fail(SVL_E_CORRUPT, "%s: %llu findings", store->path, (unsigned long long)v.found);
+    return rc;
+}
