@@ -1,0 +1,272 @@
+/* dispatch.c - ingest handlers over one record: change, drop, emit.
+ *
+ * The record is decoded once. Each handler works on a copy of what the one before it left; when it has
+ * succeeded and what it left is within the limits, that copy is encoded and becomes the record, and its
+ * emits are kept. When it fails, both are thrown away: the record goes on as it came to it.
+ *
+ * Memory is kept from run to run: in steady state nothing is allocated. */
+#include "dispatch.h"
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/callback.h"
+#include "base/clock.h"
+#include "base/options.h"
+#include "pattern/filter.h"
+#include "record/wire.h"
+
+#define OPTIONS_FIRST_SIZE sizeof(svl_ingest_options)
+
+struct ingest_handler {
+    svl_ingest_fn *fn;
+    void *user;
+    struct filter *filter;
+};
+
+struct dispatch {
+    struct dispatch_options options;
+    struct ingest_handler *handlers;
+    size_t count, capacity;
+    struct buffer current; /* the record, once a handler has changed it */
+    struct buffer changed; /* what a handler leaves, being encoded */
+    svl_attribute attributes[RECORD_ATTRIBUTES_MAX];
+    int64_t last_report_ns;
+    _Atomic uint64_t dropped, failures, emitted;
+};
+
+/* What a handler is given to emit with. */
+struct svl_ingest {
+    struct dispatch *dispatch;
+    struct buffer *emits;
+    uint32_t count;
+    int64_t time_ns; /* of the record at hand: stands in for an emit without a time */
+};
+
+int svl_ingest_options_init(svl_ingest_options *options, size_t size)
+{
+    return svl__options_init(options, size, OPTIONS_FIRST_SIZE, "svl_ingest_options");
+}
+
+int svl__dispatch_create(const struct dispatch_options *options, struct dispatch **out)
+{
+    *out = NULL;
+    struct dispatch *dispatch = svl__calloc(1, sizeof *dispatch);
+    if (!dispatch)
+        return SVL_E_NOMEM;
+    dispatch->options = *options;
+    *out = dispatch;
+    return SVL_OK;
+}
+
+void svl__dispatch_destroy(struct dispatch *dispatch)
+{
+    if (!dispatch)
+        return;
+    for (size_t i = 0; i < dispatch->count; i++)
+        svl__filter_destroy(dispatch->handlers[i].filter);
+    svl__free(dispatch->handlers);
+    svl__buffer_free(&dispatch->current);
+    svl__buffer_free(&dispatch->changed);
+    svl__free(dispatch);
+}
+
+static bool make_room(struct dispatch *dispatch)
+{
+    if (dispatch->count < dispatch->capacity)
+        return true;
+    size_t capacity = dispatch->capacity ? dispatch->capacity * 2 : 8;
+    struct ingest_handler *grown = svl__realloc(dispatch->handlers, capacity * sizeof *grown);
+    if (!grown)
+        return false;
+    dispatch->handlers = grown;
+    dispatch->capacity = capacity;
+    return true;
+}
+
+int svl__dispatch_add(struct dispatch *dispatch, const svl_ingest_options *options,
+                      svl_ingest_fn *handler, void *user)
+{
+    if (!handler)
+        return svl__fail(SVL_E_INVALID, "handler is NULL");
+    svl_ingest_options whole;
+    int rc =
+        svl__options_copy(&whole, sizeof whole, options, OPTIONS_FIRST_SIZE, "svl_ingest_options");
+    if (rc == SVL_OK && whole.reserved != 0)
+        rc = svl__fail(SVL_E_RESERVED, "svl_ingest_options.reserved is not zero");
+    struct filter *filter = NULL;
+    if (rc == SVL_OK)
+        rc = svl__filter_compile(&whole.filter, &filter);
+    if (rc == SVL_OK && !make_room(dispatch)) {
+        svl__filter_destroy(filter);
+        rc = SVL_E_NOMEM;
+    }
+    if (rc == SVL_OK)
+        dispatch->handlers[dispatch->count++] = (struct ingest_handler){ handler, user, filter };
+    return rc;
+}
+
+size_t svl__dispatch_count(const struct dispatch *dispatch)
+{
+    return dispatch->count;
+}
+
+int svl_ingest_emit(svl_ingest *ingest, const svl_record *record)
+{
+    if (!ingest)
+        return svl__fail(SVL_E_INVALID, "ingest is NULL");
+    const struct dispatch_options *o = &ingest->dispatch->options;
+    int rc = svl__record_check(record, o->record_bytes_max, false);
+    if (rc != SVL_OK)
+        return rc;
+    if (ingest->count >= o->emit_max)
+        return svl__fail(SVL_E_LIMIT, "%u records emitted for one (option ingest_emit_max)",
+                         ingest->count);
+    uint32_t size = svl__wire_size(record);
+    if (ingest->emits->len + size > o->emit_bytes_max)
+        return svl__fail(SVL_E_LIMIT, "%llu bytes emitted for one record; at most %llu",
+                         (unsigned long long)(ingest->emits->len + size),
+                         (unsigned long long)o->emit_bytes_max);
+    uint8_t *to = buffer_reserve(ingest->emits, size);
+    if (!to) {
+        ingest->emits->failed = false;
+        return SVL_E_NOMEM;
+    }
+    svl__wire_encode(record, ingest->time_ns, to);
+    ingest->emits->len += size;
+    ingest->count++;
+    return SVL_OK;
+}
+
+/* At most one report a second: a broken handler fails for every record. */
+static void report(struct dispatch *dispatch, int code, const char *what)
+{
+    atomic_fetch_add_explicit(&dispatch->failures, 1, memory_order_relaxed);
+    int64_t now = svl__monotonic_ns();
+    if (dispatch->last_report_ns != 0 && now - dispatch->last_report_ns < NS_PER_S)
+        return;
+    dispatch->last_report_ns = now;
+    svl__log(dispatch->options.log, SVL_SEVERITY_ERROR, code,
+             "%s; the record is stored as it came (%llu such failures so far)", what,
+             (unsigned long long)atomic_load_explicit(&dispatch->failures, memory_order_relaxed));
+}
+
+/* Makes what the handler left the current record. */
+static int take_change(struct dispatch *dispatch, const svl_record *record, int64_t time_ns)
+{
+    int rc = svl__record_check(record, dispatch->options.record_bytes_max, false);
+    if (rc != SVL_OK)
+        return rc;
+    uint32_t size = svl__wire_size(record);
+    dispatch->changed.len = 0;
+    uint8_t *to = buffer_reserve(&dispatch->changed, size);
+    if (!to) {
+        dispatch->changed.failed = false;
+        return SVL_E_NOMEM;
+    }
+    svl__wire_encode(record, time_ns, to);
+    dispatch->changed.len = size;
+    struct buffer before = dispatch->current;
+    dispatch->current = dispatch->changed;
+    dispatch->changed = before;
+    return SVL_OK;
+}
+
+enum outcome { OUTCOME_KEPT, OUTCOME_CHANGED, OUTCOME_DROPPED };
+
+/* One handler over the record at `wire`. */
+static enum outcome call(struct dispatch *dispatch, const struct ingest_handler *handler,
+                         const svl_record *record, struct dispatch_result *result)
+{
+    svl_record copy = *record;
+    size_t emitted_bytes = result->wire.len;
+    struct svl_ingest ingest = { dispatch, &result->wire, result->count, record->time_ns };
+    struct callback_frame frame = { .kind = CALLBACK_INGEST, .owner = dispatch->options.owner };
+    svl__callback_enter(&frame);
+    int rc = handler->fn(&ingest, &copy, handler->user);
+    svl__callback_leave(&frame);
+
+    enum outcome outcome = OUTCOME_KEPT;
+    if (rc == SVL_DROP) {
+        outcome = OUTCOME_DROPPED;
+    } else if (rc != SVL_OK) {
+        report(dispatch, rc, "an ingest handler failed");
+        result->wire.len = emitted_bytes;
+        return OUTCOME_KEPT;
+    } else {
+        copy.id = record->id;
+        copy.ingest_ns = record->ingest_ns;
+        bool same = memcmp(&copy, record, sizeof copy) == 0 && record->attribute_count == 0;
+        if (!same) {
+            rc = take_change(dispatch, &copy, record->time_ns);
+            if (rc != SVL_OK) {
+                report(dispatch, rc, "an ingest handler left a record that breaks a limit");
+                result->wire.len = emitted_bytes;
+                return OUTCOME_KEPT;
+            }
+            outcome = OUTCOME_CHANGED;
+        }
+    }
+    atomic_fetch_add_explicit(&dispatch->emitted, ingest.count - result->count,
+                              memory_order_relaxed);
+    result->count = ingest.count;
+    return outcome;
+}
+
+/* The record goes in front of what was emitted. */
+static int put_first(struct dispatch_result *result, const struct buffer *record)
+{
+    if (!buffer_reserve(&result->wire, record->len)) {
+        result->wire.failed = false;
+        return SVL_E_NOMEM;
+    }
+    memmove(result->wire.data + record->len, result->wire.data, result->wire.len);
+    memcpy(result->wire.data, record->data, record->len);
+    result->wire.len += record->len;
+    result->count++;
+    return SVL_OK;
+}
+
+int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t len,
+                      struct dispatch_result *result)
+{
+    result->dropped = false;
+    result->unchanged = true;
+    result->count = 0;
+    result->wire.len = 0;
+    svl_record record;
+    int rc = svl__wire_decode(wire, len, dispatch->attributes, &record);
+    if (rc != SVL_OK)
+        return rc;
+    for (size_t i = 0; i < dispatch->count; i++) {
+        if (!svl__filter_matches(dispatch->handlers[i].filter, &record))
+            continue;
+        enum outcome outcome = call(dispatch, &dispatch->handlers[i], &record, result);
+        if (outcome == OUTCOME_DROPPED) {
+            atomic_fetch_add_explicit(&dispatch->dropped, 1, memory_order_relaxed);
+            result->dropped = true;
+            return SVL_OK;
+        }
+        if (outcome == OUTCOME_CHANGED) {
+            result->unchanged = false;
+            rc = svl__wire_decode(dispatch->current.data, dispatch->current.len,
+                                  dispatch->attributes, &record);
+            if (rc != SVL_OK)
+                return SVL__INTERNAL("a record just encoded does not decode");
+        } else if (record.attribute_count > 0) {
+            /* The handler may have written into the attributes that it was lent. */
+            svl__wire_decode(result->unchanged ? wire : dispatch->current.data,
+                             result->unchanged ? len : (uint32_t)dispatch->current.len,
+                             dispatch->attributes, &record);
+        }
+    }
+    return result->unchanged ? SVL_OK : put_first(result, &dispatch->current);
+}
+
+void svl__dispatch_stats_get(struct dispatch *dispatch, struct dispatch_stats *stats)
+{
+    stats->dropped = atomic_load_explicit(&dispatch->dropped, memory_order_relaxed);
+    stats->failures = atomic_load_explicit(&dispatch->failures, memory_order_relaxed);
+    stats->emitted = atomic_load_explicit(&dispatch->emitted, memory_order_relaxed);
+}

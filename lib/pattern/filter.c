@@ -1,0 +1,145 @@
+/* filter.c - conditions on severity, source, type and key, all of which must hold. */
+#include "filter.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/utf8.h"
+#include "record/wire.h"
+
+#define OWN_PREFIX "serverlog."
+
+/* A text that is to be equal, or with a '*' at its end in the pattern, to start so. */
+struct text_condition {
+    svl_slice text;
+    bool is_prefix;
+    bool is_set;
+};
+
+struct filter {
+    uint32_t severity_min;
+    struct text_condition source, type;
+    svl_slice key_prefix;
+    bool sees_own; /* its source names "serverlog.*" */
+    uint8_t bytes[];
+};
+
+static int check_text(const char *text, const char *what)
+{
+    size_t len = text ? strlen(text) : 0;
+    if (len > RECORD_NAME_MAX + 1)
+        return svl__fail(SVL_E_NAME_TOO_LONG, "a filter's %s of %zu bytes; at most %d", what, len,
+                         RECORD_NAME_MAX);
+    if (len > 0 && !svl__utf8_valid(text, len))
+        return svl__fail(SVL_E_UTF8, "a filter's %s", what);
+    return SVL_OK;
+}
+
+static int check(const svl_filter *from)
+{
+    if (from->severity_min > SVL_SEVERITY_MAX)
+        return svl__fail(SVL_E_INVALID, "a filter's severity_min is %u; 0 to %d",
+                         from->severity_min, SVL_SEVERITY_MAX);
+    if (from->reserved != 0)
+        return svl__fail(SVL_E_RESERVED, "a filter's reserved member is not zero");
+    if (!from->key_prefix.data && from->key_prefix.len > 0)
+        return svl__fail(SVL_E_INVALID, "a filter's key_prefix has a length and no data");
+    if (from->key_prefix.len > RECORD_KEY_MAX)
+        return svl__fail(SVL_E_KEY_TOO_LONG, "a filter's key_prefix of %zu bytes; at most %d",
+                         from->key_prefix.len, RECORD_KEY_MAX);
+    int rc = check_text(from->source, "source");
+    return rc == SVL_OK ? check_text(from->type, "type") : rc;
+}
+
+static uint8_t *copy_text(struct text_condition *to, const char *from, uint8_t *at)
+{
+    if (!from)
+        return at;
+    size_t len = strlen(from);
+    to->is_set = true;
+    to->is_prefix = len > 0 && from[len - 1] == '*';
+    to->text = (svl_slice){ at, to->is_prefix ? len - 1 : len };
+    memcpy(at, from, len);
+    return at + len;
+}
+
+/* A source that is, or could be, one of the library's own: "serverlog.gap", "serverlog.*". */
+static bool names_own(const struct text_condition *source)
+{
+    size_t own = sizeof OWN_PREFIX - 1;
+    return source->is_set && source->text.len >= own &&
+           memcmp(source->text.data, OWN_PREFIX, own) == 0;
+}
+
+int svl__filter_compile(const svl_filter *from, struct filter **out)
+{
+    *out = NULL;
+    int rc = check(from);
+    if (rc != SVL_OK)
+        return rc;
+    size_t size = (from->source ? strlen(from->source) : 0) +
+                  (from->type ? strlen(from->type) : 0) + from->key_prefix.len;
+    struct filter *filter = svl__calloc(1, sizeof *filter + size);
+    if (!filter)
+        return SVL_E_NOMEM;
+    filter->severity_min = from->severity_min;
+    uint8_t *at = copy_text(&filter->source, from->source, filter->bytes);
+    at = copy_text(&filter->type, from->type, at);
+    filter->key_prefix = (svl_slice){ at, from->key_prefix.len };
+    if (from->key_prefix.len > 0)
+        memcpy(at, from->key_prefix.data, from->key_prefix.len);
+    filter->sees_own = names_own(&filter->source);
+    *out = filter;
+    return SVL_OK;
+}
+
+void svl__filter_destroy(struct filter *filter)
+{
+    svl__free(filter);
+}
+
+static bool starts_with(svl_slice text, svl_slice prefix)
+{
+    return text.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(text.data, prefix.data, prefix.len) == 0);
+}
+
+static bool text_matches(const struct text_condition *condition, svl_slice text)
+{
+    if (!condition->is_set)
+        return true;
+    return starts_with(text, condition->text) &&
+           (condition->is_prefix || text.len == condition->text.len);
+}
+
+bool svl__filter_matches(const struct filter *filter, const svl_record *record)
+{
+    if (record->severity < filter->severity_min)
+        return false;
+    if (!filter->sees_own &&
+        starts_with(record->source, (svl_slice){ OWN_PREFIX, sizeof OWN_PREFIX - 1 }))
+        return false;
+    return text_matches(&filter->source, record->source) &&
+           text_matches(&filter->type, record->type) &&
+           starts_with(record->key, filter->key_prefix);
+}
+
+bool svl__filter_is_catch_all(const struct filter *filter)
+{
+    return filter->severity_min == 0 && !filter->source.is_set && !filter->type.is_set &&
+           filter->key_prefix.len == 0;
+}
+
+void svl__filter_narrow(const struct filter *filter, svl_query *query)
+{
+    query->severity_min = filter->severity_min;
+    if (filter->source.is_set && !filter->source.is_prefix)
+        query->source = filter->source.text;
+    if (filter->type.is_set && !filter->type.is_prefix)
+        query->type = filter->type.text;
+    if (filter->key_prefix.len > 0) {
+        query->key_kind = SVL_KEY_PREFIX;
+        query->key_low = filter->key_prefix;
+    }
+}
