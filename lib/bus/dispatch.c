@@ -197,7 +197,7 @@ static enum outcome call(struct dispatch *dispatch, const struct ingest_handler 
     } else {
         copy.id = record->id;
         copy.ingest_ns = record->ingest_ns;
-        bool same = memcmp(&copy, record, sizeof copy) == 0 && record->attribute_count == 0;
+        bool same = memcmp(&copy, record, sizeof copy) == 0;
         if (!same) {
             rc = take_change(dispatch, &copy, record->time_ns);
             if (rc != SVL_OK) {
@@ -254,11 +254,6 @@ int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t l
                                   dispatch->attributes, &record);
             if (rc != SVL_OK)
                 return SVL__INTERNAL("a record just encoded does not decode");
-        } else if (record.attribute_count > 0) {
-            /* The handler may have written into the attributes that it was lent. */
-            svl__wire_decode(result->unchanged ? wire : dispatch->current.data,
-                             result->unchanged ? len : (uint32_t)dispatch->current.len,
-                             dispatch->attributes, &record);
         }
     }
     return result->unchanged ? SVL_OK : put_first(result, &dispatch->current);

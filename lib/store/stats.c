@@ -17,6 +17,14 @@ uint64_t svl__store_durable_id(svl_store *store)
     return id;
 }
 
+uint64_t svl__store_durable_ticket(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    uint64_t ticket = store->durable_ticket;
+    pthread_mutex_unlock(&store->lock);
+    return ticket;
+}
+
 uint64_t svl__store_first_id(svl_store *store)
 {
     pthread_mutex_lock(&store->catalog_lock);

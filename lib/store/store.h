@@ -99,6 +99,9 @@ int svl__store_wait(svl_store *store, uint64_t ticket, int64_t deadline_ns);
 /* The last ticket given: waiting for it waits for all that was fed. */
 uint64_t svl__store_last_ticket(svl_store *store);
 
+/* All tickets up to this one are durable. */
+uint64_t svl__store_durable_ticket(svl_store *store);
+
 /* The largest bytes of wire records and operations that one atomic feed can hold. */
 uint64_t svl__store_feed_bytes_max(const svl_store *store);
 

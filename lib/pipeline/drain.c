@@ -1,0 +1,353 @@
+/* drain.c - the pipeline thread: ring frames through the ingest handlers into the store, in rounds.
+ *
+ * A round takes what is there, up to ROUND_BYTES, runs the handlers, and feeds everything with one call.
+ * What one ring record became is one group of items, which is never in two batches of the journal; each
+ * item carries the position behind its ring record, so the journal knows exactly what it holds (W2). */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/thread.h"
+#include "pipeline.h"
+#include "record/wire.h"
+
+#define ROUND_BYTES (256u << 10)
+#define ROUND_FRAMES 1024
+#define ACCEPT_POLL_MS 100
+
+/* A record whose publisher waits: told its id after the feed. */
+struct waiter {
+    struct slot_tag tag;
+    size_t item;
+};
+
+struct drain {
+    svl_pipeline *pipeline;
+    struct ring *ring;
+    struct buffer items;   /* struct feed_item: `wire` is an offset into `scratch` where `copied` */
+    struct buffer copied;  /* one byte an item: 1 = in scratch */
+    struct buffer scratch; /* records that handlers made or changed, and gap records */
+    struct buffer waiters;
+    struct dispatch_result result;
+    size_t bytes;
+    uint64_t gap_count; /* records dropped for a full ring, told when gap_position is reached */
+    uint64_t gap_position;
+    bool stalled;
+};
+
+static struct feed_item *items_of(struct drain *d)
+{
+    return (struct feed_item *)(void *)d->items.data;
+}
+
+/* Room for what one ring record may become, so that adding it cannot fail half-way. */
+static bool reserve(struct drain *d, size_t items, size_t bytes)
+{
+    bool ok = buffer_reserve(&d->items, items * sizeof(struct feed_item)) &&
+              buffer_reserve(&d->copied, items) && buffer_reserve(&d->scratch, bytes) &&
+              buffer_reserve(&d->waiters, sizeof(struct waiter));
+    d->items.failed = d->copied.failed = d->scratch.failed = d->waiters.failed = false;
+    return ok;
+}
+
+static void add_item(struct drain *d, const uint8_t *wire, uint32_t len, bool copy, bool follows,
+                     uint64_t ring_end)
+{
+    struct feed_item item = { .wire = wire, .len = len, .follows = follows, .ring_end = ring_end };
+    uint8_t copied = copy;
+    if (copy) {
+        item.wire = (const uint8_t *)(uintptr_t)d->scratch.len;
+        svl__buffer_append(&d->scratch, wire, len);
+    }
+    svl__buffer_append(&d->items, &item, sizeof item);
+    svl__buffer_append(&d->copied, &copied, 1);
+    d->bytes += len;
+}
+
+/* What DROP_NEW dropped, as a record at the place where it is missing. */
+static bool add_gap(struct drain *d, uint64_t ring_end)
+{
+    static const char source[] = "serverlog.gap", name[] = "dropped";
+    char text[64];
+    int n = snprintf(text, sizeof text, "%llu records were dropped: the ring was full",
+                     (unsigned long long)d->gap_count);
+    svl_attribute count = { .name = { name, sizeof name - 1 },
+                            .kind = SVL_ATTRIBUTE_I64,
+                            .i64 = (int64_t)d->gap_count };
+    svl_record record = { .severity = SVL_SEVERITY_WARN,
+                          .source = { source, sizeof source - 1 },
+                          .body = { text, (size_t)n },
+                          .attributes = &count,
+                          .attribute_count = 1 };
+    uint8_t wire[256];
+    svl__wire_encode(&record, svl__wall_ns(), wire);
+    uint32_t len = svl__wire_size(&record);
+    if (!reserve(d, 1, len))
+        return false;
+    add_item(d, wire, len, true, false, ring_end);
+    d->gap_count = 0;
+    return true;
+}
+
+/* The records that dispatch made of one, as one group. */
+static bool add_result(struct drain *d, const uint8_t *wire, uint32_t len, uint64_t ring_end)
+{
+    const struct dispatch_result *r = &d->result;
+    bool follows = false;
+    if (!reserve(d, (size_t)r->count + 1, r->wire.len))
+        return false;
+    if (r->unchanged && !r->dropped) {
+        add_item(d, wire, len, false, false, ring_end);
+        follows = true;
+    }
+    for (size_t at = 0; at < r->wire.len;) {
+        uint32_t size = svl__wire_length(r->wire.data + at, r->wire.len - at);
+        add_item(d, r->wire.data + at, size, true, follows, ring_end);
+        follows = true;
+        at += size;
+    }
+    return true;
+}
+
+static bool add_untouched(struct drain *d, const uint8_t *wire, uint32_t len, uint64_t ring_end)
+{
+    if (!reserve(d, 1, 0))
+        return false;
+    add_item(d, wire, len, false, false, ring_end);
+    return true;
+}
+
+static void add_waiter(struct drain *d, struct slot_tag tag, size_t item)
+{
+    struct waiter waiter = { tag, item };
+    if (tag.number != 0)
+        svl__buffer_append(&d->waiters, &waiter, sizeof waiter);
+}
+
+/* One frame. Without memory it is tried again: nothing of it was added. */
+static int add_frame(struct drain *d, const struct ring_frame *frame)
+{
+    struct slot_tag tag;
+    if (frame->len < sizeof tag)
+        return SVL_E_CORRUPT;
+    memcpy(&tag, frame->payload, sizeof tag);
+    const uint8_t *wire = frame->payload + sizeof tag;
+    uint32_t len = frame->len - (uint32_t)sizeof tag;
+    struct wire_view view;
+    int rc = svl__wire_view(wire, len, &view);
+    if (rc != SVL_OK)
+        return rc;
+    size_t first = d->items.len / sizeof(struct feed_item);
+    if (svl__dispatch_count(d->pipeline->dispatch) == 0) {
+        if (!add_untouched(d, wire, len, frame->end))
+            return SVL_E_NOMEM;
+    } else {
+        rc = svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result);
+        if (rc == SVL_E_NOMEM)
+            return rc;
+        bool ok = rc == SVL_OK ? add_result(d, wire, len, frame->end)
+                               : add_untouched(d, wire, len, frame->end);
+        if (!ok)
+            return SVL_E_NOMEM;
+        if (rc == SVL_OK && d->result.dropped) {
+            svl__slots_dropped(d->pipeline->slots, tag);
+            return SVL_OK;
+        }
+    }
+    add_waiter(d, tag, first);
+    return SVL_OK;
+}
+
+static void tell_damaged(struct drain *d, int code)
+{
+    svl__log(d->pipeline->log, SVL_SEVERITY_ERROR, code,
+             "a ring frame that holds no record was skipped: %s", svl_last_error());
+}
+
+/* Takes frames until the round is full or the ring is empty; *end is the position behind the last. */
+static size_t collect(struct drain *d, uint64_t *end)
+{
+    size_t frames = 0;
+    struct ring_frame frame;
+    d->items.len = d->copied.len = d->scratch.len = d->waiters.len = 0;
+    d->bytes = 0;
+    if (d->gap_count == 0 && (d->gap_count = svl__ring_take_dropped(d->ring)) != 0)
+        d->gap_position = svl__ring_tail(d->ring);
+    while (frames < ROUND_FRAMES && d->bytes < ROUND_BYTES && svl__ring_next(d->ring, &frame)) {
+        if (d->gap_count != 0 && frame.end > d->gap_position)
+            add_gap(d, *end);
+        int rc;
+        while ((rc = add_frame(d, &frame)) == SVL_E_NOMEM &&
+               !atomic_load_explicit(&d->pipeline->abandon, memory_order_relaxed))
+            sched_yield(); /* memory is short: the frame stays in the ring until there is some */
+        if (rc == SVL_E_NOMEM)
+            break;
+        if (rc != SVL_OK)
+            tell_damaged(d, rc);
+        *end = frame.end;
+        frames++;
+    }
+    if (d->gap_count != 0 && svl__ring_drained(d->ring) >= d->gap_position)
+        add_gap(d, *end);
+    return frames;
+}
+
+/* Nothing of the round is stored: the ring may go on as soon as what was stored before is written. */
+static void pass(svl_pipeline *p, struct ring *ring, uint64_t end)
+{
+    pthread_mutex_lock(&p->release_lock);
+    p->passed_position = end;
+    if (p->released_position == p->noted_position) {
+        svl__ring_release(ring, end);
+        p->noted_position = p->released_position = end;
+    }
+    pthread_mutex_unlock(&p->release_lock);
+}
+
+static int feed(struct drain *d, uint64_t end)
+{
+    svl_pipeline *p = d->pipeline;
+    size_t count = d->items.len / sizeof(struct feed_item);
+    if (count == 0) {
+        pass(p, d->ring, end);
+        return SVL_OK;
+    }
+    struct feed_item *items = items_of(d);
+    for (size_t i = 0; i < count; i++)
+        if (d->copied.data[i])
+            items[i].wire = d->scratch.data + (uintptr_t)items[i].wire;
+    struct ring_position position = { .position = end };
+    memcpy(position.uuid, svl__ring_uuid(d->ring), sizeof position.uuid);
+    struct feed feed = {
+        .items = items, .count = count, .ring = &position, .urgent = d->waiters.len > 0
+    };
+    pthread_mutex_lock(&p->release_lock);
+    p->noted_position = end;
+    pthread_mutex_unlock(&p->release_lock);
+    uint64_t ticket;
+    int rc;
+    while ((rc = svl__store_feed(p->store, &feed, &ticket)) == SVL_E_NOMEM &&
+           !atomic_load_explicit(&p->abandon, memory_order_relaxed))
+        sched_yield();
+    if (rc != SVL_OK)
+        return rc;
+    const struct waiter *waiters = (const struct waiter *)(const void *)d->waiters.data;
+    for (size_t i = 0; i < d->waiters.len / sizeof *waiters; i++)
+        svl__slots_fed(p->slots, waiters[i].tag, items[waiters[i].item].id, ticket);
+    if (d->waiters.len > 0)
+        svl__slots_durable(p->slots, svl__store_durable_ticket(p->store));
+    return SVL_OK;
+}
+
+static void drain_begin(struct drain *d, svl_pipeline *p, struct ring *ring)
+{
+    *d = (struct drain){ .pipeline = p, .ring = ring };
+    pthread_mutex_lock(&p->release_lock);
+    p->releasing = ring;
+    p->noted_position = p->released_position = svl__ring_drained(ring);
+    p->passed_position = p->released_position;
+    pthread_mutex_unlock(&p->release_lock);
+}
+
+static void drain_end(struct drain *d)
+{
+    svl__buffer_free(&d->items);
+    svl__buffer_free(&d->copied);
+    svl__buffer_free(&d->scratch);
+    svl__buffer_free(&d->waiters);
+    svl__buffer_free(&d->result.wire);
+}
+
+/* Waits until the store takes records; false: it never will again, or nobody waits for it any more. */
+static bool wait_accepts(svl_pipeline *p)
+{
+    while (!atomic_load_explicit(&p->abandon, memory_order_relaxed)) {
+        int rc = svl__store_wait_accepts(p->store, svl__deadline_ns(ACCEPT_POLL_MS));
+        if (rc != SVL_E_TIMEOUT)
+            return rc == SVL_OK;
+    }
+    return false;
+}
+
+static void tell_fed(svl_pipeline *p, uint64_t position, bool all)
+{
+    pthread_mutex_lock(&p->lock);
+    p->fed_position = position;
+    p->drained_all |= all;
+    pthread_cond_broadcast(&p->fed);
+    pthread_mutex_unlock(&p->lock);
+}
+
+static bool is_finished(svl_pipeline *p, uint64_t position)
+{
+    pthread_mutex_lock(&p->lock);
+    bool finished = p->closed_tail != UINT64_MAX && position >= p->closed_tail;
+    pthread_mutex_unlock(&p->lock);
+    return finished || atomic_load_explicit(&p->abandon, memory_order_relaxed);
+}
+
+/* A publisher that has stopped in mid-write holds back what comes behind: said once each time. */
+static void report_stall(struct drain *d)
+{
+    struct ring_stats stats;
+    svl__ring_stats_get(d->ring, &stats);
+    bool stalled = stats.stalled_claims > 0;
+    if (stalled && !d->stalled)
+        svl__log(d->pipeline->log, SVL_SEVERITY_WARN, SVL_OK,
+                 "a thread stopped while it was publishing; records behind it wait");
+    d->stalled = stalled;
+}
+
+void *svl__drain_run(void *argument)
+{
+    svl_pipeline *p = argument;
+    struct drain d;
+    drain_begin(&d, p, p->ring);
+    uint64_t end = svl__ring_drained(p->ring);
+    int rc = SVL_OK;
+    while (rc == SVL_OK && wait_accepts(p)) {
+        size_t frames = collect(&d, &end);
+        if (frames > 0 || d.items.len > 0) {
+            atomic_fetch_add_explicit(&p->published, frames, memory_order_relaxed);
+            rc = feed(&d, end);
+        }
+        uint64_t drained = svl__ring_drained(p->ring);
+        if (rc == SVL_OK)
+            tell_fed(p, drained, false);
+        if (is_finished(p, drained))
+            break;
+        if (frames == 0) {
+            svl__ring_sleep(p->ring, INT64_MAX);
+            report_stall(&d);
+        }
+    }
+    drain_end(&d);
+    pthread_mutex_lock(&p->lock);
+    p->drained_all = true;
+    pthread_cond_broadcast(&p->fed);
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+int svl__drain_crashed(svl_pipeline *p, struct ring *ring)
+{
+    struct drain d;
+    drain_begin(&d, p, ring);
+    uint64_t end = svl__ring_drained(ring);
+    int rc = SVL_OK;
+    for (;;) {
+        if (!wait_accepts(p)) {
+            rc = svl__pipeline_failure(p);
+            break;
+        }
+        size_t frames = collect(&d, &end);
+        p->ring_recovered += frames;
+        if (frames > 0 || d.items.len > 0)
+            rc = feed(&d, end);
+        if (rc != SVL_OK || frames == 0)
+            break;
+    }
+    drain_end(&d);
+    return rc;
+}

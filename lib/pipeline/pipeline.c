@@ -1,0 +1,180 @@
+/* pipeline.c - opening and closing: the order of steps. */
+#include "pipeline.h"
+
+#include "base/alloc.h"
+#include "base/callback.h"
+#include "base/clock.h"
+#include "base/thread.h"
+
+int svl__pipeline_check(const svl_pipeline *p, const char *function)
+{
+    if (!p)
+        return svl__fail(SVL_E_INVALID, "pipeline is NULL");
+    if (svl__forked(p->process_mark))
+        return svl__fail(SVL_E_FORKED, "the pipeline was opened before fork(); open after it");
+    if (function && svl__in_callback(p->store, 0))
+        return svl__fail(SVL_E_DEADLOCK, "%s() inside a callback of the same pipeline", function);
+    return SVL_OK;
+}
+
+int svl__pipeline_failure(svl_pipeline *p)
+{
+    if (svl__store_has_failed(p->store))
+        return svl__fail(SVL_E_FAILED, "the store has stopped after a failed write; close and open "
+                                       "again, what is in the crash ring is then stored");
+    return svl__fail(SVL_E_FAILED, "the pipeline was closed before everything was stored");
+}
+
+static int create_parts(svl_pipeline *p)
+{
+    const svl_store_options *store = svl__store_options(p->store);
+    struct dispatch_options dispatch = { .owner = p->store,
+                                         .record_bytes_max = store->record_bytes_max,
+                                         .emit_max = p->options.ingest_emit_max,
+                                         .emit_bytes_max = svl__store_feed_bytes_max(p->store) -
+                                                           store->record_bytes_max,
+                                         .log = p->log };
+    int rc = svl__dispatch_create(&dispatch, &p->dispatch);
+    if (rc == SVL_OK)
+        rc = svl__slots_create(&p->slots);
+    struct handlers_options handlers = { .store = p->store,
+                                         .workers_max = p->options.workers_max,
+                                         .worker_idle_ms = p->options.worker_idle_ms,
+                                         .record_bytes_max = store->record_bytes_max };
+    if (rc == SVL_OK)
+        rc = svl__handlers_create(&handlers, &p->handlers);
+    return rc;
+}
+
+/* Frees what is there once nothing runs any more. Returns what closing the store said. */
+static int free_pipeline(svl_pipeline *p)
+{
+    svl__pipeline_end_ring(p);
+    int rc = p->store ? svl__store_close_owned(p->store) : SVL_OK;
+    svl__dispatch_destroy(p->dispatch);
+    svl__slots_destroy(p->slots);
+    pthread_cond_destroy(&p->fed);
+    pthread_mutex_destroy(&p->release_lock);
+    pthread_mutex_destroy(&p->lock);
+    svl__free(p->ring_directory);
+    svl__free(p);
+    return rc;
+}
+
+static void free_last(void *pipeline)
+{
+    free_pipeline(pipeline);
+}
+
+static int create_object(svl_pipeline **out)
+{
+    *out = svl__calloc(1, sizeof **out);
+    if (!*out)
+        return SVL_E_NOMEM;
+    svl_pipeline *p = *out;
+    p->process_mark = svl__process_mark();
+    p->closed_tail = UINT64_MAX;
+    pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->release_lock, NULL);
+    svl__cond_init(&p->fed);
+    return SVL_OK;
+}
+
+static int open_parts(svl_pipeline *p, const char *path, const svl_options *options)
+{
+    int rc = svl__store_open_owned(path, options ? options->store : NULL, &p->store);
+    if (rc != SVL_OK)
+        return rc;
+    p->log = svl__store_log(p->store);
+    p->record_bytes_max = svl__store_options(p->store)->record_bytes_max;
+    rc = svl__pipeline_options_check(options, &p->options, p->record_bytes_max);
+    if (rc != SVL_OK)
+        return rc;
+    p->full_policy = p->options.full_policy;
+    p->block_timeout_ms = p->options.block_timeout_ms;
+    p->ring_directory = svl__strdup(p->options.ring_directory);
+    p->options.ring_directory = p->ring_directory;
+    p->options.store = NULL;
+    rc = p->ring_directory ? create_parts(p) : SVL_E_NOMEM;
+    if (rc == SVL_OK)
+        svl__pipeline_observe(p);
+    return rc;
+}
+
+int svl_open(const char *path, const svl_options *options, svl_pipeline **out)
+{
+    if (!out)
+        return svl__fail(SVL_E_INVALID, "out is NULL");
+    *out = NULL;
+    svl_options checked;
+    int rc = svl__pipeline_options_check(options, &checked, 0);
+    if (rc != SVL_OK)
+        return rc;
+    svl_pipeline *p;
+    rc = create_object(&p);
+    if (rc != SVL_OK)
+        return rc;
+    rc = open_parts(p, path, options);
+    if (rc != SVL_OK) {
+        if (p->handlers)
+            svl__handlers_destroy(p->handlers, NULL, NULL);
+        free_pipeline(p);
+        return rc;
+    }
+    *out = p;
+    return SVL_OK;
+}
+
+static void end_drainer(svl_pipeline *p)
+{
+    if (!p->drainer_runs)
+        return;
+    atomic_store(&p->abandon, true);
+    svl__ring_wake(p->ring);
+    pthread_join(p->drainer, NULL);
+    p->drainer_runs = false;
+}
+
+int svl_close(svl_pipeline *pipeline)
+{
+    if (!pipeline)
+        return SVL_OK;
+    int rc = svl__pipeline_check(pipeline, "svl_close");
+    if (rc != SVL_OK)
+        return rc;
+    svl_pipeline *p = pipeline;
+    if (atomic_load(&p->state) != PIPELINE_OPENED)
+        rc = svl__pipeline_stop(p, svl__deadline_ns(p->options.close_timeout_ms));
+    end_drainer(p);
+    int still_running = svl__handlers_destroy(p->handlers, free_last, p);
+    if (still_running == SVL_E_TIMEOUT)
+        return still_running;
+    int closed = free_pipeline(p);
+    return rc != SVL_OK ? rc : closed;
+}
+
+int svl_on_ingest(svl_pipeline *pipeline, const svl_ingest_options *options, svl_ingest_fn *handler,
+                  void *user)
+{
+    int rc = svl__pipeline_check(pipeline, NULL);
+    if (rc == SVL_OK && atomic_load(&pipeline->state) != PIPELINE_OPENED)
+        rc = svl__fail(SVL_E_STATE, "ingest handlers are registered before svl_start()");
+    return rc == SVL_OK ? svl__dispatch_add(pipeline->dispatch, options, handler, user) : rc;
+}
+
+int svl_on_stored(svl_pipeline *pipeline, const svl_stored_options *options, svl_stored_fn *handler,
+                  void *user, svl_subscription **out)
+{
+    if (out)
+        *out = NULL;
+    int rc = svl__pipeline_check(pipeline, NULL);
+    if (rc == SVL_OK && atomic_load(&pipeline->state) > PIPELINE_RUNNING)
+        rc = svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
+    return rc == SVL_OK ? svl__handlers_subscribe(pipeline->handlers, options, handler, user, out)
+                        : rc;
+}
+
+svl_store *svl_pipeline_store(svl_pipeline *pipeline)
+{
+    return pipeline ? pipeline->store : NULL;
+}

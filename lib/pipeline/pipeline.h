@@ -1,0 +1,90 @@
+/* pipeline - the wiring: ring -> dispatch -> store -> handlers. The only folder that knows all parts.
+ *
+ *     opened --svl_start--> running --svl_stop--> stopping --drained, flushed, handed out--> stopped
+ *        |                     |                      |
+ *        |                     +--- the store fails --+--> failed (publishers: SVL_E_FAILED)
+ *        +-------- svl_close: from every state, through stop --------> gone
+ *
+ *   W1  a record is fed in the order in which it was reserved in its ring.
+ *   W2  the ring is released up to a position only when the journal holds everything before it.
+ *   W3  nothing here is waited for while a lock is held, but its own condition variables.
+ *
+ * pipeline.c open, close · options.c · start.c rings, recovery · publish.c · drain.c the pipeline
+ * thread · slots.c svl_publish_sync()'s waiters · stop.c flush and stop · stats.c */
+#ifndef SVL_PIPELINE_PIPELINE_H
+#define SVL_PIPELINE_PIPELINE_H
+
+#include <pthread.h>
+#include <serverlog/pipeline.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "bus/dispatch.h"
+#include "handler/handler.h"
+#include "ring/ring.h"
+#include "slots.h"
+#include "store/store.h"
+
+enum pipeline_state { PIPELINE_OPENED, PIPELINE_RUNNING, PIPELINE_STOPPING, PIPELINE_STOPPED };
+
+struct svl_pipeline {
+    /* read by every publish, written rarely */
+    uint64_t process_mark;
+    _Atomic uint32_t state; /* enum pipeline_state; release on running: the ring is there */
+    _Atomic bool failed;
+    struct ring *ring;
+    svl_store *store;
+    uint32_t record_bytes_max;
+    uint32_t full_policy;
+    uint32_t block_timeout_ms;
+
+    svl_options options;
+    char *ring_directory;
+    struct ring_name ring_name;
+    const struct log_sink *log;
+    struct dispatch *dispatch;
+    struct handlers *handlers;
+    struct slots *slots;
+
+    pthread_t drainer;
+    bool drainer_runs;
+    _Atomic bool abandon; /* the drainer ends at once: close has waited long enough */
+
+    pthread_mutex_t lock;
+    pthread_cond_t fed;    /* fed_position or drained_all has changed */
+    uint64_t fed_position; /* everything before it in the ring is in the store's memory */
+    bool drained_all;      /* the drainer has ended: up to the closed tail, or failed */
+    uint64_t closed_tail;
+
+    pthread_mutex_t release_lock;
+    struct ring *releasing;  /* the ring that `written` releases: the live or a recovered one */
+    uint64_t noted_position; /* the highest one given to the store */
+    uint64_t released_position;
+    uint64_t
+        passed_position; /* drained behind it, but nothing of that was stored: dropped records */
+
+    _Atomic uint64_t published, refused_full, dropped_full;
+    uint64_t ring_recovered, ring_unfinished, ring_missing; /* set at start */
+};
+
+/* options.c */
+int svl__pipeline_options_check(const svl_options *from, svl_options *to,
+                                uint32_t record_bytes_max);
+
+/* SVL_E_INVALID, SVL_E_FORKED; with `function` also SVL_E_DEADLOCK inside a callback. */
+int svl__pipeline_check(const svl_pipeline *pipeline, const char *function);
+int svl__pipeline_failure(svl_pipeline *pipeline);
+
+/* start.c: the store's observer; the ring's end. */
+void svl__pipeline_observe(svl_pipeline *pipeline);
+void svl__pipeline_end_ring(svl_pipeline *pipeline);
+
+/* drain.c */
+void *svl__drain_run(void *pipeline);
+/* Everything that a crashed ring holds, into the store: SVL_OK when it is all fed. */
+int svl__drain_crashed(svl_pipeline *pipeline, struct ring *ring);
+
+/* stop.c: stops by `deadline_ns`, also inside svl_close(). */
+int svl__pipeline_stop(svl_pipeline *pipeline, int64_t deadline_ns);
+
+#endif

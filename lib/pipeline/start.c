@@ -1,0 +1,215 @@
+/* start.c - rings: the one to publish into, and those that crashes left.
+ *
+ * A crash ring's name is in the catalog before a record is in the ring, and goes from there after its
+ * file is gone; so whatever a crash leaves is found. Recovered records go through the ingest handlers
+ * like new ones, before any new one is taken. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/thread.h"
+#include "pipeline.h"
+
+static void on_written(const struct ring_position *rings, uint32_t n, void *user)
+{
+    svl_pipeline *p = user;
+    pthread_mutex_lock(&p->release_lock);
+    for (uint32_t i = 0; i < n && p->releasing; i++) {
+        if (memcmp(rings[i].uuid, svl__ring_uuid(p->releasing), sizeof rings[i].uuid) != 0 ||
+            rings[i].position <= p->released_position)
+            continue;
+        uint64_t position = rings[i].position;
+        if (position == p->noted_position && p->passed_position > position)
+            position = p->noted_position = p->passed_position;
+        svl__ring_release(p->releasing, position);
+        p->released_position = position;
+    }
+    pthread_mutex_unlock(&p->release_lock);
+}
+
+static void on_failed(svl_pipeline *p)
+{
+    atomic_store_explicit(&p->failed, true, memory_order_release);
+    svl__slots_fail(p->slots);
+    if (atomic_load_explicit(&p->state, memory_order_acquire) != PIPELINE_OPENED)
+        svl__ring_close(p->ring); /* wakes blocked publishers and the drainer */
+}
+
+static void on_durable(uint64_t id, uint64_t ticket, void *user)
+{
+    svl_pipeline *p = user;
+    svl__slots_durable(p->slots, ticket);
+    svl__handlers_durable(p->handlers, id);
+    if (svl__store_has_failed(p->store))
+        on_failed(p);
+}
+
+void svl__pipeline_observe(svl_pipeline *p)
+{
+    struct store_observer observer = { .written = on_written, .durable = on_durable, .user = p };
+    svl__store_observe(p->store, &observer);
+}
+
+struct uuid_lookup {
+    svl_store *store;
+};
+
+static uint64_t position_of(const uint8_t uuid[16], void *user)
+{
+    const struct uuid_lookup *lookup = user;
+    return svl__store_ring_position(lookup->store, uuid);
+}
+
+static void tell_recovered(svl_pipeline *p, const struct ring *ring)
+{
+    struct ring_recovery recovery;
+    svl__ring_recovery_get(ring, &recovery);
+    p->ring_unfinished += recovery.unfinished + recovery.gaps + recovery.damaged;
+    svl__log(p->log, SVL_SEVERITY_INFO, SVL_OK,
+             "crash ring: %llu records recovered, %llu half-written ones skipped",
+             (unsigned long long)recovery.committed,
+             (unsigned long long)(recovery.unfinished + recovery.gaps + recovery.damaged));
+}
+
+/* One ring that a crash left: into the store, durable, then gone. Killed in between, it starts again
+ * where the journal has come to. */
+static int recover_ring(svl_pipeline *p, const struct ring_name *name)
+{
+    struct uuid_lookup lookup = { p->store };
+    struct ring *ring;
+    int rc = svl__ring_open_crashed(name->directory, name->name, svl__store_uuid(p->store),
+                                    position_of, &lookup, &ring);
+    if (rc == SVL_E_NOT_FOUND) {
+        p->ring_missing++;
+        svl__log(
+            p->log, SVL_SEVERITY_WARN, SVL_OK,
+            "crash ring %s/%s is gone (a reboot, or a cleaned tmpfs): what was published and not "
+            "flushed is lost",
+            name->directory, name->name);
+        return svl__store_ring_remove(p->store, name);
+    }
+    if (rc != SVL_OK)
+        return rc;
+    rc = svl__drain_crashed(p, ring);
+    if (rc == SVL_OK)
+        rc = svl__store_wait(p->store, svl__store_last_ticket(p->store), INT64_MAX);
+    pthread_mutex_lock(&p->release_lock);
+    p->releasing = NULL;
+    pthread_mutex_unlock(&p->release_lock);
+    if (rc == SVL_OK) {
+        svl__ring_release(ring, svl__ring_drained(ring));
+        tell_recovered(p, ring);
+        rc = svl__ring_unlink(ring);
+    }
+    if (rc == SVL_OK)
+        rc = svl__store_ring_remove(p->store, name);
+    svl__ring_destroy(ring);
+    return rc;
+}
+
+static int recover_rings(svl_pipeline *p)
+{
+    struct ring_name *names;
+    size_t n;
+    int rc = svl__store_rings(p->store, &names, &n);
+    for (size_t i = 0; rc == SVL_OK && i < n; i++)
+        rc = recover_ring(p, &names[i]);
+    svl__free(names);
+    return rc;
+}
+
+static int name_ring(svl_pipeline *p)
+{
+    uint8_t random[16];
+    int rc = svl__random(random, sizeof random);
+    if (rc != SVL_OK)
+        return rc;
+    int n =
+        snprintf(p->ring_name.directory, sizeof p->ring_name.directory, "%s", p->ring_directory);
+    if (n < 0 || (size_t)n >= sizeof p->ring_name.directory)
+        return svl__fail(SVL_E_OPTION, "ring_directory is longer than %zu bytes",
+                         sizeof p->ring_name.directory - 1);
+    char *to = p->ring_name.name;
+    to += sprintf(to, "serverlog-");
+    for (size_t i = 0; i < sizeof random; i++)
+        to += sprintf(to, "%02x", random[i]);
+    return SVL_OK;
+}
+
+/* A crash ring; the catalog knows its name first. */
+static int create_crash_ring(svl_pipeline *p, const struct ring_options *options)
+{
+    int rc = svl__store_ring_add(p->store, &p->ring_name);
+    if (rc != SVL_OK)
+        return rc;
+    rc = svl__ring_create(options, &p->ring);
+    if (rc != SVL_OK)
+        svl__store_ring_remove(p->store, &p->ring_name);
+    return rc;
+}
+
+static int create_ring(svl_pipeline *p)
+{
+    int rc = name_ring(p);
+    if (rc != SVL_OK)
+        return rc;
+    struct ring_options options = { .capacity = p->options.ring_bytes,
+                                    .directory = p->ring_name.directory,
+                                    .name = p->ring_name.name };
+    memcpy(options.store_uuid, svl__store_uuid(p->store), sizeof options.store_uuid);
+    if (!(p->options.flags & SVL_PIPELINE_PRIVATE_RING)) {
+        rc = create_crash_ring(p, &options);
+        if (rc == SVL_OK)
+            return SVL_OK;
+        svl__log(
+            p->log, SVL_SEVERITY_WARN, rc,
+            "no crash ring (%s): private memory is used, and records that are not flushed are lost "
+            "with the process",
+            svl_last_error());
+    }
+    options.directory = NULL;
+    return svl__ring_create(&options, &p->ring);
+}
+
+int svl_start(svl_pipeline *pipeline)
+{
+    int rc = svl__pipeline_check(pipeline, "svl_start");
+    if (rc != SVL_OK)
+        return rc;
+    if (atomic_load_explicit(&pipeline->state, memory_order_relaxed) != PIPELINE_OPENED)
+        return svl__fail(SVL_E_STATE, "svl_start() was called before");
+    rc = recover_rings(pipeline);
+    if (rc == SVL_OK && !pipeline->ring)
+        rc = create_ring(pipeline);
+    if (rc == SVL_OK)
+        rc = svl__handlers_start(pipeline->handlers);
+    if (rc == SVL_OK)
+        rc = svl__thread_start(&pipeline->drainer, "svl-drain", svl__drain_run, pipeline);
+    if (rc != SVL_OK)
+        return rc;
+    pipeline->drainer_runs = true;
+    atomic_store_explicit(&pipeline->state, PIPELINE_RUNNING, memory_order_release);
+    if (svl__store_has_failed(pipeline->store))
+        on_failed(pipeline);
+    return SVL_OK;
+}
+
+/* The ring's end, when nothing publishes or drains any more: an empty one goes, what is left in a
+ * crash ring stays for the next start. */
+void svl__pipeline_end_ring(svl_pipeline *p)
+{
+    if (!p->ring)
+        return;
+    pthread_mutex_lock(&p->release_lock);
+    p->releasing = NULL;
+    bool all_stored = p->released_position == p->noted_position && p->drained_all &&
+                      !atomic_load_explicit(&p->failed, memory_order_relaxed);
+    pthread_mutex_unlock(&p->release_lock);
+    if (all_stored)
+        svl__ring_release(p->ring, svl__ring_drained(p->ring));
+    if (svl__ring_is_shared(p->ring) && svl__ring_unlink(p->ring) == SVL_OK)
+        svl__store_ring_remove(p->store, &p->ring_name);
+    svl__ring_destroy(p->ring);
+    p->ring = NULL;
+}

@@ -1,0 +1,67 @@
+/* stop.c - flush and stop: waiting for what was published, stage by stage. */
+#include "base/callback.h"
+#include "base/clock.h"
+#include "base/thread.h"
+#include "pipeline.h"
+
+/* Waits until everything before `position` in the ring is in the store's memory. */
+static int wait_fed(svl_pipeline *p, uint64_t position, int64_t deadline_ns)
+{
+    int rc = SVL_OK;
+    pthread_mutex_lock(&p->lock);
+    while (p->fed_position < position && !p->drained_all && rc == SVL_OK)
+        if (!svl__cond_wait(&p->fed, &p->lock, deadline_ns))
+            rc = SVL_E_TIMEOUT;
+    if (p->fed_position >= position)
+        rc = SVL_OK;
+    else if (p->drained_all)
+        rc = SVL_E_FAILED;
+    pthread_mutex_unlock(&p->lock);
+    return rc == SVL_E_FAILED ? svl__pipeline_failure(p) : rc;
+}
+
+int svl_flush(svl_pipeline *pipeline, int64_t timeout_ms)
+{
+    int rc = svl__pipeline_check(pipeline, "svl_flush");
+    if (rc != SVL_OK)
+        return rc;
+    if (atomic_load_explicit(&pipeline->state, memory_order_acquire) == PIPELINE_OPENED)
+        return svl__fail(SVL_E_STATE, "svl_flush() before svl_start()");
+    int64_t deadline_ns = svl__deadline_ns(timeout_ms);
+    rc = wait_fed(pipeline, svl__ring_tail(pipeline->ring), deadline_ns);
+    if (rc == SVL_OK)
+        rc = svl__store_wait(pipeline->store, svl__store_last_ticket(pipeline->store), deadline_ns);
+    return rc;
+}
+
+int svl__pipeline_stop(svl_pipeline *p, int64_t deadline_ns)
+{
+    uint32_t running = PIPELINE_RUNNING;
+    atomic_compare_exchange_strong(&p->state, &running, PIPELINE_STOPPING);
+    uint64_t tail = svl__ring_close(p->ring);
+    pthread_mutex_lock(&p->lock);
+    p->closed_tail = tail;
+    pthread_mutex_unlock(&p->lock);
+    svl__ring_wake(p->ring);
+    int rc = wait_fed(p, tail, deadline_ns);
+    if (rc == SVL_OK)
+        rc = svl__store_wait(p->store, svl__store_last_ticket(p->store), deadline_ns);
+    if (rc == SVL_OK)
+        rc = svl__handlers_stop(p->handlers, svl__store_durable_id(p->store), deadline_ns);
+    if (rc == SVL_OK)
+        atomic_store(&p->state, PIPELINE_STOPPED);
+    return rc;
+}
+
+int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms)
+{
+    int rc = svl__pipeline_check(pipeline, "svl_stop");
+    if (rc != SVL_OK)
+        return rc;
+    uint32_t state = atomic_load_explicit(&pipeline->state, memory_order_acquire);
+    if (state == PIPELINE_OPENED)
+        return svl__fail(SVL_E_STATE, "svl_stop() before svl_start()");
+    if (state == PIPELINE_STOPPED)
+        return SVL_OK;
+    return svl__pipeline_stop(pipeline, svl__deadline_ns(timeout_ms));
+}
