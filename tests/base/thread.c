@@ -1,0 +1,76 @@
+/* Threads, timed waits, and a fork that is noticed. */
+#include "base/thread.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "support/support.h"
+
+static void *blocked_signals(void *out)
+{
+    sigset_t *set = out;
+    pthread_sigmask(SIG_SETMASK, NULL, set);
+    return NULL;
+}
+
+static void test_thread_when_started_then_signals_are_blocked(void **state)
+{
+    (void)state;
+    sigset_t set;
+    pthread_t thread;
+    assert_ok(svl__thread_start(&thread, "test", blocked_signals, &set));
+    pthread_join(thread, NULL);
+    assert_true(sigismember(&set, SIGTERM) && sigismember(&set, SIGUSR1));
+    sigset_t own;
+    pthread_sigmask(SIG_SETMASK, NULL, &own);
+    assert_false(sigismember(&own, SIGTERM));
+}
+
+static void test_wait_when_deadline_passes_then_false(void **state)
+{
+    (void)state;
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t cond;
+    assert_ok(svl__cond_init(&cond));
+    pthread_mutex_lock(&mutex);
+    int64_t deadline = svl__deadline_ns(5);
+    while (svl__cond_wait(&cond, &mutex, deadline))
+        ;
+    assert_true(svl__monotonic_ns() >= deadline);
+    pthread_mutex_unlock(&mutex);
+    pthread_cond_destroy(&cond);
+    assert_true(svl__deadline_ns(-1) == INT64_MAX);
+    assert_true(svl__deadline_ns(INT64_MAX) == INT64_MAX);
+}
+
+static void test_mark_when_forked_then_only_the_child_is(void **state)
+{
+    (void)state;
+    uint64_t mark = svl__process_mark();
+    assert_true(mark != 0);
+    assert_true(svl__process_mark() == mark);
+    assert_false(svl__forked(mark));
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        bool before = svl__forked(mark);
+        uint64_t own = svl__process_mark();
+        _exit(before && own != mark && svl__forked(mark) && !svl__forked(own) ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_false(svl__forked(mark));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_thread_when_started_then_signals_are_blocked),
+        cmocka_unit_test(test_wait_when_deadline_passes_then_false),
+        cmocka_unit_test(test_mark_when_forked_then_only_the_child_is),
+    };
+    return cmocka_run_group_tests_name("base/thread", tests, NULL, NULL);
+}
