@@ -83,7 +83,7 @@ static void check_unnamed(svl_store *store, const char *name, uint64_t first_id)
 {
     if (first_id < store->catalog_state.retention_floor) {
         char lock_name[SEGMENT_NAME_BYTES + 8];
-        snprintf(lock_name, sizeof lock_name, "%s-lock", name);
+        snprintf(lock_name, sizeof lock_name, "%.*s-lock", SEGMENT_NAME_BYTES, name);
         unlinkat(store->directory, name, 0);
         unlinkat(store->directory, lock_name, 0);
     } else if (first_id != store->committed_id + 1) {

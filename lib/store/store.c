@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -177,7 +178,7 @@ static int read_contents(const svl_store *store, struct contents *contents)
         if (svl__journal_owns(name) || svl__segment_name_parse(name, &first_id, &generation))
             contents->store_files = true;
         else
-            strncpy(contents->other, name, sizeof contents->other - 1);
+            snprintf(contents->other, sizeof contents->other, "%.60s", name);
     }
     closedir(listing);
     return SVL_OK;

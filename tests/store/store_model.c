@@ -1,0 +1,140 @@
+/* A store against a plain list: whatever is appended, committed, retired, closed and opened again, every
+ * query gives what the list gives. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support/model.h"
+
+#define STEPS 400
+
+static svl_store_options small_options(struct rng *rng)
+{
+    svl_store_options o;
+    assert_ok(svl_store_options_init(&o, sizeof o));
+    o.block_bytes = 4096 << rng_below(rng, 4);
+    o.commit_bytes = 65536;
+    o.segment_bytes = 8 << 20;
+    o.journal_file_bytes_max = 256 << 10;
+    o.codec = (uint32_t)rng_below(rng, 4);
+    o.sync_interval_ms = 1;
+    return o;
+}
+
+static void append_some(svl_store *store, struct model *model, struct rng *rng, uint64_t *number)
+{
+    static svl_record records[64];
+    static svl_attribute attributes[64][3];
+    static char bytes[64][4096];
+    size_t n = 1 + rng_below(rng, 64);
+    for (size_t i = 0; i < n; i++) {
+        /* model_record() lends its memory for one call only. */
+        records[i] = model_record(*number + i);
+        char *to = bytes[i];
+        svl_slice *slices[] = { &records[i].source, &records[i].type, &records[i].key,
+                                &records[i].body };
+        for (size_t s = 0; s < 4; s++) {
+            if (slices[s]->len > 0)
+                memcpy(to, slices[s]->data, slices[s]->len);
+            slices[s]->data = to;
+            to += slices[s]->len;
+        }
+        for (uint32_t a = 0; a < records[i].attribute_count; a++) {
+            attributes[i][a] = records[i].attributes[a];
+            if (attributes[i][a].bytes.len > 0)
+                memcpy(to, attributes[i][a].bytes.data, attributes[i][a].bytes.len);
+            attributes[i][a].bytes.data = to;
+            to += attributes[i][a].bytes.len;
+        }
+        if (records[i].attribute_count > 0)
+            records[i].attributes = attributes[i];
+    }
+    uint64_t first_id;
+    assert_ok(svl_store_append(store, records, n, &first_id));
+    for (size_t i = 0; i < n; i++)
+        model_add(model, first_id + i, *number + i);
+    *number += n;
+}
+
+static void check_get(svl_store *store, const struct model *model, struct rng *rng)
+{
+    if (model->count == 0)
+        return;
+    const struct model_record *m = &model->records[rng_below(rng, model->count)];
+    svl_record_buffer *buffer;
+    assert_ok(svl_store_get(store, m->id, &buffer));
+    model_assert_record(svl_record_buffer_record(buffer), m);
+    svl_record_buffer_destroy(buffer);
+    assert_int_equal(svl_store_get(store, model->records[model->count - 1].id + 1, &buffer),
+                     SVL_E_NOT_FOUND);
+    assert_null(buffer);
+}
+
+static void check_all(svl_store *store, const struct model *model)
+{
+    svl_query all;
+    assert_ok(svl_query_init(&all, sizeof all));
+    model_assert_query(store, model, &all);
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_store_stats_get(store, &stats));
+    assert_true(stats.records == model->count);
+    assert_true(stats.damaged == 0);
+}
+
+static void test_store_when_used_at_random_then_is_as_the_model(void **state)
+{
+    (void)state;
+    struct rng rng = { test_seed() };
+    struct model model = { 0 };
+    uint64_t number = 1;
+    char path[512];
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store_options options = small_options(&rng);
+    svl_store *store;
+    assert_ok(svl_store_open(path, &options, &store));
+    for (int step = 0; step < STEPS; step++) {
+        switch (rng_below(&rng, 10)) {
+        case 0:
+            assert_ok(svl_store_commit(store, -1));
+            break;
+        case 1:
+            if (rng_below(&rng, 4) != 0)
+                break;
+            assert_ok(svl_store_close(store));
+            options = small_options(&rng);
+            assert_ok(svl_store_open(path, &options, &store));
+            check_all(store, &model);
+            break;
+        case 2:
+        case 3: {
+            svl_query query = model_random_query(&rng, &model);
+            model_assert_query(store, &model, &query);
+            break;
+        }
+        case 4:
+            check_get(store, &model, &rng);
+            break;
+        default:
+            append_some(store, &model, &rng, &number);
+        }
+    }
+    for (int i = 0; i < 100; i++) {
+        svl_query query = model_random_query(&rng, &model);
+        model_assert_query(store, &model, &query);
+    }
+    check_all(store, &model);
+    assert_ok(svl_store_close(store));
+    assert_ok(svl_store_open(path, NULL, &store));
+    check_all(store, &model);
+    assert_ok(svl_store_close(store));
+    model_free(&model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_store_when_used_at_random_then_is_as_the_model),
+    };
+    return cmocka_run_group_tests_name("store/model", tests, NULL, NULL);
+}
