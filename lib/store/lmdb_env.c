@@ -1,0 +1,208 @@
+/* lmdb_env.c - environments, opened and closed with care. */
+#define _GNU_SOURCE
+#include "lmdb_env.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/file.h"
+
+int svl__lmdb_error(const struct lmdb_env *env, int code, const char *what)
+{
+    switch (code) {
+    case MDB_SUCCESS:
+        return SVL_OK;
+    case MDB_MAP_FULL:
+        return SVL_E_FULL;
+    case MDB_NOTFOUND:
+        return SVL_E_NOT_FOUND;
+    case MDB_VERSION_MISMATCH:
+        return svl__fail(SVL_E_VERSION, "%s: %s: another version of LMDB wrote it", env->name,
+                         what);
+    case MDB_READERS_FULL:
+        return svl__fail(SVL_E_RESOURCE, "%s: %s: more readers than readers_max", env->name, what);
+    case MDB_CORRUPTED:
+    case MDB_PAGE_NOTFOUND:
+    case MDB_INVALID:
+    case MDB_PANIC:
+        return svl__fail(SVL_E_CORRUPT, "%s: %s: %s", env->name, what, mdb_strerror(code));
+    default:
+        if (code > 0)
+            return svl__fail_errno(code, "%s: %s", env->name, what);
+        return svl__fail(SVL_E_INTERNAL, "%s: %s: %s", env->name, what, mdb_strerror(code));
+    }
+}
+
+/* The lock file is created by LMDB without a check for links: so it is looked at first. */
+static int check_lock_file(const struct lmdb_options *o)
+{
+    char name[80];
+    struct stat st;
+    snprintf(name, sizeof name, "%s-lock", o->name);
+    if (fstatat(o->directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? SVL_OK : svl__fail_errno(errno, "stat of %s", name);
+    if (!S_ISREG(st.st_mode) || st.st_nlink != 1)
+        return svl__fail(SVL_E_PATH, "%s is not a plain file of its own", name);
+    return SVL_OK;
+}
+
+/* Opens or makes the data file ourselves, checks it, and lets LMDB open it again by directory
+ * descriptor: no path is walked, no link followed. */
+static int prepare_file(const struct lmdb_options *o)
+{
+    int rc;
+    int flags = O_RDWR | (o->create ? O_CREAT | O_EXCL : 0);
+    int fd = svl__file_open(o->directory, o->name, flags, o->file_mode, &rc);
+    if (rc == SVL_OK && o->create && fchmod(fd, o->file_mode) != 0)
+        rc = svl__fail_errno(errno, "mode of %s", o->name);
+    if (rc == SVL_OK && !o->create)
+        rc = svl__lmdb_check(fd, o->name);
+    if (fd >= 0)
+        close(fd);
+    return rc == SVL_OK ? check_lock_file(o) : rc;
+}
+
+static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/proc/self/fd/%d/%s", o->directory, o->name);
+    int code = mdb_env_create(&env->env);
+    if (code == 0)
+        code = mdb_env_set_mapsize(env->env, o->map_bytes);
+    if (code == 0)
+        code = mdb_env_set_maxreaders(env->env, o->readers_max);
+    if (code == 0)
+        code = mdb_env_set_maxdbs(env->env, o->tables);
+    if (code == 0)
+        code = mdb_env_open(env->env, path, MDB_NOSUBDIR | MDB_NOTLS, o->file_mode);
+    int fd;
+    if (code == 0)
+        code = mdb_env_get_fd(env->env, &fd);
+    if (code == 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) != 0)
+        code = errno;
+    char lock_name[80];
+    snprintf(lock_name, sizeof lock_name, "%s-lock", o->name);
+    if (code == 0 && fchmodat(o->directory, lock_name, o->file_mode, 0) != 0)
+        code = errno;
+    return svl__lmdb_error(env, code, "open");
+}
+
+int svl__lmdb_open(struct lmdb_env *env, const struct lmdb_options *options)
+{
+    *env = (struct lmdb_env){ .directory = options->directory };
+    snprintf(env->name, sizeof env->name, "%s", options->name);
+    int rc = prepare_file(options);
+    if (rc != SVL_OK)
+        return rc;
+    pthread_mutex_init(&env->lock, NULL);
+    rc = open_env(env, options);
+    if (rc != SVL_OK)
+        svl__lmdb_close(env);
+    return rc;
+}
+
+void svl__lmdb_close(struct lmdb_env *env)
+{
+    if (!env->env)
+        return;
+    while (env->reader_count > 0)
+        mdb_txn_abort(env->readers[--env->reader_count]);
+    mdb_env_close(env->env);
+    pthread_mutex_destroy(&env->lock);
+    env->env = NULL;
+}
+
+static int failure(const struct lmdb_env *env)
+{
+    return svl__fail(SVL_E_FAILED, "%s takes no more writes after a failed flush", env->name);
+}
+
+int svl__lmdb_begin_write(struct lmdb_env *env, MDB_txn **txn)
+{
+    int dead;
+    *txn = NULL;
+    if (env->failed)
+        return failure(env);
+    mdb_reader_check(env->env, &dead);
+    return svl__lmdb_error(env, mdb_txn_begin(env->env, NULL, 0, txn), "a write transaction");
+}
+
+/* LMDB reports a disk that is full in mid-write as EIO. */
+static bool is_disk_full(const struct lmdb_env *env, int code)
+{
+    if (code == ENOSPC || code == EDQUOT || code == EFBIG)
+        return true;
+    struct statvfs fs;
+    return code == EIO && fstatvfs(env->directory, &fs) == 0 && fs.f_bavail < 64;
+}
+
+int svl__lmdb_commit(struct lmdb_env *env, MDB_txn *txn)
+{
+    int code = mdb_txn_commit(txn);
+    if (code == 0)
+        return SVL_OK;
+    if (code == MDB_MAP_FULL)
+        return SVL_E_FULL;
+    if (code == ENOMEM)
+        return svl__fail(SVL_E_NOMEM, "%s: commit", env->name);
+    if (is_disk_full(env, code)) {
+        /* A commit fails before its meta page, so the old state stands; unless that page itself was
+         * written, in which case LMDB refuses every later transaction. */
+        MDB_txn *probe;
+        int usable = mdb_txn_begin(env->env, NULL, MDB_RDONLY, &probe);
+        if (usable == 0)
+            mdb_txn_abort(probe);
+        if (usable != MDB_PANIC)
+            return svl__fail(SVL_E_NO_SPACE, "%s: commit", env->name);
+    }
+    env->failed = true;
+    svl__fail_errno(code > 0 ? code : EIO, "%s: commit", env->name);
+    return svl__fail(SVL_E_FAILED, "%.300s", svl_last_error());
+}
+
+int svl__lmdb_begin_read(struct lmdb_env *env, MDB_txn **txn)
+{
+    *txn = NULL;
+    pthread_mutex_lock(&env->lock);
+    if (env->reader_count > 0)
+        *txn = env->readers[--env->reader_count];
+    pthread_mutex_unlock(&env->lock);
+    if (!*txn)
+        return svl__lmdb_error(env, mdb_txn_begin(env->env, NULL, MDB_RDONLY, txn),
+                               "a read transaction");
+    int code = mdb_txn_renew(*txn);
+    if (code != 0) {
+        mdb_txn_abort(*txn);
+        *txn = NULL;
+    }
+    return svl__lmdb_error(env, code, "a read transaction");
+}
+
+void svl__lmdb_end_read(struct lmdb_env *env, MDB_txn *txn)
+{
+    mdb_txn_reset(txn);
+    pthread_mutex_lock(&env->lock);
+    bool keep = env->reader_count < LMDB_READERS_KEPT;
+    if (keep)
+        env->readers[env->reader_count++] = txn;
+    pthread_mutex_unlock(&env->lock);
+    if (!keep)
+        mdb_txn_abort(txn);
+}
+
+int svl__lmdb_disk_bytes(struct lmdb_env *env, uint64_t *bytes)
+{
+    int fd;
+    struct stat st;
+    *bytes = 0;
+    if (mdb_env_get_fd(env->env, &fd) != 0 || fstat(fd, &st) != 0)
+        return svl__fail_errno(errno, "stat of %s", env->name);
+    *bytes = (uint64_t)st.st_blocks * 512;
+    return SVL_OK;
+}

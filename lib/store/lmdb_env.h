@@ -1,0 +1,65 @@
+/* lmdb_env - what the catalog and the segments both need of LMDB: files opened through our own checks,
+ * codes as ours, and an end to writing after a failed flush.
+ *
+ * Traps of LMDB 0.9 that are kept clear of here: it follows symbolic links (checked before), its data
+ * descriptor is inherited by exec (flag set after), it maps whatever it is given (header and size are
+ * checked with pread before), and it goes on after a failed fdatasync (the handle is poisoned). */
+#ifndef SVL_STORE_LMDB_ENV_H
+#define SVL_STORE_LMDB_ENV_H
+
+#include <lmdb.h>
+#include <pthread.h>
+#include <serverlog/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define LMDB_READERS_KEPT 16
+
+struct lmdb_env {
+    MDB_env *env;
+    char name[64];
+    int directory;
+    bool failed; /* after a failed flush: nothing more is written */
+    pthread_mutex_t lock;
+    MDB_txn
+        *readers[LMDB_READERS_KEPT]; /* reset read transactions, kept so that each keeps its slot */
+    unsigned reader_count;
+};
+
+struct lmdb_options {
+    int directory; /* borrowed for the environment's life */
+    const char *name;
+    mode_t file_mode;
+    uint64_t map_bytes;
+    uint32_t readers_max;
+    unsigned tables;
+    bool create; /* the file must not be there */
+};
+
+/* Opens or creates. SVL_E_NOT_FOUND (bare) if it is not there; SVL_E_CORRUPT for a header or size that
+ * cannot be. */
+int svl__lmdb_open(struct lmdb_env *env, const struct lmdb_options *options);
+void svl__lmdb_close(struct lmdb_env *env);
+
+/* An LMDB code as ours, with words. */
+int svl__lmdb_error(const struct lmdb_env *env, int code, const char *what);
+
+/* A write transaction; dead readers are cleared first. SVL_E_FAILED once poisoned. */
+int svl__lmdb_begin_write(struct lmdb_env *env, MDB_txn **txn);
+/* Commits. SVL_E_NO_SPACE: nothing changed. Another failure poisons: SVL_E_FAILED. */
+int svl__lmdb_commit(struct lmdb_env *env, MDB_txn *txn);
+
+/* A read transaction, to be given back in the same call. */
+int svl__lmdb_begin_read(struct lmdb_env *env, MDB_txn **txn);
+void svl__lmdb_end_read(struct lmdb_env *env, MDB_txn *txn);
+
+/* Bytes that the file takes on the disk. */
+int svl__lmdb_disk_bytes(struct lmdb_env *env, uint64_t *bytes);
+
+/* lmdb_check.c: walks every page of the tree with pread, trusting nothing: SVL_E_CORRUPT with words
+ * naming the page. Done at open, before LMDB maps the file. */
+int svl__lmdb_check(int fd, const char *name);
+
+#endif

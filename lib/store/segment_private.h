@@ -1,0 +1,46 @@
+/* segment_private - struct segment, shared by the segment's files.
+ *
+ * The file's tables: "blocks", "zones" (keys: first record id, native u64, MDB_INTEGERKEY), "keys"
+ * (keyruns.h) and "meta", whose one entry "segment" is
+ *
+ *   offset  bytes  what
+ *   0       4      format version, 1
+ *   4       4      compatible feature flags
+ *   8       4      incompatible feature flags
+ *   12      4      number of runs in "keys"
+ *   16      16     uuid of the segment
+ *   32      16     uuid of the store
+ *   48      8      first record id
+ *   56      8      watermark: last record id, first - 1 while empty
+ *   64      8      indexed_to: runs cover the blocks up to this id
+ *   72      8      blocks · 80 raw bytes · 88 stored bytes
+ *   96      8      time min · 104 time max · 112 ingest min · 120 ingest max
+ *   128     8      XXH3-64 of bytes 0 to 127 */
+#ifndef SVL_STORE_SEGMENT_PRIVATE_H
+#define SVL_STORE_SEGMENT_PRIVATE_H
+
+#include "keyruns.h"
+#include "lmdb_env.h"
+#include "segment.h"
+
+#define SEGMENT_VERSION 1
+#define SEGMENT_META_BYTES 136
+
+struct segment {
+    struct lmdb_env lmdb;
+    MDB_dbi blocks, zones, keys, meta;
+    uint8_t store_uuid[16];
+    pthread_mutex_t lock; /* everything below; never held across I/O */
+    struct segment_info info;
+    uint32_t runs;
+    uint64_t indexed_to;
+    struct key_set *sets[RUN_BLOCKS + 1]; /* of the blocks above indexed_to that have keys */
+    size_t set_count;
+    size_t pending_blocks; /* all blocks above indexed_to */
+    uint64_t pending_records, pending_key_bytes;
+};
+
+/* segment_write.c */
+void svl__segment_meta_encode(const struct segment *segment, uint8_t out[SEGMENT_META_BYTES]);
+
+#endif

@@ -1,0 +1,154 @@
+/* segment_read.c - zones, blocks and key lookups, each in a read transaction of its own (S5). */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "segment_private.h"
+
+static int damaged(const struct segment *segment, const char *what, uint64_t id)
+{
+    return svl__fail(SVL_E_CORRUPT, "%s: %s %llu", segment->lmdb.name, what,
+                     (unsigned long long)id);
+}
+
+static int decode_zone(const struct segment *segment, const MDB_val *key, const MDB_val *value,
+                       struct zone *zone)
+{
+    if (key->mv_size != sizeof(uint64_t))
+        return damaged(segment, "a zone's key has bytes:", key->mv_size);
+    uint64_t first_id = load_u64(key->mv_data);
+    int rc = svl__zone_decode(value->mv_data, value->mv_size, zone);
+    if (rc == SVL_E_CORRUPT || (rc == SVL_OK && zone->first_id != first_id))
+        return damaged(segment, "the zone of block", first_id);
+    return rc;
+}
+
+/* Stands the cursor on the last zone whose first id is at or below `id`. */
+static int seek_at_or_below(MDB_cursor *cursor, uint64_t id, MDB_val *key, MDB_val *value)
+{
+    *key = (MDB_val){ sizeof id, &id };
+    int code = mdb_cursor_get(cursor, key, value, MDB_SET_RANGE);
+    if (code == MDB_NOTFOUND)
+        return mdb_cursor_get(cursor, key, value, MDB_LAST);
+    if (code == 0 && key->mv_size == sizeof id && load_u64(key->mv_data) > id)
+        return mdb_cursor_get(cursor, key, value, MDB_PREV);
+    return code;
+}
+
+static int read_zones(struct segment *segment, MDB_cursor *cursor, uint64_t id_min, uint64_t id_max,
+                      bool backward, struct zone *zones, size_t max, size_t *n)
+{
+    MDB_val key, value;
+    int code = seek_at_or_below(cursor, backward ? id_max : id_min, &key, &value);
+    /* Nothing at or below id_min: the first one. */
+    if (code == MDB_NOTFOUND && !backward)
+        code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+    while (code == 0 && *n < max) {
+        struct zone zone;
+        int rc = decode_zone(segment, &key, &value, &zone);
+        if (rc != SVL_OK)
+            return rc;
+        uint64_t last_id = zone.first_id + zone.count - 1;
+        if (backward ? last_id < id_min : zone.first_id > id_max)
+            break;
+        if (last_id >= id_min && zone.first_id <= id_max)
+            zones[(*n)++] = zone;
+        code = mdb_cursor_get(cursor, &key, &value, backward ? MDB_PREV : MDB_NEXT);
+    }
+    return code == MDB_NOTFOUND ? SVL_OK : svl__lmdb_error(&segment->lmdb, code, "zones");
+}
+
+int svl__segment_zones(struct segment *segment, uint64_t id_min, uint64_t id_max, bool backward,
+                       struct zone *zones, size_t max, size_t *n)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    *n = 0;
+    int rc = svl__lmdb_begin_read(&segment->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    rc = svl__lmdb_error(&segment->lmdb, mdb_cursor_open(txn, segment->zones, &cursor), "zones");
+    if (rc == SVL_OK) {
+        rc = read_zones(segment, cursor, id_min, id_max, backward, zones, max, n);
+        mdb_cursor_close(cursor);
+    }
+    svl__lmdb_end_read(&segment->lmdb, txn);
+    return rc;
+}
+
+int svl__segment_read_block(struct segment *segment, uint64_t first_id, struct buffer *out)
+{
+    MDB_txn *txn;
+    out->len = 0;
+    int rc = svl__lmdb_begin_read(&segment->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    MDB_val key = { sizeof first_id, &first_id }, value;
+    rc = svl__lmdb_error(&segment->lmdb, mdb_get(txn, segment->blocks, &key, &value), "blocks");
+    if (rc == SVL_OK) {
+        svl__buffer_append(out, value.mv_data, value.mv_size);
+        if (out->failed) {
+            out->failed = false;
+            rc = SVL_E_NOMEM;
+        }
+    }
+    svl__lmdb_end_read(&segment->lmdb, txn);
+    return rc;
+}
+
+/* The blocks above indexed_to, from the sets in memory; *runs is how many runs cover the rest. */
+static int find_in_sets(struct segment *segment, const struct key_condition *condition,
+                        struct buffer *out, uint32_t *runs)
+{
+    pthread_mutex_lock(&segment->lock);
+    *runs = segment->runs;
+    for (size_t i = 0; i < segment->set_count; i++) {
+        if (!svl__key_set_matches(segment->sets[i], condition))
+            continue;
+        uint64_t id = svl__key_set_block(segment->sets[i]);
+        svl__buffer_append(out, &id, sizeof id);
+    }
+    pthread_mutex_unlock(&segment->lock);
+    return out->failed ? SVL_E_NOMEM : SVL_OK;
+}
+
+/* Drops the blocks outside [id_min, id_max]; the one that id_min lies in stays. */
+static void keep_range(struct buffer *ids, uint64_t id_min, uint64_t id_max)
+{
+    uint64_t *at = (uint64_t *)(void *)ids->data;
+    size_t n = ids->len / sizeof *at, first = 0, last = n;
+    while (first + 1 < n && at[first + 1] <= id_min)
+        first++;
+    while (last > first && at[last - 1] > id_max)
+        last--;
+    if (first > 0)
+        memmove(at, at + first, (last - first) * sizeof *at);
+    ids->len = (last - first) * sizeof *at;
+}
+
+int svl__segment_find_keys(struct segment *segment, const struct key_condition *condition,
+                           uint64_t id_min, uint64_t id_max, struct buffer *out)
+{
+    /* The sets first: a run that a commit makes of them meanwhile is then not missed, only doubled. */
+    uint32_t runs;
+    int rc = find_in_sets(segment, condition, out, &runs);
+    MDB_txn *txn;
+    if (rc == SVL_OK)
+        rc = svl__lmdb_begin_read(&segment->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    int code;
+    rc = svl__keyruns_find(txn, segment->keys, runs, condition, out, &code);
+    if (rc == SVL_OK)
+        rc = svl__lmdb_error(&segment->lmdb, code, "key index");
+    svl__lmdb_end_read(&segment->lmdb, txn);
+    svl__ids_sort_unique(out);
+    keep_range(out, id_min, id_max);
+    return rc;
+}
+
+int svl__segment_disk_bytes(struct segment *segment, uint64_t *bytes)
+{
+    return svl__lmdb_disk_bytes(&segment->lmdb, bytes);
+}

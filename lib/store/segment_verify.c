@@ -1,0 +1,180 @@
+/* segment_verify.c - a whole segment, block by block: zones, ids, checksums, index.
+ *
+ * The index is checked in both directions: every key of a block must be found to lead to it, and the
+ * index must hold no more entries than the blocks have keys. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "base/file.h"
+#include <serverlog/store.h>
+
+#include "segment_private.h"
+
+struct verify {
+    struct segment *segment;
+    segment_damage_fn *damage;
+    segment_progress_fn *progress;
+    void *user;
+    struct block_reader *reader;
+    struct buffer bytes, found;
+    uint64_t next_id; /* that the next block must start with */
+    uint64_t last_id;
+    bool damaged;
+};
+
+static void report(struct verify *v, int code, const char *format, uint64_t id)
+{
+    char what[200], place[96];
+    snprintf(place, sizeof place, "%s: block %llu: ", v->segment->lmdb.name,
+             (unsigned long long)id);
+    snprintf(what, sizeof what, "%s%.90s", place, format);
+    v->damaged = true;
+    v->damage(code, what, v->user);
+}
+
+/* What was committed while we read is not damage: the state is read anew. */
+static bool index_leads_to(struct verify *v, svl_slice key, uint64_t id)
+{
+    struct key_condition exact = { .kind = SVL_KEY_EXACT, .low = key };
+    v->found.len = 0;
+    if (svl__segment_find_keys(v->segment, &exact, 1, UINT64_MAX, &v->found) != SVL_OK)
+        return false;
+    for (size_t i = 0; i < v->found.len; i += sizeof id)
+        if (load_u64(v->found.data + i) == id)
+            return true;
+    return false;
+}
+
+static int verify_keys(struct verify *v, const struct zone *zone)
+{
+    struct key_set *set;
+    int rc = svl__block_reader_key_set(v->reader, &set);
+    if (rc != SVL_OK || !set)
+        return rc;
+    for (uint32_t i = 0; i < svl__key_set_count(set); i++) {
+        if (!index_leads_to(v, svl__key_set_at(set, i), zone->first_id)) {
+            report(v, SVL_E_CORRUPT, "a key of it is not in the key index", zone->first_id);
+            break;
+        }
+    }
+    svl__key_set_release(set);
+    return SVL_OK;
+}
+
+static bool same_zone(const struct zone *a, const struct zone *b)
+{
+    uint8_t x[ZONE_BYTES], y[ZONE_BYTES];
+    svl__zone_encode(a, x);
+    svl__zone_encode(b, y);
+    return memcmp(x, y, sizeof x) == 0;
+}
+
+static int verify_block(struct verify *v, const struct zone *zone)
+{
+    if (zone->first_id != v->next_id)
+        report(v, SVL_E_CORRUPT, "ids are missing before it", zone->first_id);
+    v->next_id = zone->first_id + zone->count;
+    int rc = svl__segment_read_block(v->segment, zone->first_id, &v->bytes);
+    if (rc == SVL_E_NOT_FOUND) {
+        report(v, SVL_E_CORRUPT, "it is missing", zone->first_id);
+        return SVL_OK;
+    }
+    if (rc != SVL_OK)
+        return rc;
+    rc = svl__block_verify(v->reader, v->bytes.data, v->bytes.len);
+    if (rc == SVL_E_NOMEM)
+        return rc;
+    if (rc != SVL_OK) {
+        report(v, rc, svl_last_error(), zone->first_id);
+        return SVL_OK;
+    }
+    if (!same_zone(zone, svl__block_reader_zone(v->reader)))
+        report(v, SVL_E_CORRUPT, "its zone says something else", zone->first_id);
+    return verify_keys(v, zone);
+}
+
+static int verify_blocks(struct verify *v)
+{
+    int rc = SVL_OK;
+    while (rc == SVL_OK && v->next_id <= v->last_id) {
+        struct zone zone;
+        size_t n;
+        rc = svl__segment_zones(v->segment, v->next_id, v->last_id, false, &zone, 1, &n);
+        if (rc == SVL_E_CORRUPT) {
+            report(v, rc, svl_last_error(), v->next_id);
+            return SVL_OK; /* without zones there is no next block */
+        }
+        if (rc == SVL_OK && n == 0) {
+            report(v, SVL_E_CORRUPT, "this and all behind it are missing", v->next_id);
+            return SVL_OK;
+        }
+        if (rc == SVL_OK)
+            rc = verify_block(v, &zone);
+        if (rc == SVL_OK)
+            rc = v->progress(zone.stored_bytes, v->user);
+    }
+    return rc;
+}
+
+/* Every entry of the index: readable, and naming blocks of this segment. */
+static int verify_index(struct verify *v)
+{
+    struct key_condition all = { .kind = SVL_KEY_PREFIX };
+    v->found.len = 0;
+    int rc = svl__segment_find_keys(v->segment, &all, 1, UINT64_MAX, &v->found);
+    if (rc == SVL_E_CORRUPT) {
+        report(v, rc, svl_last_error(), v->segment->info.first_id);
+        return SVL_OK;
+    }
+    for (size_t i = 0; rc == SVL_OK && i < v->found.len; i += sizeof(uint64_t)) {
+        uint64_t id = load_u64(v->found.data + i);
+        struct zone zone;
+        size_t n;
+        rc = svl__segment_zones(v->segment, id, id, false, &zone, 1, &n);
+        if (rc == SVL_OK && (n == 0 || zone.first_id != id))
+            report(v, SVL_E_CORRUPT, "the key index names it, and it is not there", id);
+    }
+    return rc;
+}
+
+static int verify_pages(struct verify *v)
+{
+    struct lmdb_env *env = &v->segment->lmdb;
+    int fd;
+    if (mdb_env_get_fd(env->env, &fd) != 0)
+        return svl__fail(SVL_E_IO, "%s: its descriptor", env->name);
+    int rc = svl__lmdb_check(fd, env->name);
+    if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION) {
+        report(v, rc, svl_last_error(), v->segment->info.first_id);
+        return SVL_OK;
+    }
+    return rc;
+}
+
+int svl__segment_verify(struct segment *segment, segment_damage_fn *damage,
+                        segment_progress_fn *progress, void *user)
+{
+    struct segment_info info;
+    svl__segment_info_get(segment, &info);
+    struct verify v = { .segment = segment,
+                        .damage = damage,
+                        .progress = progress,
+                        .user = user,
+                        .next_id = info.first_id,
+                        .last_id = info.last_id };
+    int rc = svl__block_reader_create(&v.reader);
+    if (rc == SVL_OK && info.state != SEGMENT_ACTIVE)
+        rc = verify_pages(&v); /* of one that is written to, pages change while they are read */
+    if (rc == SVL_OK)
+        rc = verify_blocks(&v);
+    if (rc == SVL_OK)
+        rc = verify_index(&v);
+    svl__block_reader_destroy(v.reader);
+    svl__buffer_free(&v.bytes);
+    svl__buffer_free(&v.found);
+    return rc == SVL_OK && v.damaged ? SVL_E_CORRUPT : rc;
+}

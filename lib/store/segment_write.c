@@ -1,0 +1,202 @@
+/* segment_write.c - one commit: blocks, zones, perhaps a run of the key index, and the watermark. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "segment_private.h"
+
+/* Kept free for the last run and the pages that a commit rewrites. */
+#define HEADROOM_BYTES (1u << 20)
+#define PAGE_BYTES 4096
+
+/* A commit in the making: the segment's state as it will be. */
+struct commit {
+    struct segment *segment;
+    MDB_txn *txn;
+    struct segment_info info;
+    struct key_set *sets[RUN_BLOCKS + 1];
+    size_t set_count;
+    size_t pending_blocks;
+    uint64_t pending_records, pending_key_bytes;
+    uint32_t runs;
+    uint64_t indexed_to;
+};
+
+static void begin_state(struct commit *c, struct segment *segment)
+{
+    *c = (struct commit){ .segment = segment };
+    pthread_mutex_lock(&segment->lock);
+    c->info = segment->info;
+    c->set_count = segment->set_count;
+    for (size_t i = 0; i < c->set_count; i++)
+        c->sets[i] = svl__key_set_hold(segment->sets[i]);
+    c->pending_blocks = segment->pending_blocks;
+    c->pending_records = segment->pending_records;
+    c->pending_key_bytes = segment->pending_key_bytes;
+    c->runs = segment->runs;
+    c->indexed_to = segment->indexed_to;
+    pthread_mutex_unlock(&segment->lock);
+}
+
+static void drop_sets(struct key_set **sets, size_t *n)
+{
+    for (size_t i = 0; i < *n; i++)
+        svl__key_set_release(sets[i]);
+    *n = 0;
+}
+
+static void widen(struct segment_info *info, const struct zone *zone)
+{
+    if (info->blocks == 0 || zone->time_min_ns < info->time_min_ns)
+        info->time_min_ns = zone->time_min_ns;
+    if (info->blocks == 0 || zone->time_max_ns > info->time_max_ns)
+        info->time_max_ns = zone->time_max_ns;
+    if (info->blocks == 0 || zone->ingest_min_ns < info->ingest_min_ns)
+        info->ingest_min_ns = zone->ingest_min_ns;
+    if (info->blocks == 0 || zone->ingest_max_ns > info->ingest_max_ns)
+        info->ingest_max_ns = zone->ingest_max_ns;
+    info->blocks++;
+    info->raw_bytes += zone->raw_bytes;
+    info->stored_bytes += zone->stored_bytes;
+    info->last_id = zone->first_id + zone->count - 1;
+}
+
+/* Merges what has gathered into one run. */
+static int append_run(struct commit *c)
+{
+    struct segment *s = c->segment;
+    if (c->set_count > 0) {
+        int code = svl__keyrun_append(c->txn, s->keys, c->runs, c->sets, c->set_count);
+        if (code != 0)
+            return svl__lmdb_error(&s->lmdb, code, "key index");
+        c->runs++;
+    }
+    drop_sets(c->sets, &c->set_count);
+    c->pending_blocks = 0;
+    c->pending_records = c->pending_key_bytes = 0;
+    c->indexed_to = c->info.last_id;
+    return SVL_OK;
+}
+
+static int append_block(struct commit *c, struct block *block)
+{
+    struct segment *s = c->segment;
+    if (block->zone.first_id != c->info.last_id + 1)
+        return SVL__INTERNAL("a block does not follow its segment");
+    uint64_t id = block->zone.first_id;
+    uint8_t zone[ZONE_BYTES];
+    svl__zone_encode(&block->zone, zone);
+    MDB_val key = { sizeof id, &id }, value = { block->len, block->data };
+    int code = mdb_put(c->txn, s->blocks, &key, &value, MDB_APPEND);
+    if (code == 0) {
+        value = (MDB_val){ sizeof zone, zone };
+        code = mdb_put(c->txn, s->zones, &key, &value, MDB_APPEND);
+    }
+    if (code != 0)
+        return svl__lmdb_error(&s->lmdb, code, "blocks");
+    widen(&c->info, &block->zone);
+    c->pending_blocks++;
+    c->pending_records += block->zone.count;
+    if (block->keys) {
+        c->sets[c->set_count++] = svl__key_set_hold(block->keys);
+        c->pending_key_bytes += svl__key_set_bytes(block->keys);
+    }
+    if (c->pending_blocks < RUN_BLOCKS && c->pending_records < RUN_RECORDS &&
+        c->pending_key_bytes < RUN_KEY_BYTES)
+        return SVL_OK;
+    return append_run(c);
+}
+
+/* Bytes of the map that the environment uses now. */
+static uint64_t used_bytes(struct segment *s)
+{
+    MDB_envinfo info;
+    mdb_env_info(s->lmdb.env, &info);
+    return ((uint64_t)info.me_last_pgno + 1) * PAGE_BYTES;
+}
+
+/* Blocks never eat into what the last run needs. */
+static bool has_room(const struct commit *c, struct block *const *blocks, size_t n)
+{
+    uint64_t need = used_bytes(c->segment) + HEADROOM_BYTES + 2 * c->pending_key_bytes;
+    for (size_t i = 0; i < n; i++) {
+        need += align_up(blocks[i]->len + 16, PAGE_BYTES) + 128;
+        need += blocks[i]->keys ? 2 * svl__key_set_bytes(blocks[i]->keys) : 0;
+    }
+    return need <= c->info.map_bytes;
+}
+
+static int put_meta(struct commit *c)
+{
+    /* Encoded from a copy: the segment itself changes only once this is committed. */
+    struct segment *s = c->segment;
+    struct segment *after = svl__malloc(sizeof *after);
+    if (!after)
+        return SVL_E_NOMEM;
+    after->info = c->info;
+    after->runs = c->runs;
+    after->indexed_to = c->indexed_to;
+    memcpy(after->store_uuid, s->store_uuid, sizeof after->store_uuid);
+    uint8_t bytes[SEGMENT_META_BYTES];
+    svl__segment_meta_encode(after, bytes);
+    svl__free(after);
+    MDB_val key = { 7, (void *)(uintptr_t) "segment" }, value = { sizeof bytes, bytes };
+    return svl__lmdb_error(&s->lmdb, mdb_put(c->txn, s->meta, &key, &value, 0), "meta");
+}
+
+static void end_state(struct commit *c)
+{
+    struct segment *s = c->segment;
+    pthread_mutex_lock(&s->lock);
+    drop_sets(s->sets, &s->set_count);
+    s->info = c->info;
+    memcpy(s->sets, c->sets, c->set_count * sizeof *c->sets);
+    s->set_count = c->set_count;
+    s->pending_blocks = c->pending_blocks;
+    s->pending_records = c->pending_records;
+    s->pending_key_bytes = c->pending_key_bytes;
+    s->runs = c->runs;
+    s->indexed_to = c->indexed_to;
+    pthread_mutex_unlock(&s->lock);
+    c->set_count = 0; /* handed over */
+}
+
+static int fill(struct commit *c, struct block *const *blocks, size_t n, bool finish)
+{
+    int rc = SVL_OK;
+    for (size_t i = 0; i < n && rc == SVL_OK; i++)
+        rc = append_block(c, blocks[i]);
+    if (rc == SVL_OK && finish && c->pending_blocks > 0)
+        rc = append_run(c);
+    return rc == SVL_OK ? put_meta(c) : rc;
+}
+
+int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n, bool finish)
+{
+    struct commit *c = svl__malloc(sizeof *c);
+    if (!c)
+        return SVL_E_NOMEM;
+    begin_state(c, segment);
+    int rc = SVL_OK;
+    if (n == 0 && (!finish || c->pending_blocks == 0))
+        goto out;
+    if (n > 0 && !has_room(c, blocks, n)) {
+        rc = SVL_E_FULL;
+        goto out;
+    }
+    rc = svl__lmdb_begin_write(&segment->lmdb, &c->txn);
+    if (rc != SVL_OK)
+        goto out;
+    rc = fill(c, blocks, n, finish);
+    if (rc != SVL_OK) {
+        mdb_txn_abort(c->txn);
+        goto out;
+    }
+    rc = svl__lmdb_commit(&segment->lmdb, c->txn);
+    if (rc == SVL_OK)
+        end_state(c);
+out:
+    drop_sets(c->sets, &c->set_count);
+    svl__free(c);
+    return rc;
+}
