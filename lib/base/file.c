@@ -126,7 +126,7 @@ int svl__directory_sync(int directory, const char *name)
     return SVL_OK;
 }
 
-int svl__directory_open(const char *path, int *out)
+int svl__directory_open_shared(const char *path, int *out)
 {
     *out = -1;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -137,9 +137,20 @@ int svl__directory_open(const char *path, int *out)
             return svl__fail(SVL_E_PATH, "%s is not a directory (links are not followed)", path);
         return svl__fail_errno(errno, "open of directory %s", path);
     }
+    *out = fd;
+    return SVL_OK;
+}
+
+int svl__directory_open(const char *path, int *out)
+{
+    int fd;
+    int rc = svl__directory_open_shared(path, &fd);
+    *out = -1;
+    if (rc != SVL_OK)
+        return rc;
     struct stat st;
     if (fstat(fd, &st) != 0) {
-        int rc = svl__fail_errno(errno, "stat of directory %s", path);
+        rc = svl__fail_errno(errno, "stat of directory %s", path);
         close(fd);
         return rc;
     }

@@ -26,6 +26,9 @@ int svl__directory_sync(int directory, const char *name);
  * else or another user's, SVL_E_NOT_FOUND (without words) where it is not there. */
 int svl__directory_open(const char *path, int *out);
 
+/* The same for a directory that others may own, such as /dev/shm. */
+int svl__directory_open_shared(const char *path, int *out);
+
 /* SVL_E_FILE_SYSTEM on a network file system or an unknown FUSE. */
 int svl__directory_check_local(int directory, const char *path);
 

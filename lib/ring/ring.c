@@ -1,0 +1,289 @@
+/* ring.c - reserving, committing, taking, releasing. The argument, edge by edge:
+ *
+ * Producers take their span by one CAS on the tail and never wait for each other. The tail counts bytes
+ * and never wraps, so no ABA. A span that would cross the end of the ring is preceded by padding up to
+ * that end, claimed in the same CAS: payloads are contiguous.
+ *
+ *   A1 acquire, reserve's load of head or its cache <- A2 release, store of head after zeroing: a
+ *      producer that finds its span free finds it zeroed too, and its own stores come after.
+ *   A3 acq_rel, the reserving CAS <-> A4 acq_rel, fetch_or of the sleep bit (wake.c): the consumer goes to
+ *      sleep at a tail that is its own position; whoever reserves after that sees and clears the bit,
+ *      and owes a wake. So no flag is loaded after the commit, and no fence stands between.
+ *   A5 release, store of the committed header -> A6 acquire, the consumer's load of it: the payload is
+ *      complete before its header says so (R2).
+ *   A7 release fence between the BUSY header and the payload: for the crash only. SIGKILL cuts a thread
+ *      between two instructions, and what it stored stays in the page; program order is what recovery
+ *      needs: a zero header proves that nothing of the span was touched (R3). No edge between threads
+ *      depends on it, which is as well, since ThreadSanitizer does not know fences.
+ *
+ * Releasing: consumed, then zeroing, then head. Killed in between, recovery starts at consumed, and what
+ * lies before it may be half zeroed: it is not looked at. */
+#include "ring.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "layout.h"
+
+#if defined(SVL_STEPS)
+void (*svl__ring_step)(const char *name);
+#endif
+
+uint64_t svl__ring_capacity(const struct ring *ring)
+{
+    return ring->capacity;
+}
+
+uint32_t svl__ring_payload_max(const struct ring *ring)
+{
+    return ring->payload_max;
+}
+
+bool svl__ring_is_shared(const struct ring *ring)
+{
+    return ring->shared;
+}
+
+const uint8_t *svl__ring_uuid(const struct ring *ring)
+{
+    return ring->uuid;
+}
+
+uint64_t svl__ring_tail(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->control->tail, memory_order_acquire) & TAIL_POSITION;
+}
+
+/* Is [.., end) within the capacity behind the head? */
+static bool has_space(struct ring *ring, uint64_t end)
+{
+    struct ring_control *c = ring->control;
+    uint64_t head = atomic_load_explicit(&c->head_cache, memory_order_acquire); /* A1 */
+    if (end - head <= ring->capacity)
+        return true;
+    head = atomic_load_explicit(&c->head, memory_order_acquire); /* A1 */
+    atomic_store_explicit(&c->head_cache, head, memory_order_release);
+    return end - head <= ring->capacity;
+}
+
+/* A7. ThreadSanitizer does not know fences, and no thread's edge needs this one. */
+static inline void crash_fence(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    atomic_signal_fence(memory_order_seq_cst);
+#else
+    atomic_thread_fence(memory_order_release);
+#endif
+}
+
+/* The span is ours: headers first, so that a crash from here on leaves a length to skip by. */
+static void begin_frame(struct ring *ring, uint64_t position, uint64_t padding, uint32_t len,
+                        struct ring_slot *slot)
+{
+    RING_STEP("reserved");
+    if (padding > 0) {
+        uint32_t flags = FRAME_PAD | (uint32_t)(padding - FRAME_HEADER);
+        atomic_store_explicit(frame_header(ring, position), make_header(ring, position, flags),
+                              memory_order_release);
+        position += padding;
+        RING_STEP("padded");
+    }
+    atomic_store_explicit(frame_header(ring, position),
+                          make_header(ring, position, FRAME_BUSY | len), memory_order_relaxed);
+    crash_fence(); /* A7 */
+    RING_STEP("busy");
+    slot->ring = ring;
+    slot->payload = ring->data + (position & ring->mask) + FRAME_HEADER;
+    slot->position = position + frame_bytes(len);
+    slot->len = len;
+}
+
+int svl__ring_reserve(struct ring *ring, uint32_t len, struct ring_slot *slot)
+{
+    if (len == 0 || len > ring->payload_max)
+        return svl__fail(SVL_E_RECORD_SIZE, "%u bytes for the ring; at most %u", len,
+                         ring->payload_max);
+    uint64_t bytes = frame_bytes(len);
+    uint64_t tail = atomic_load_explicit(&ring->control->tail, memory_order_relaxed);
+    for (;;) {
+        if (tail & TAIL_CLOSED)
+            return SVL_E_CLOSED;
+        uint64_t position = tail & TAIL_POSITION;
+        uint64_t to_end = ring->capacity - (position & ring->mask);
+        uint64_t padding = to_end < bytes ? to_end : 0;
+        uint64_t end = position + padding + bytes;
+        RING_STEP("tail");
+        if (!has_space(ring, end)) {
+            /* The tail may be old: full only if it still stands. */
+            uint64_t now = atomic_load_explicit(&ring->control->tail, memory_order_relaxed);
+            if (now == tail)
+                return SVL_E_FULL;
+            tail = now;
+            continue;
+        }
+        if (atomic_compare_exchange_weak_explicit(&ring->control->tail, &tail, end,
+                                                  memory_order_acq_rel, /* A3 */
+                                                  memory_order_relaxed)) {
+            slot->owes_wake = tail & TAIL_SLEEPS;
+            begin_frame(ring, position, padding, len, slot);
+            return SVL_OK;
+        }
+    }
+}
+
+static void end_frame(struct ring_slot *slot, uint32_t flags)
+{
+    struct ring *ring = slot->ring;
+    uint64_t position = slot->position - frame_bytes(slot->len);
+    RING_STEP("payload");
+    atomic_store_explicit(frame_header(ring, position),
+                          make_header(ring, position, flags | slot->len),
+                          memory_order_release); /* A5 */
+    RING_STEP("committed");
+    if (slot->owes_wake)
+        svl__ring_pay_wake(ring);
+}
+
+void svl__ring_commit(struct ring_slot *slot)
+{
+    end_frame(slot, 0);
+}
+
+void svl__ring_discard(struct ring_slot *slot)
+{
+    end_frame(slot, FRAME_DISCARD);
+}
+
+/* --- the consumer --- */
+
+uint64_t svl__ring_drained(const struct ring *ring)
+{
+    return ring->drained;
+}
+
+static void set_drained(struct ring *ring, uint64_t position)
+{
+    ring->drained = position;
+    atomic_store_explicit(&ring->drained_seen, position, memory_order_relaxed);
+}
+
+/* Where the consumer may read to: the tail of a live ring, the last one of a crashed one. */
+static uint64_t read_limit(const struct ring *ring)
+{
+    return ring->crashed ? ring->crash_tail : svl__ring_tail(ring);
+}
+
+/* Is `header` one that a producer wrote for this position, with a span that fits? */
+static bool is_frame(const struct ring *ring, uint64_t position, uint64_t header, uint64_t limit)
+{
+    uint32_t flags = (uint32_t)header, len = flags & FRAME_LENGTH;
+    if ((uint32_t)(header >> 32) != frame_stamp(ring, position))
+        return false;
+    uint64_t bytes = frame_bytes(len), to_end = ring->capacity - (position & ring->mask);
+    if (bytes > limit - position || bytes > to_end)
+        return false;
+    if (flags & FRAME_PAD)
+        return bytes == to_end && !(flags & (FRAME_BUSY | FRAME_DISCARD)) && len % 8 == 0;
+    return len > 0 && len <= ring->payload_max;
+}
+
+/* Goes on by 8 to the next header with a right stamp, or to the limit. */
+static uint64_t resynchronise(const struct ring *ring, uint64_t position, uint64_t limit)
+{
+    for (position += 8; position < limit; position += 8) {
+        uint64_t header = atomic_load_explicit(frame_header(ring, position), memory_order_acquire);
+        if (header != 0 && is_frame(ring, position, header, limit))
+            break;
+    }
+    return position < limit ? position : limit;
+}
+
+/* A zero header, in a crashed ring: a span reserved and untouched; or what is no frame: damage. */
+static void skip_to_next(struct ring *ring, uint64_t position, uint64_t header, uint64_t limit)
+{
+    if (!ring->crashed)
+        atomic_fetch_add_explicit(&ring->damaged, 1, memory_order_relaxed);
+    else if (header == 0)
+        ring->recovery.gaps++;
+    else
+        ring->recovery.damaged++;
+    set_drained(ring, resynchronise(ring, position, limit));
+}
+
+bool svl__ring_next(struct ring *ring, struct ring_frame *frame)
+{
+    uint64_t limit = read_limit(ring);
+    while (ring->drained < limit) {
+        uint64_t position = ring->drained;
+        uint64_t header =
+            atomic_load_explicit(frame_header(ring, position), memory_order_acquire); /* A6 */
+        if (header == 0 && !ring->crashed)
+            return false; /* reserved a moment ago */
+        if (header == 0 || !is_frame(ring, position, header, limit)) {
+            skip_to_next(ring, position, header, limit);
+            continue;
+        }
+        uint32_t flags = (uint32_t)header, len = flags & FRAME_LENGTH;
+        if ((flags & FRAME_BUSY) && !ring->crashed)
+            return false;
+        set_drained(ring, position + frame_bytes(len));
+        if (flags & FRAME_BUSY) {
+            ring->recovery.unfinished++;
+        } else if (flags & FRAME_DISCARD) {
+            ring->recovery.discarded++;
+        } else if (!(flags & FRAME_PAD)) {
+            ring->recovery.committed++;
+            frame->payload = ring->data + (position & ring->mask) + FRAME_HEADER;
+            frame->len = len;
+            frame->end = ring->drained;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void zero(struct ring *ring, uint64_t from, uint64_t to)
+{
+    uint64_t at = from & ring->mask, n = to - from;
+    uint64_t first = ring->capacity - at < n ? ring->capacity - at : n;
+    memset(ring->data + at, 0, first);
+    memset(ring->data, 0, n - first);
+}
+
+void svl__ring_release(struct ring *ring, uint64_t position)
+{
+    struct ring_control *c = ring->control;
+    uint64_t head = atomic_load_explicit(&c->head, memory_order_relaxed);
+    if (position <= head)
+        return;
+    uint64_t used = svl__ring_tail(ring) - head;
+    if (used > atomic_load_explicit(&ring->high_water, memory_order_relaxed))
+        atomic_store_explicit(&ring->high_water, used, memory_order_relaxed);
+    atomic_store_explicit(&c->consumed, position, memory_order_release);
+    RING_STEP("consumed");
+    zero(ring, head, position);
+    RING_STEP("zeroed");
+    /* A2; and sequentially consistent for B3 (wake.c). */
+    atomic_exchange_explicit(&c->head, position, memory_order_seq_cst);
+    RING_STEP("head");
+    svl__ring_tell_space(ring, position);
+}
+
+void svl__ring_recovery_get(const struct ring *ring, struct ring_recovery *recovery)
+{
+    *recovery = ring->recovery;
+}
+
+void svl__ring_stats_get(struct ring *ring, struct ring_stats *stats)
+{
+    uint64_t head = atomic_load_explicit(&ring->control->head, memory_order_relaxed);
+    uint64_t tail = svl__ring_tail(ring);
+    stats->used_bytes = tail > head ? tail - head : 0;
+    stats->high_water_bytes = atomic_load_explicit(&ring->high_water, memory_order_relaxed);
+    if (stats->high_water_bytes < stats->used_bytes)
+        stats->high_water_bytes = stats->used_bytes;
+    stats->stalled_claims = atomic_load_explicit(&ring->stalled, memory_order_relaxed);
+    stats->stalled_ns_max = atomic_load_explicit(&ring->stalled_ns_max, memory_order_relaxed);
+    stats->damaged = atomic_load_explicit(&ring->damaged, memory_order_relaxed);
+}

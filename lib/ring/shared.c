@@ -1,0 +1,257 @@
+/* shared.c - a ring's memory: private, or a file on tmpfs that outlives the process.
+ *
+ * Creation: a new name, O_EXCL, blocks allocated for good (a tmpfs that is full must say so now, not by
+ * SIGBUS at the first touch), header last. Recovery takes the file as hostile input: the header is copied
+ * and checked before anything follows from it, and positions are limited before they are used. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "base/checksum.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "layout.h"
+
+static int create_object(uint64_t capacity, struct ring **out)
+{
+    struct ring *ring = svl__aligned_alloc(_Alignof(struct ring), sizeof *ring);
+    *out = ring;
+    if (!ring)
+        return SVL_E_NOMEM;
+    memset(ring, 0, sizeof *ring);
+    ring->capacity = capacity;
+    ring->mask = capacity - 1;
+    ring->payload_max = (uint32_t)(capacity / RING_FRAME_PART - FRAME_HEADER);
+    ring->mapping = MAP_FAILED;
+    ring->mapping_bytes = RING_DATA_OFFSET + (size_t)capacity;
+    return SVL_OK;
+}
+
+static int map(struct ring *ring, int fd)
+{
+    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+    ring->mapping = mmap(NULL, ring->mapping_bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
+    if (ring->mapping == MAP_FAILED)
+        return svl__fail_errno(errno, "%zu bytes for a ring", ring->mapping_bytes);
+    ring->control = (struct ring_control *)(void *)((uint8_t *)ring->mapping + 4096);
+    ring->data = (uint8_t *)ring->mapping + RING_DATA_OFFSET;
+    ring->shared = fd >= 0;
+    return SVL_OK;
+}
+
+static int open_tmpfs(const char *directory, int *out)
+{
+    struct statfs fs;
+    int rc = svl__directory_open_shared(directory, out);
+    if (rc != SVL_OK)
+        return rc;
+    if (fstatfs(*out, &fs) != 0)
+        rc = svl__fail_errno(errno, "statfs of %s", directory);
+    else if ((uint32_t)fs.f_type != TMPFS_MAGIC)
+        rc = svl__fail(SVL_E_FILE_SYSTEM, "%s is not a tmpfs", directory);
+    if (rc != SVL_OK)
+        close(*out);
+    return rc;
+}
+
+static void write_header(struct ring *ring, const uint8_t store_uuid[16])
+{
+    uint8_t *h = ring->mapping;
+    store_u64(h, RING_MAGIC);
+    store_u32(h + 8, RING_VERSION);
+    store_u32(h + 20, RING_DATA_OFFSET);
+    store_u64(h + 24, ring->capacity);
+    store_u32(h + 32, ring->salt);
+    memcpy(h + 40, ring->uuid, 16);
+    memcpy(h + 56, store_uuid, 16);
+    store_u64(h + 72, svl__checksum(h, 72));
+}
+
+static int create_file(struct ring *ring, const struct ring_options *o)
+{
+    int directory, rc;
+    rc = open_tmpfs(o->directory, &directory);
+    if (rc != SVL_OK)
+        return rc;
+    int fd = svl__file_open(directory, o->name, O_RDWR | O_CREAT | O_EXCL, 0600, &rc);
+    if (rc == SVL_OK) {
+        int error = posix_fallocate(fd, 0, (off_t)ring->mapping_bytes);
+        if (error != 0)
+            rc = svl__fail_errno(error, "%zu bytes in %s for a crash ring", ring->mapping_bytes,
+                                 o->directory);
+        if (rc == SVL_OK)
+            rc = map(ring, fd);
+        if (rc != SVL_OK)
+            unlinkat(directory, o->name, 0);
+        close(fd);
+    }
+    close(directory);
+    if (rc == SVL_OK)
+        rc = svl__ring_remember(ring, o->directory, o->name);
+    return rc;
+}
+
+int svl__ring_create(const struct ring_options *options, struct ring **out)
+{
+    *out = NULL;
+    uint64_t capacity = options->capacity;
+    if (capacity < RING_BYTES_MIN || capacity > RING_BYTES_MAX || (capacity & (capacity - 1)) != 0)
+        return svl__fail(SVL_E_OPTION, "a ring of %llu bytes; a power of two, %llu to %llu",
+                         (unsigned long long)capacity, (unsigned long long)RING_BYTES_MIN,
+                         (unsigned long long)RING_BYTES_MAX);
+    struct ring *ring;
+    int rc = create_object(capacity, &ring);
+    if (rc == SVL_OK)
+        rc = svl__random(ring->uuid, sizeof ring->uuid);
+    if (rc == SVL_OK)
+        rc = svl__random(&ring->salt, sizeof ring->salt);
+    if (rc == SVL_OK)
+        rc = options->directory ? create_file(ring, options) : map(ring, -1);
+    if (rc != SVL_OK) {
+        svl__ring_destroy(ring);
+        return rc;
+    }
+    write_header(ring, options->store_uuid);
+    *out = ring;
+    return SVL_OK;
+}
+
+int svl__ring_remember(struct ring *ring, const char *directory, const char *name)
+{
+    ring->directory = svl__strdup(directory);
+    ring->name = svl__strdup(name);
+    return ring->directory && ring->name ? SVL_OK : SVL_E_NOMEM;
+}
+
+void svl__ring_destroy(struct ring *ring)
+{
+    if (!ring)
+        return;
+    if (ring->mapping != MAP_FAILED)
+        munmap(ring->mapping, ring->mapping_bytes);
+    svl__free(ring->directory);
+    svl__free(ring->name);
+    svl__free(ring);
+}
+
+int svl__ring_unlink(struct ring *ring)
+{
+    struct ring_control *c = ring->control;
+    uint64_t tail = ring->crashed ? ring->crash_tail : svl__ring_tail(ring);
+    if (atomic_load_explicit(&c->head, memory_order_acquire) < tail)
+        return svl__fail(SVL_E_STATE, "the ring is not empty");
+    if (!ring->shared)
+        return SVL_OK;
+    int directory;
+    int rc = svl__directory_open_shared(ring->directory, &directory);
+    if (rc != SVL_OK)
+        return rc;
+    if (unlinkat(directory, ring->name, 0) != 0 && errno != ENOENT)
+        rc = svl__fail_errno(errno, "removal of %s/%s", ring->directory, ring->name);
+    close(directory);
+    return rc;
+}
+
+/* --- recovery --- */
+
+static int check_header(const uint8_t *h, uint64_t size, const char *name,
+                        const uint8_t store_uuid[16])
+{
+    if (load_u64(h) != RING_MAGIC || load_u64(h + 72) != svl__checksum(h, 72))
+        return svl__fail(SVL_E_CORRUPT, "crash ring %s: its header is damaged", name);
+    if (load_u32(h + 8) != RING_VERSION || load_u32(h + 16) != 0)
+        return svl__fail(SVL_E_VERSION, "crash ring %s: version %u with features %#x", name,
+                         load_u32(h + 8), load_u32(h + 16));
+    uint64_t capacity = load_u64(h + 24);
+    if (capacity < RING_BYTES_MIN || capacity > RING_BYTES_MAX ||
+        (capacity & (capacity - 1)) != 0 || load_u32(h + 20) != RING_DATA_OFFSET ||
+        size != RING_DATA_OFFSET + capacity)
+        return svl__fail(SVL_E_CORRUPT, "crash ring %s: sizes that cannot be", name);
+    if (memcmp(h + 56, store_uuid, 16) != 0)
+        return svl__fail(SVL_E_FOREIGN, "crash ring %s belongs to another store", name);
+    return SVL_OK;
+}
+
+/* The positions that the dead process left, if they can be. */
+static int take_positions(struct ring *ring, const char *name, uint64_t known)
+{
+    struct ring_control *c = ring->control;
+    uint64_t tail = atomic_load_explicit(&c->tail, memory_order_acquire) & TAIL_POSITION;
+    uint64_t head = atomic_load_explicit(&c->head, memory_order_acquire);
+    uint64_t consumed = atomic_load_explicit(&c->consumed, memory_order_acquire);
+    if (head > tail || tail - head > ring->capacity || consumed > tail || head % 8 != 0 ||
+        consumed % 8 != 0 || known > tail || known % 8 != 0)
+        return svl__fail(SVL_E_CORRUPT, "crash ring %s: positions that cannot be", name);
+    uint64_t start = head > consumed ? head : consumed;
+    if (start < known)
+        start = known;
+    ring->crash_tail = tail;
+    ring->drained = start;
+    /* What was safe elsewhere is freed first: zeroed again if a crash cut that off. */
+    svl__ring_release(ring, start);
+    atomic_fetch_or_explicit(&c->tail, TAIL_CLOSED, memory_order_acq_rel);
+    return SVL_OK;
+}
+
+static int map_crashed(int fd, const char *name, const uint8_t store_uuid[16], struct ring **out)
+{
+    uint8_t header[RING_HEADER_BYTES];
+    uint64_t size;
+    int rc = svl__file_size(fd, &size, name);
+    if (rc == SVL_OK && size < RING_DATA_OFFSET)
+        rc = svl__fail(SVL_E_CORRUPT, "crash ring %s has %llu bytes", name,
+                       (unsigned long long)size);
+    if (rc == SVL_OK)
+        rc = svl__file_read(fd, header, sizeof header, 0, name);
+    if (rc == SVL_OK)
+        rc = check_header(header, size, name, store_uuid);
+    if (rc == SVL_OK)
+        rc = create_object(load_u64(header + 24), out);
+    if (rc != SVL_OK)
+        return rc;
+    struct ring *ring = *out;
+    ring->crashed = true;
+    ring->salt = load_u32(header + 32);
+    memcpy(ring->uuid, header + 40, 16);
+    /* Holes would be SIGBUS on a full tmpfs. */
+    int error = posix_fallocate(fd, 0, (off_t)ring->mapping_bytes);
+    if (error != 0)
+        return svl__fail_errno(error, "crash ring %s", name);
+    return map(ring, fd);
+}
+
+int svl__ring_open_crashed(const char *directory, const char *name, const uint8_t store_uuid[16],
+                           ring_position_fn *position_of, void *user, struct ring **out)
+{
+    *out = NULL;
+    int directory_fd;
+    int rc = svl__directory_open_shared(directory, &directory_fd);
+    if (rc != SVL_OK)
+        return rc;
+    int fd = svl__file_open(directory_fd, name, O_RDWR, 0, &rc);
+    close(directory_fd);
+    if (rc != SVL_OK)
+        return rc;
+    struct ring *ring = NULL;
+    rc = map_crashed(fd, name, store_uuid, &ring);
+    close(fd);
+    if (rc == SVL_OK)
+        rc = take_positions(ring, name, position_of(ring->uuid, user));
+    if (rc == SVL_OK)
+        rc = svl__ring_remember(ring, directory, name);
+    if (rc != SVL_OK) {
+        svl__ring_destroy(ring);
+        return rc;
+    }
+    *out = ring;
+    return SVL_OK;
+}

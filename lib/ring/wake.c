@@ -1,0 +1,189 @@
+/* wake.c - sleeping without missing a wake, on futexes.
+ *
+ * The consumer. It reads the wake word, sets the sleep bit, and sleeps on that word only if the tail it
+ * got with the bit is its own drain position: nothing is reserved that it has not taken. Whoever reserves
+ * next finds the bit in the value that its CAS replaces (A3, A4), clears it thereby, and adds to the wake
+ * word after its commit: either the word has changed before the futex call, which then returns at once,
+ * or the call is woken.
+ *
+ *   B1 release, fetch_add of the wake word <- B2 acquire, its load before the sleep bit.
+ *
+ * Producers that wait for space. A producer counts itself, then looks at the head again; the releaser
+ * stores the head, then looks at the count: store then load on both sides, so both are sequentially
+ * consistent (B3), once a release, never on publish.
+ *
+ * An open claim (reserved, not committed) is met by spinning a little, then short sleeps: its producer is
+ * running, or preempted, or gone; after a second it is counted as stalled, never taken over. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "layout.h"
+
+#define CLAIM_SPINS 100
+#define CLAIM_SLEEP_NS_MIN (50 * INT64_C(1000))
+#define CLAIM_SLEEP_NS_MAX NS_PER_MS
+
+static long futex(const struct ring *ring, _Atomic uint32_t *word, int operation, uint32_t value,
+                  const struct timespec *until)
+{
+    int private = ring->shared ? 0 : FUTEX_PRIVATE_FLAG;
+    return syscall(SYS_futex, word, operation | private, value, until, NULL,
+                   FUTEX_BITSET_MATCH_ANY);
+}
+
+/* Sleeps while the word is `value`, until `deadline_ns` (monotonic). */
+static void futex_wait(const struct ring *ring, _Atomic uint32_t *word, uint32_t value,
+                       int64_t deadline_ns)
+{
+    struct timespec until = { .tv_sec = (time_t)(deadline_ns / NS_PER_S),
+                              .tv_nsec = (long)(deadline_ns % NS_PER_S) };
+    futex(ring, word, FUTEX_WAIT_BITSET, value, deadline_ns == INT64_MAX ? NULL : &until);
+}
+
+void svl__ring_pay_wake(struct ring *ring)
+{
+    atomic_fetch_add_explicit(&ring->control->wake_word, 1, memory_order_release); /* B1 */
+    RING_STEP("wake");
+    futex(ring, &ring->control->wake_word, FUTEX_WAKE, 1, NULL);
+}
+
+void svl__ring_wake(struct ring *ring)
+{
+    svl__ring_pay_wake(ring);
+}
+
+static void note_claim(struct ring *ring, int64_t now_ns)
+{
+    if (ring->claim_since_ns == 0 || ring->claim_position != ring->drained) {
+        ring->claim_since_ns = now_ns;
+        ring->claim_position = ring->drained;
+        ring->claim_counted = false;
+        return;
+    }
+    uint64_t age = (uint64_t)(now_ns - ring->claim_since_ns);
+    if (age < (uint64_t)NS_PER_S)
+        return;
+    if (!ring->claim_counted)
+        atomic_fetch_add_explicit(&ring->stalled, 1, memory_order_relaxed);
+    ring->claim_counted = true;
+    if (age > atomic_load_explicit(&ring->stalled_ns_max, memory_order_relaxed))
+        atomic_store_explicit(&ring->stalled_ns_max, age, memory_order_relaxed);
+}
+
+static bool is_ready(const struct ring *ring)
+{
+    uint64_t header = atomic_load_explicit(frame_header(ring, ring->drained), memory_order_acquire);
+    return header != 0 && !((uint32_t)header & FRAME_BUSY);
+}
+
+/* The next frame is reserved and not committed: its producer is at work on it. */
+static void wait_for_claim(struct ring *ring, uint32_t wake, int64_t deadline_ns)
+{
+    for (int i = 0; i < CLAIM_SPINS; i++)
+        if (is_ready(ring))
+            return;
+    sched_yield();
+    int64_t sleep_ns = CLAIM_SLEEP_NS_MIN;
+    while (!is_ready(ring)) {
+        int64_t now = svl__monotonic_ns();
+        note_claim(ring, now);
+        if (now >= deadline_ns ||
+            atomic_load_explicit(&ring->control->wake_word, memory_order_acquire) != wake)
+            return;
+        futex_wait(ring, &ring->control->wake_word, wake, now + sleep_ns);
+        sleep_ns = sleep_ns * 2 < CLAIM_SLEEP_NS_MAX ? sleep_ns * 2 : CLAIM_SLEEP_NS_MAX;
+    }
+}
+
+void svl__ring_sleep(struct ring *ring, int64_t deadline_ns)
+{
+    struct ring_control *c = ring->control;
+    uint32_t wake = atomic_load_explicit(&c->wake_word, memory_order_acquire); /* B2 */
+    if (wake != ring->wake_seen) {
+        ring->wake_seen = wake; /* a wake that came before this sleep is not lost */
+        return;
+    }
+    RING_STEP("wake word read");
+    uint64_t tail = atomic_fetch_or_explicit(&c->tail, TAIL_SLEEPS, memory_order_acq_rel); /* A4 */
+    RING_STEP("sleep bit set");
+    if ((tail & TAIL_POSITION) == ring->drained)
+        futex_wait(ring, &c->wake_word, wake, deadline_ns);
+    else
+        wait_for_claim(ring, wake, deadline_ns);
+    ring->wake_seen = atomic_load_explicit(&c->wake_word, memory_order_acquire);
+}
+
+void svl__ring_count_dropped(struct ring *ring)
+{
+    atomic_fetch_add_explicit(&ring->control->dropped, 1, memory_order_seq_cst);
+    /* The consumer asks for the count before it sleeps; one that sleeps already is woken for it. */
+    if (atomic_load_explicit(&ring->control->tail, memory_order_seq_cst) & TAIL_SLEEPS)
+        svl__ring_pay_wake(ring);
+}
+
+uint64_t svl__ring_take_dropped(struct ring *ring)
+{
+    if (atomic_load_explicit(&ring->control->dropped, memory_order_relaxed) == 0)
+        return 0;
+    uint64_t n = atomic_exchange_explicit(&ring->control->dropped, 0, memory_order_relaxed);
+    if (ring->crashed)
+        ring->recovery.dropped += n;
+    return n;
+}
+
+uint64_t svl__ring_close(struct ring *ring)
+{
+    uint64_t tail =
+        atomic_fetch_or_explicit(&ring->control->tail, TAIL_CLOSED, memory_order_acq_rel);
+    atomic_fetch_add_explicit(&ring->control->space_word, 1, memory_order_seq_cst);
+    futex(ring, &ring->control->space_word, FUTEX_WAKE, INT_MAX, NULL);
+    svl__ring_pay_wake(ring);
+    return tail & TAIL_POSITION;
+}
+
+/* --- producers that wait for space --- */
+
+void svl__ring_tell_space(struct ring *ring, uint64_t head)
+{
+    struct ring_control *c = ring->control;
+    if (atomic_load_explicit(&c->space_waiters, memory_order_seq_cst) == 0) /* B3 */
+        return;
+    uint64_t used = svl__ring_tail(ring) - head;
+    if (used > ring->capacity - ring->capacity / 4 &&
+        atomic_load_explicit(&ring->drained_seen, memory_order_relaxed) != head)
+        return; /* waking all for a little would only have them fight for it */
+    atomic_fetch_add_explicit(&c->space_word, 1, memory_order_seq_cst);
+    futex(ring, &c->space_word, FUTEX_WAKE, INT_MAX, NULL);
+}
+
+int svl__ring_reserve_wait(struct ring *ring, uint32_t len, int64_t deadline_ns,
+                           struct ring_slot *slot)
+{
+    struct ring_control *c = ring->control;
+    int rc = svl__ring_reserve(ring, len, slot);
+    while (rc == SVL_E_FULL) {
+        uint32_t space = atomic_load_explicit(&c->space_word, memory_order_seq_cst);
+        atomic_fetch_add_explicit(&c->space_waiters, 1, memory_order_seq_cst); /* B3 */
+        RING_STEP("space waiter");
+        uint64_t head = atomic_load_explicit(&c->head, memory_order_seq_cst); /* B3 */
+        atomic_store_explicit(&c->head_cache, head, memory_order_release);
+        rc = svl__ring_reserve(ring, len, slot);
+        if (rc == SVL_E_FULL && svl__monotonic_ns() < deadline_ns)
+            futex_wait(ring, &c->space_word, space, deadline_ns);
+        atomic_fetch_sub_explicit(&c->space_waiters, 1, memory_order_seq_cst);
+        if (rc == SVL_E_FULL) {
+            rc = svl__ring_reserve(ring, len, slot);
+            if (rc == SVL_E_FULL && svl__monotonic_ns() >= deadline_ns)
+                return SVL_E_FULL;
+        }
+    }
+    return rc;
+}
