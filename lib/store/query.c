@@ -93,7 +93,7 @@ int svl_store_query(svl_store *store, const svl_query *query, svl_cursor **out)
     if (!out)
         return svl__fail(SVL_E_INVALID, "out is NULL");
     *out = NULL;
-    int rc = svl__store_check(store);
+    int rc = svl__store_check_forked(store);
     svl_query whole;
     if (rc == SVL_OK)
         rc = svl__options_copy(&whole, sizeof whole, query, QUERY_FIRST_SIZE, "svl_query");

@@ -88,7 +88,7 @@ static void check_unnamed(svl_store *store, const char *name, uint64_t first_id)
         unlinkat(store->directory, lock_name, 0);
     } else if (first_id != store->committed_id + 1) {
         char what[128];
-        snprintf(what, sizeof what, "segment file %s is not in the catalog; it is left alone",
+        snprintf(what, sizeof what, "segment file %.31s is not in the catalog; it is left alone",
                  name);
         note_damage(store, what);
     }

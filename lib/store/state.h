@@ -108,9 +108,7 @@ void svl__store_fail(svl_store *store, int code);
 int svl__store_failure(const svl_store *store);
 void svl__store_hold(svl_store *store);
 void svl__store_release(svl_store *store);
-/* SVL_E_FORKED, with words, in a child of the process that opened it. */
-int svl__store_check(const svl_store *store);
-/* As above, and SVL_E_DEADLOCK inside an ingest callback of it. */
+/* svl__store_check_forked(), and SVL_E_DEADLOCK inside an ingest callback of it. */
 int svl__store_check_wait(const svl_store *store, const char *function);
 
 /* feed.c: feeds one atomic batch and waits until it is durable; a full disk refuses it, SVL_E_NO_SPACE. */

@@ -125,7 +125,7 @@ static uint64_t segments_on_disk(svl_store *store)
 
 int svl_store_stats_get(svl_store *store, svl_store_stats *stats)
 {
-    int rc = svl__store_check(store);
+    int rc = svl__store_check_forked(store);
     if (rc != SVL_OK)
         return rc;
     struct journal_stats journal;

@@ -22,7 +22,7 @@
 #include "base/thread.h"
 #include "state.h"
 
-int svl__store_check(const svl_store *store)
+int svl__store_check_forked(const svl_store *store)
 {
     if (!store)
         return svl__fail(SVL_E_INVALID, "store is NULL");
@@ -34,7 +34,7 @@ int svl__store_check(const svl_store *store)
 
 int svl__store_check_wait(const svl_store *store, const char *function)
 {
-    int rc = svl__store_check(store);
+    int rc = svl__store_check_forked(store);
     if (rc == SVL_OK && svl__in_callback(store, CALLBACK_INGEST))
         rc =
             svl__fail(SVL_E_DEADLOCK, "%s() inside an ingest handler of %s", function, store->path);

@@ -45,6 +45,9 @@ void svl__store_observe(svl_store *store, const struct store_observer *observer)
 /* As svl_store_close(). */
 int svl__store_close_owned(svl_store *store);
 
+/* SVL_E_FORKED, with words, in a child of the process that opened it. */
+int svl__store_check_forked(const svl_store *store);
+
 /* The options in force, defaults filled in. */
 const svl_store_options *svl__store_options(const svl_store *store);
 const struct log_sink *svl__store_log(const svl_store *store);

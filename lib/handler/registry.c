@@ -1,0 +1,356 @@
+/* registry.c - who is subscribed: registration, the queue of those that are ready, stop and end. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/callback.h"
+#include "base/clock.h"
+#include "base/options.h"
+#include "base/thread.h"
+#include "subscription.h"
+
+#define OPTIONS_FIRST_SIZE sizeof(svl_stored_options)
+#define NAME_MAX_BYTES 128
+
+int svl_stored_options_init(svl_stored_options *options, size_t size)
+{
+    return svl__options_init(options, size, OPTIONS_FIRST_SIZE, "svl_stored_options");
+}
+
+static int check_name(const char *name)
+{
+    if (!name)
+        return SVL_OK;
+    size_t len = strlen(name);
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    if (len == 0 || len > NAME_MAX_BYTES || strspn(name, allowed) != len)
+        return svl__fail(SVL_E_INVALID,
+                         "subscription name \"%.130s\": 1 to %d of A-Z a-z 0-9 . _ -", name,
+                         NAME_MAX_BYTES);
+    return SVL_OK;
+}
+
+static int check_u32(uint32_t *value, uint32_t by_default, uint32_t max, const char *name)
+{
+    if (*value == 0)
+        *value = by_default;
+    return *value > max ? svl__fail(SVL_E_OPTION, "%s is %u; at most %u", name, *value, max)
+                        : SVL_OK;
+}
+
+static int check_options(const svl_stored_options *from, svl_stored_options *o)
+{
+    int rc = svl__options_copy(o, sizeof *o, from, OPTIONS_FIRST_SIZE, "svl_stored_options");
+    if (rc == SVL_OK)
+        rc = check_name(o->name);
+    if (rc == SVL_OK && o->start_at > SVL_START_ID)
+        rc = svl__fail(SVL_E_OPTION, "start_at is %u; SVL_START_*", o->start_at);
+    if (rc == SVL_OK && o->start_at == SVL_START_ID && o->start_id == 0)
+        rc = svl__fail(SVL_E_OPTION, "start_id is 0; ids start at 1");
+    if (o->batch_bytes_max == 0)
+        o->batch_bytes_max = 1 << 20;
+    if (rc == SVL_OK && o->batch_bytes_max > UINT64_C(1) << 30)
+        rc = svl__fail(SVL_E_OPTION, "batch_bytes_max is above 1 GiB");
+    if (rc == SVL_OK)
+        rc = check_u32(&o->batch_records_max, 100, 100000, "batch_records_max");
+    if (rc == SVL_OK && o->batch_window_ms > 3600000)
+        rc = svl__fail(SVL_E_OPTION, "batch_window_ms is %u; at most an hour", o->batch_window_ms);
+    if (rc == SVL_OK)
+        rc = check_u32(&o->retry_attempts_max, 10, UINT32_MAX, "retry_attempts_max");
+    if (rc == SVL_OK)
+        rc = check_u32(&o->retry_base_ms, 100, 3600000, "retry_base_ms");
+    if (rc == SVL_OK)
+        rc = check_u32(&o->retry_max_ms, 60000, 86400000, "retry_max_ms");
+    if (rc == SVL_OK)
+        rc = check_u32(&o->checkpoint_interval_ms, 100, 3600000, "checkpoint_interval_ms");
+    if (o->retry_max_ms < o->retry_base_ms)
+        o->retry_max_ms = o->retry_base_ms;
+    return rc;
+}
+
+int svl__handlers_create(const struct handlers_options *options, struct handlers **out)
+{
+    *out = NULL;
+    struct handlers *h = svl__calloc(1, sizeof *h);
+    if (!h)
+        return SVL_E_NOMEM;
+    h->options = *options;
+    h->log = svl__store_log(options->store);
+    h->durable_id = svl__store_durable_id(options->store);
+    pthread_mutex_init(&h->lock, NULL);
+    svl__cond_init(&h->work);
+    svl__cond_init(&h->changed);
+    *out = h;
+    return SVL_OK;
+}
+
+/* --- the queue; `lock` held --- */
+
+void svl__subscription_ready(svl_subscription *s)
+{
+    struct handlers *h = s->handlers;
+    s->state = SUBSCRIPTION_READY;
+    s->ready_next = NULL;
+    if (h->ready_last)
+        h->ready_last->ready_next = s;
+    else
+        h->ready_first = s;
+    h->ready_last = s;
+    svl__workers_wake(h);
+}
+
+void svl__ready_remove(svl_subscription *s)
+{
+    struct handlers *h = s->handlers;
+    svl_subscription **at = &h->ready_first, *before = NULL;
+    while (*at && *at != s) {
+        before = *at;
+        at = &(*at)->ready_next;
+    }
+    if (!*at)
+        return;
+    *at = s->ready_next;
+    if (h->ready_last == s)
+        h->ready_last = before;
+}
+
+svl_subscription *svl__ready_take(struct handlers *h)
+{
+    svl_subscription *s = h->ready_first;
+    if (s) {
+        h->ready_first = s->ready_next;
+        if (!h->ready_first)
+            h->ready_last = NULL;
+    }
+    return s;
+}
+
+void svl__subscription_free(svl_subscription *s)
+{
+    struct handlers *h = s->handlers;
+    svl_subscription **at = &h->first;
+    while (*at && *at != s)
+        at = &(*at)->next;
+    if (*at)
+        *at = s->next;
+    svl__ready_remove(s);
+    svl_cursor_close(s->cursor);
+    svl__delivery_destroy(s->delivery);
+    svl__filter_destroy(s->filter);
+    svl__free(s->name);
+    svl__free(s);
+}
+
+/* --- registration --- */
+
+static void set_start(svl_subscription *s)
+{
+    svl_store *store = s->handlers->options.store;
+    if (s->options.start_at == SVL_START_EARLIEST)
+        s->position = svl__store_first_id(store) - 1;
+    else if (s->options.start_at == SVL_START_ID)
+        s->position = s->options.start_id - 1;
+    else
+        s->position = svl__store_durable_id(store);
+}
+
+static int create_subscription(struct handlers *h, const svl_stored_options *options,
+                               svl_subscription **out, bool *is_new)
+{
+    svl_subscription *s = svl__calloc(1, sizeof *s);
+    *out = s;
+    if (!s)
+        return SVL_E_NOMEM;
+    s->handlers = h;
+    int rc = check_options(options, &s->options);
+    if (rc == SVL_OK)
+        rc = svl__filter_compile(&s->options.filter, &s->filter);
+    if (rc == SVL_OK && s->options.name && !(s->name = svl__strdup(s->options.name)))
+        rc = SVL_E_NOMEM;
+    /* What the caller lent is copied: nothing of it is looked at later. */
+    s->options.name = s->name;
+    s->options.filter = (svl_filter){ 0 };
+    bool found = false;
+    if (rc == SVL_OK && s->name)
+        rc = svl__progress_load(s, &found);
+    if (rc == SVL_OK && !found)
+        set_start(s);
+    *is_new = !found;
+    return rc;
+}
+
+static int add(struct handlers *h, svl_subscription *s)
+{
+    int rc = SVL_OK;
+    pthread_mutex_lock(&h->lock);
+    for (svl_subscription *other = h->first; other; other = other->next)
+        if (s->name && other->name && strcmp(other->name, s->name) == 0)
+            rc = svl__fail(SVL_E_BUSY, "subscription %s is open", s->name);
+    if (h->stopping || h->ending)
+        rc = svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
+    if (rc == SVL_OK) {
+        s->next = h->first;
+        h->first = s;
+        s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
+        if (!s->paused && h->started && s->position < h->durable_id)
+            svl__subscription_ready(s);
+    }
+    pthread_mutex_unlock(&h->lock);
+    return rc;
+}
+
+int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *options,
+                            svl_stored_fn *handler, void *user, svl_subscription **out)
+{
+    if (out)
+        *out = NULL;
+    if (!handler)
+        return svl__fail(SVL_E_INVALID, "handler is NULL");
+    svl_subscription *s;
+    bool is_new = false;
+    int rc = create_subscription(h, options, &s, &is_new);
+    if (rc == SVL_OK) {
+        s->fn = handler;
+        s->user = user;
+        rc = add(h, s);
+    }
+    if (rc != SVL_OK) {
+        if (s) {
+            pthread_mutex_lock(&h->lock);
+            svl__subscription_free(s);
+            pthread_mutex_unlock(&h->lock);
+        }
+        return rc;
+    }
+    /* A new name's start is made durable, so that LATEST means the same after a crash. */
+    if (is_new)
+        svl__progress_save(s, false, NULL);
+    if (out)
+        *out = s;
+    return SVL_OK;
+}
+
+/* --- running --- */
+
+static void wake_behind(struct handlers *h)
+{
+    for (svl_subscription *s = h->first; s; s = s->next)
+        if (s->state == SUBSCRIPTION_IDLE && s->position < h->durable_id)
+            svl__subscription_ready(s);
+}
+
+int svl__handlers_start(struct handlers *h)
+{
+    pthread_mutex_lock(&h->lock);
+    h->started = true;
+    wake_behind(h);
+    pthread_mutex_unlock(&h->lock);
+    return SVL_OK;
+}
+
+void svl__handlers_durable(struct handlers *h, uint64_t id)
+{
+    pthread_mutex_lock(&h->lock);
+    if (id > h->durable_id) {
+        h->durable_id = id;
+        if (h->started && !h->stopping)
+            wake_behind(h);
+    }
+    pthread_mutex_unlock(&h->lock);
+}
+
+void svl__handlers_stats_get(struct handlers *h, struct handlers_stats *stats)
+{
+    pthread_mutex_lock(&h->lock);
+    *stats = (struct handlers_stats){ .workers = h->workers,
+                                      .emitted = h->emitted,
+                                      .callbacks_running = h->running };
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* --- the end --- */
+
+static bool is_busy(const struct handlers *h)
+{
+    for (const svl_subscription *s = h->first; s; s = s->next)
+        if (s->state == SUBSCRIPTION_READY || s->state == SUBSCRIPTION_RUNNING)
+            return true;
+    return false;
+}
+
+/* Everybody gets one more turn, up to the stop's id. */
+static void begin_stop(struct handlers *h, uint64_t last_id)
+{
+    h->stopping = true;
+    h->stop_id = last_id;
+    if (h->durable_id < last_id)
+        h->durable_id = last_id;
+    for (svl_subscription *s = h->first; s; s = s->next)
+        if (s->state == SUBSCRIPTION_IDLE || s->state == SUBSCRIPTION_WAITING) {
+            if (s->position < last_id)
+                svl__subscription_ready(s);
+            else
+                s->state = SUBSCRIPTION_HALTED;
+        }
+}
+
+static int save_all(struct handlers *h, int64_t deadline_ns)
+{
+    uint64_t ticket = 0;
+    int rc = SVL_OK;
+    /* Nobody is added, and nobody runs: the list stands. */
+    for (svl_subscription *s = h->first; s && rc == SVL_OK; s = s->next)
+        if (s->dirty)
+            rc = svl__progress_save(s, true, &ticket);
+    if (rc == SVL_OK && ticket != 0)
+        rc = svl__store_wait(h->options.store, ticket, deadline_ns);
+    return rc;
+}
+
+int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns)
+{
+    int rc = SVL_OK;
+    pthread_mutex_lock(&h->lock);
+    if (!h->stopping)
+        begin_stop(h, last_id);
+    while (is_busy(h) && rc == SVL_OK)
+        if (!svl__cond_wait(&h->changed, &h->lock, deadline_ns))
+            rc = is_busy(h) ? SVL_E_TIMEOUT : SVL_OK;
+    pthread_mutex_unlock(&h->lock);
+    return rc == SVL_OK ? save_all(h, deadline_ns) : rc;
+}
+
+void svl__handlers_free(struct handlers *h)
+{
+    void (*last)(void *) = h->last;
+    void *user = h->last_user;
+    while (h->first)
+        svl__subscription_free(h->first);
+    pthread_cond_destroy(&h->changed);
+    pthread_cond_destroy(&h->work);
+    pthread_mutex_destroy(&h->lock);
+    svl__free(h);
+    if (last)
+        last(user);
+}
+
+int svl__handlers_destroy(struct handlers *h, void (*last)(void *), void *last_user)
+{
+    pthread_mutex_lock(&h->lock);
+    h->ending = true;
+    pthread_cond_broadcast(&h->work);
+    /* Workers that are not in a callback leave at once. */
+    while (h->workers > h->running)
+        svl__cond_wait(&h->changed, &h->lock, INT64_MAX);
+    bool left = h->workers > 0;
+    if (left) {
+        h->last = last;
+        h->last_user = last_user;
+    }
+    pthread_mutex_unlock(&h->lock);
+    if (left)
+        return svl__fail(SVL_E_TIMEOUT, "a stored handler has not returned");
+    svl__handlers_free(h);
+    return SVL_OK;
+}

@@ -1,0 +1,114 @@
+/* subscription.c - what the host does with a subscription: pause, resume, look, unsubscribe. */
+#include <string.h>
+
+#include "base/callback.h"
+#include "base/clock.h"
+#include "base/options.h"
+#include "base/thread.h"
+#include "subscription.h"
+
+#define INFO_FIRST_SIZE sizeof(svl_subscription_info)
+
+static int check(const svl_subscription *s)
+{
+    if (!s)
+        return svl__fail(SVL_E_INVALID, "subscription is NULL");
+    return svl__store_check_forked(s->handlers->options.store);
+}
+
+int svl_subscription_pause(svl_subscription *s)
+{
+    int rc = check(s);
+    if (rc != SVL_OK)
+        return rc;
+    struct handlers *h = s->handlers;
+    pthread_mutex_lock(&h->lock);
+    s->paused = true;
+    if (s->state == SUBSCRIPTION_READY)
+        svl__ready_remove(s);
+    if (s->state != SUBSCRIPTION_RUNNING && s->state != SUBSCRIPTION_HALTED)
+        s->state = SUBSCRIPTION_PAUSED;
+    pthread_mutex_unlock(&h->lock);
+    return svl__progress_save(s, false, NULL);
+}
+
+int svl_subscription_resume(svl_subscription *s)
+{
+    int rc = check(s);
+    if (rc != SVL_OK)
+        return rc;
+    struct handlers *h = s->handlers;
+    pthread_mutex_lock(&h->lock);
+    s->paused = false;
+    s->attempts = 0;
+    s->split_end = 0;
+    s->counts.attempts = 0;
+    if (s->state == SUBSCRIPTION_PAUSED) {
+        s->state = h->stopping ? SUBSCRIPTION_HALTED : SUBSCRIPTION_IDLE;
+        if (h->started && !h->stopping && s->position < h->durable_id)
+            svl__subscription_ready(s);
+    }
+    pthread_mutex_unlock(&h->lock);
+    return svl__progress_save(s, false, NULL);
+}
+
+int svl_subscription_info_get(svl_subscription *s, svl_subscription_info *info)
+{
+    int rc = check(s);
+    if (rc != SVL_OK)
+        return rc;
+    struct handlers *h = s->handlers;
+    pthread_mutex_lock(&h->lock);
+    svl_subscription_info now = s->counts;
+    now.paused = s->paused;
+    now.position = s->position;
+    now.backlog = h->durable_id > s->position ? h->durable_id - s->position : 0;
+    now.attempts = s->attempts;
+    pthread_mutex_unlock(&h->lock);
+    return svl__options_fill(info, &now, sizeof now, INFO_FIRST_SIZE, "svl_subscription_info");
+}
+
+/* `lock` held: nobody works on it any more. */
+static bool is_free(const svl_subscription *s)
+{
+    return s->state != SUBSCRIPTION_RUNNING && !s->saving;
+}
+
+int svl_unsubscribe(svl_subscription *s, svl_released_fn *released)
+{
+    if (!s)
+        return SVL_OK;
+    int rc = check(s);
+    if (rc != SVL_OK)
+        return rc;
+    if (svl__in_callback_of(s))
+        return svl__fail(SVL_E_DEADLOCK,
+                         "svl_unsubscribe() inside the subscription's own callback");
+    struct handlers *h = s->handlers;
+    void *user = s->user;
+    bool may_wait = !svl__in_callback(h->options.store, 0);
+    pthread_mutex_lock(&h->lock);
+    s->detached = true;
+    s->released = released;
+    if (s->state == SUBSCRIPTION_READY) {
+        svl__ready_remove(s);
+        s->state = SUBSCRIPTION_IDLE;
+    }
+    if (!is_free(s) && !may_wait) {
+        s->released_by_worker = true;
+        pthread_mutex_unlock(&h->lock);
+        return SVL_OK;
+    }
+    while (!is_free(s))
+        svl__cond_wait(&h->changed, &h->lock, INT64_MAX);
+    bool dirty = s->dirty;
+    pthread_mutex_unlock(&h->lock);
+    if (dirty)
+        svl__progress_save(s, false, NULL);
+    pthread_mutex_lock(&h->lock);
+    svl__subscription_free(s);
+    pthread_mutex_unlock(&h->lock);
+    if (released)
+        released(user);
+    return SVL_OK;
+}

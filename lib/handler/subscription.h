@@ -1,0 +1,113 @@
+/* subscription - struct svl_subscription and struct handlers, shared by the handler's files.
+ *
+ * A subscription's states, all under handlers->lock:
+ *
+ *              durable                worker takes it
+ *     IDLE ---------------> READY ----------------------> RUNNING
+ *       ^                    ^ ^                             |
+ *       |   caught up        | +-- more to hand out ---------+
+ *       +--------------------|-------------------------------+
+ *                            |  time has come                | failed, deferred, window open
+ *                         WAITING <--------------------------+
+ *
+ *     PAUSED   by the host, or with its attempts used up; resume -> READY
+ *     HALTED   after svl_stop(): caught up, or failed in its last call; nothing more is handed out
+ *
+ * `detached` marks one that is being unsubscribed: it leaves for good when it is not RUNNING. */
+#ifndef SVL_HANDLER_SUBSCRIPTION_H
+#define SVL_HANDLER_SUBSCRIPTION_H
+
+#include <pthread.h>
+
+#include "base/bytes.h"
+#include "handler.h"
+#include "pattern/filter.h"
+
+enum subscription_state {
+    SUBSCRIPTION_IDLE,
+    SUBSCRIPTION_READY,
+    SUBSCRIPTION_RUNNING,
+    SUBSCRIPTION_WAITING,
+    SUBSCRIPTION_PAUSED,
+    SUBSCRIPTION_HALTED
+};
+
+struct svl_subscription {
+    struct handlers *handlers;
+    char *name; /* NULL: no durable position */
+    svl_stored_options options;
+    struct filter *filter;
+    svl_stored_fn *fn;
+    void *user;
+    svl_released_fn *released;
+    bool detached;
+    bool released_by_worker; /* unsubscribed inside a callback: whoever works on it frees it */
+    bool saving;             /* a worker writes its position, with the lock let go */
+    enum subscription_state state;
+    int64_t wait_until_ns;
+    uint64_t position; /* D2: done up to here */
+    bool paused;
+    bool dirty;            /* the durable position is behind */
+    int64_t checkpoint_ns; /* of the last one */
+    uint32_t attempts;     /* failed ones of the record behind `position` */
+    uint64_t split_end;    /* splitting a failed batch: up to this id; 0 = not */
+    uint32_t split_records;
+    int64_t window_until_ns; /* 0 = none open */
+    svl_subscription_info counts;
+    struct svl_subscription *next;       /* all */
+    struct svl_subscription *ready_next; /* the queue */
+
+    /* the running worker's alone */
+    svl_cursor *cursor;
+    uint64_t cursor_end; /* the cursor has seen everything up to here when it is at its end */
+    struct delivery *delivery;
+};
+
+struct handlers {
+    struct handlers_options options;
+    const struct log_sink *log;
+    pthread_mutex_t lock;
+    pthread_cond_t work;    /* for workers */
+    pthread_cond_t changed; /* for stop, unsubscribe and destroy */
+    svl_subscription *first;
+    svl_subscription *ready_first, *ready_last;
+    uint32_t workers, idle_workers, running;
+    bool started, stopping, ending;
+    uint64_t durable_id;
+    uint64_t stop_id;
+    uint64_t emitted;
+    bool failed; /* the store: nothing is handed out any more */
+    void (*last)(void *);
+    void *last_user;
+};
+
+/* registry.c; `lock` held. */
+void svl__subscription_ready(svl_subscription *s);
+void svl__subscription_free(svl_subscription *s);
+void svl__ready_remove(svl_subscription *s);
+svl_subscription *svl__ready_take(struct handlers *handlers);
+
+/* registry.c: nobody works for it any more. */
+void svl__handlers_free(struct handlers *handlers);
+
+/* progress.c: the durable position as an operation. The op borrows from the two buffers. */
+#define PROGRESS_KEY_BYTES 160
+#define PROGRESS_BYTES 16
+struct store_op svl__progress_op(const svl_subscription *s, uint64_t position, bool paused,
+                                 uint8_t key[PROGRESS_KEY_BYTES], uint8_t value[PROGRESS_BYTES]);
+int svl__progress_load(svl_subscription *s, bool *found);
+/* Feeds the position as it is now; `lock` not held. */
+int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket);
+
+/* delivery.c: one turn of a running subscription; `lock` not held. Sets *next and, for WAITING,
+ * wait_until_ns. */
+void svl__deliver(svl_subscription *s, enum subscription_state *next);
+void svl__delivery_destroy(struct delivery *delivery);
+
+/* workers.c; `lock` held. */
+void svl__workers_wake(struct handlers *handlers);
+
+/* retry.c: how long to wait after `attempts` failed ones. */
+int64_t svl__retry_wait_ns(const svl_stored_options *options, uint32_t attempts);
+
+#endif

@@ -1,0 +1,151 @@
+/* workers.c - the elastic pool: no thread when nothing is pending, more as subscriptions become ready,
+ * and an idle one ends.
+ *
+ * Threads are detached and counted; whoever takes the count to zero after the end frees everything. The
+ * queue is first in, first out, so the least recently served subscription comes next. */
+#include "base/clock.h"
+#include "base/thread.h"
+#include "subscription.h"
+
+static void *run(void *handlers);
+
+/* `lock` held. */
+void svl__workers_wake(struct handlers *h)
+{
+    if (!h->started || h->ending)
+        return;
+    pthread_cond_signal(&h->work);
+    if (h->idle_workers > 0 || h->workers >= h->options.workers_max)
+        return;
+    pthread_t thread;
+    if (svl__thread_start(&thread, "svl-worker", run, h) == SVL_OK) {
+        pthread_detach(thread);
+        h->workers++;
+    } else if (h->workers == 0) {
+        svl__log(h->log, SVL_SEVERITY_ERROR, SVL_E_RESOURCE, "no thread for stored handlers");
+    }
+}
+
+/* `lock` held: makes ready what has waited long enough; returns when the next one has. */
+static int64_t next_time(struct handlers *h)
+{
+    int64_t now = svl__monotonic_ns(), next = INT64_MAX;
+    for (svl_subscription *s = h->first; s; s = s->next) {
+        if (s->state == SUBSCRIPTION_WAITING) {
+            if (s->wait_until_ns <= now)
+                svl__subscription_ready(s);
+            else if (s->wait_until_ns < next)
+                next = s->wait_until_ns;
+        }
+        if (s->dirty && s->state != SUBSCRIPTION_RUNNING) {
+            int64_t due = s->checkpoint_ns + (int64_t)s->options.checkpoint_interval_ms * NS_PER_MS;
+            if (due < next)
+                next = due;
+        }
+    }
+    return next;
+}
+
+/* `lock` held, let go for the callback: frees a subscription that was unsubscribed inside a callback, once
+ * nobody works on it. True if it is gone. */
+static bool leave(struct handlers *h, svl_subscription *s)
+{
+    if (!s->detached || !s->released_by_worker || s->saving || s->state == SUBSCRIPTION_RUNNING)
+        return false;
+    svl_released_fn *released = s->released;
+    void *user = s->user;
+    svl__subscription_free(s);
+    pthread_mutex_unlock(&h->lock);
+    if (released)
+        released(user);
+    pthread_mutex_lock(&h->lock);
+    return true;
+}
+
+/* `lock` held, and let go meanwhile: writes the positions that are due. */
+static void write_due(struct handlers *h)
+{
+    int64_t now = svl__monotonic_ns();
+    for (svl_subscription *s = h->first; s; s = s->next) {
+        if (!s->dirty || s->saving || s->state == SUBSCRIPTION_RUNNING ||
+            s->checkpoint_ns + (int64_t)s->options.checkpoint_interval_ms * NS_PER_MS > now)
+            continue;
+        s->saving = true; /* keeps it from being freed */
+        pthread_mutex_unlock(&h->lock);
+        svl__progress_save(s, false, NULL);
+        pthread_mutex_lock(&h->lock);
+        s->saving = false;
+        pthread_cond_broadcast(&h->changed);
+        if (leave(h, s))
+            return; /* the next round looks at the others */
+    }
+}
+
+/* `lock` held: the subscription's next state after its turn. */
+static void settle(struct handlers *h, svl_subscription *s, enum subscription_state next)
+{
+    s->state = next;
+    if (s->detached)
+        return;
+    if (s->paused)
+        s->state = SUBSCRIPTION_PAUSED;
+    else if (next == SUBSCRIPTION_IDLE && h->stopping)
+        s->state = SUBSCRIPTION_HALTED;
+    else if (next == SUBSCRIPTION_READY ||
+             (next == SUBSCRIPTION_IDLE && s->position < h->durable_id) ||
+             (next == SUBSCRIPTION_WAITING && h->stopping)) {
+        s->state = SUBSCRIPTION_IDLE;
+        svl__subscription_ready(s);
+    }
+}
+
+/* `lock` held, let go while the subscription has its turn. */
+static void serve(struct handlers *h, svl_subscription *s)
+{
+    enum subscription_state next = SUBSCRIPTION_IDLE;
+    s->state = SUBSCRIPTION_RUNNING;
+    h->running++;
+    pthread_mutex_unlock(&h->lock);
+    svl__deliver(s, &next);
+    int64_t interval = (int64_t)s->options.checkpoint_interval_ms * NS_PER_MS;
+    if (s->dirty && svl__monotonic_ns() - s->checkpoint_ns >= interval)
+        svl__progress_save(s, false, NULL);
+    pthread_mutex_lock(&h->lock);
+    h->running--;
+    settle(h, s, next);
+    leave(h, s);
+    pthread_cond_broadcast(&h->changed);
+}
+
+/* `lock` held: nothing to do. False: the worker ends. */
+static bool rest(struct handlers *h, int64_t next_ns)
+{
+    int64_t idle_ns = svl__monotonic_ns() + (int64_t)h->options.worker_idle_ms * NS_PER_MS;
+    bool keeps_time = next_ns != INT64_MAX && h->idle_workers == 0;
+    h->idle_workers++;
+    bool woken = svl__cond_wait(&h->work, &h->lock, next_ns < idle_ns ? next_ns : idle_ns);
+    h->idle_workers--;
+    return woken || keeps_time || next_ns < idle_ns || h->ready_first;
+}
+
+static void *run(void *argument)
+{
+    struct handlers *h = argument;
+    pthread_mutex_lock(&h->lock);
+    while (!h->ending) {
+        write_due(h);
+        int64_t next_ns = next_time(h);
+        svl_subscription *s = svl__ready_take(h);
+        if (s)
+            serve(h, s);
+        else if (!rest(h, next_ns))
+            break;
+    }
+    h->workers--;
+    bool last = h->ending && h->workers == 0 && h->last;
+    pthread_cond_broadcast(&h->changed);
+    pthread_mutex_unlock(&h->lock);
+    if (last)
+        svl__handlers_free(h);
+    return NULL;
+}
