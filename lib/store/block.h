@@ -16,9 +16,9 @@
 
 #include "record/wire.h"
 
-#define BLOCK_RECORDS_MAX 65536        /* also what a reader accepts */
+#define BLOCK_RECORDS_MAX 65536            /* also what a reader accepts */
 #define BLOCK_RAW_MAX (UINT64_C(64) << 20) /* uncompressed; a record of any allowed size fits */
-#define BLOCK_CHUNK_BYTES 16384        /* bodies are compressed in chunks of about this many */
+#define BLOCK_CHUNK_BYTES 16384            /* bodies are compressed in chunks of about this many */
 
 /* What a query reads to skip a block without touching it: also the value in the zones table. */
 struct zone {
@@ -27,10 +27,10 @@ struct zone {
     uint32_t severity_mask; /* bit s: some record has severity s */
     int64_t time_min_ns, time_max_ns;
     int64_t ingest_min_ns, ingest_max_ns;
-    uint64_t raw_bytes;     /* wire bytes of its records */
-    uint64_t stored_bytes;  /* of the encoded block */
-    uint32_t keys;          /* distinct keys */
-    uint32_t flags;         /* zero */
+    uint64_t raw_bytes;    /* wire bytes of its records */
+    uint64_t stored_bytes; /* of the encoded block */
+    uint32_t keys;         /* distinct keys */
+    uint32_t flags;        /* zero */
 };
 #define ZONE_BYTES 72
 void svl__zone_encode(const struct zone *zone, uint8_t out[ZONE_BYTES]);
@@ -40,11 +40,11 @@ int svl__zone_decode(const void *data, size_t len, struct zone *zone);
 /* The sorted, distinct keys of one block; immutable and reference-counted (any thread). */
 struct key_set;
 struct key_set *svl__key_set_hold(struct key_set *set);
-void svl__key_set_release(struct key_set *set); /* NULL is fine */
+void svl__key_set_release(struct key_set *set);         /* NULL is fine */
 uint64_t svl__key_set_block(const struct key_set *set); /* first record id of its block */
 uint32_t svl__key_set_count(const struct key_set *set);
 svl_slice svl__key_set_at(const struct key_set *set, uint32_t i);
-size_t svl__key_set_bytes(const struct key_set *set);   /* memory it takes */
+size_t svl__key_set_bytes(const struct key_set *set); /* memory it takes */
 
 /* A condition on keys, as a query gives it (SVL_KEY_*), bytewise order. */
 struct key_condition {
@@ -130,5 +130,9 @@ uint64_t svl__block_reader_chunks(const struct block_reader *reader);
 /* Decodes and checks everything in a block: sections, order, counts, dictionaries, sizes, and that its
  * zone is what its records say. */
 int svl__block_verify(struct block_reader *reader, const void *data, size_t len);
+
+/* codec.c: codecs that this build has; the best of them. */
+uint32_t svl__codec_default(void);
+bool svl__codec_is_built(uint32_t codec);
 
 #endif
