@@ -12,7 +12,7 @@ uint8_t *svl__buffer_reserve(struct buffer *b, size_t n)
         b->failed = true;
         return NULL;
     }
-    if (need > b->capacity) {
+    if (need > b->capacity || !b->data) {
         size_t capacity = b->capacity < 256 ? 256 : b->capacity;
         while (capacity < need)
             capacity = capacity > SIZE_MAX / 2 ? need : capacity * 2;

@@ -160,14 +160,14 @@ struct buffer {
     bool failed;
 };
 
-/* Space for `n` more bytes, not yet counted into len; NULL without memory. */
+/* Space for `n` more bytes (0 too), not yet counted into len; NULL only without memory. */
 uint8_t *svl__buffer_reserve(struct buffer *b, size_t n);
 void svl__buffer_append(struct buffer *b, const void *data, size_t n);
 void svl__buffer_free(struct buffer *b);
 
 static inline uint8_t *buffer_reserve(struct buffer *b, size_t n)
 {
-    if (b->capacity - b->len >= n && !b->failed)
+    if (b->data && b->capacity - b->len >= n && !b->failed)
         return b->data + b->len;
     return svl__buffer_reserve(b, n);
 }

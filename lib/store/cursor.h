@@ -49,6 +49,7 @@ struct svl_cursor {
     size_t block_count, block_next;
     struct batch **batches;
     size_t batch_count, batch_next;
+    uint64_t batch_from; /* ids below are in blocks */
 
     /* the segment at hand: zones fetched, some at a time; with a key condition its candidates */
     bool in_segment;

@@ -70,6 +70,7 @@ static int take_snapshot(svl_cursor *cursor)
     if (c->id_max > store->tail.durable_id)
         c->id_max = store->tail.durable_id;
     cursor->committed_id = store->committed_id;
+    cursor->batch_from = store->tail.encoded_id + 1;
     uint64_t from = c->id_min > store->committed_id ? c->id_min : store->committed_id + 1;
     int rc = SVL_OK;
     if (from <= c->id_max) {

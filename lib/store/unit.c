@@ -45,8 +45,8 @@ static bool make_room(struct matches *matches, uint32_t rows)
     return true;
 }
 
-/* All rows of the unit whose ids are in range, ascending. */
-static int start_rows(svl_cursor *cursor, uint64_t first_id, uint32_t count)
+/* All rows of the unit whose ids are in the query's range and at or above `id_min`, ascending. */
+static int start_rows(svl_cursor *cursor, uint64_t first_id, uint32_t count, uint64_t id_min)
 {
     const struct conditions *c = &cursor->conditions;
     struct matches *matches = &cursor->matches;
@@ -54,7 +54,9 @@ static int start_rows(svl_cursor *cursor, uint64_t first_id, uint32_t count)
     cursor->unit_first_id = first_id;
     if (!make_room(matches, count))
         return SVL_E_NOMEM;
-    uint32_t from = c->id_min > first_id ? (uint32_t)(c->id_min - first_id) : 0;
+    if (id_min < c->id_min)
+        id_min = c->id_min;
+    uint32_t from = id_min > first_id ? (uint32_t)(id_min - first_id) : 0;
     uint64_t last_id = first_id + count - 1;
     uint32_t to = c->id_max < last_id ? (uint32_t)(c->id_max - first_id + 1) : count;
     for (uint32_t row = from; row < to; row++)
@@ -179,7 +181,7 @@ int svl__unit_filter_block(svl_cursor *cursor)
     const struct conditions *c = &cursor->conditions;
     const struct zone *zone = svl__block_reader_zone(cursor->reader);
     cursor->batch = NULL;
-    int rc = start_rows(cursor, zone->first_id, zone->count);
+    int rc = start_rows(cursor, zone->first_id, zone->count, 0);
     if (rc == SVL_OK)
         rc = keep_times(cursor);
     if (rc == SVL_OK && c->severity_min > 0 && cursor->matches.count > 0)
@@ -199,7 +201,8 @@ int svl__unit_filter_block(svl_cursor *cursor)
 int svl__unit_filter_batch(svl_cursor *cursor)
 {
     const struct batch *batch = cursor->batch;
-    int rc = start_rows(cursor, batch->first_id, batch->count);
+    /* The first records of a batch may be in a block already. */
+    int rc = start_rows(cursor, batch->first_id, batch->count, cursor->batch_from);
     struct matches *m = &cursor->matches;
     uint32_t kept = 0;
     for (uint32_t i = 0; rc == SVL_OK && i < m->count; i++) {
