@@ -133,6 +133,7 @@ static int read_batch(svl_subscription *s, uint64_t position, uint32_t records_m
 {
     struct delivery *d = s->delivery;
     d->records.len = d->attributes.len = d->bytes.len = 0;
+    d->batch.count = 0;
     d->scanned = position;
     d->at_end = false;
     int rc = SVL_OK;
