@@ -48,6 +48,8 @@ int svl__pipeline_stop(svl_pipeline *p, int64_t deadline_ns)
         rc = svl__store_wait(p->store, svl__store_last_ticket(p->store), deadline_ns);
     if (rc == SVL_OK)
         rc = svl__handlers_stop(p->handlers, svl__store_durable_id(p->store), deadline_ns);
+    if (rc == SVL_OK) /* what the handlers emitted is durable too */
+        rc = svl__store_wait(p->store, svl__store_last_ticket(p->store), deadline_ns);
     if (rc == SVL_OK)
         atomic_store(&p->state, PIPELINE_STOPPED);
     return rc;

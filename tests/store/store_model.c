@@ -12,7 +12,7 @@ static svl_store_options small_options(struct rng *rng)
 {
     svl_store_options o;
     assert_ok(svl_store_options_init(&o, sizeof o));
-    o.block_bytes = 4096 << rng_below(rng, 4);
+    o.block_bytes = UINT64_C(4096) << rng_below(rng, 4);
     o.commit_bytes = 65536;
     o.segment_bytes = 8 << 20;
     o.journal_file_bytes_max = 256 << 10;

@@ -1,0 +1,17 @@
+/* show - records for people on a terminal, and as JSON lines for programs.
+ *
+ * A record may hold anything, also what would drive a terminal: control characters (C0, DEL, C1), bytes
+ * that are not UTF-8 and the characters that turn writing direction are shown as \x.. or \u..... */
+#ifndef EXAMPLES_SHOW_H
+#define EXAMPLES_SHOW_H
+
+#include <serverlog.h>
+#include <stdio.h>
+
+void show_text(FILE *out, svl_slice text);
+void show_record(FILE *out, const svl_record *record);      /* one line */
+void show_record_json(FILE *out, const svl_record *record); /* one line */
+/* "1.5 MiB" */
+const char *show_bytes(uint64_t bytes, char out[32]);
+
+#endif
