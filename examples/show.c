@@ -49,12 +49,12 @@ void show_text(FILE *out, svl_slice text)
     }
 }
 
-static void show_time(FILE *out, int64_t time_ns, const char *format)
+static void show_time(FILE *out, int64_t time_ns)
 {
     time_t seconds = (time_t)(time_ns / NS_PER_S);
     struct tm t;
     char text[64];
-    if (!gmtime_r(&seconds, &t) || strftime(text, sizeof text, format, &t) == 0)
+    if (!gmtime_r(&seconds, &t) || strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &t) == 0)
         fprintf(out, "%lld", (long long)time_ns);
     else
         fprintf(out, "%s", text);
@@ -69,7 +69,7 @@ static const char *severity_name(uint32_t severity)
 void show_record(FILE *out, const svl_record *record)
 {
     fprintf(out, "%10llu  ", (unsigned long long)record->id);
-    show_time(out, record->time_ns, "%Y-%m-%d %H:%M:%S");
+    show_time(out, record->time_ns);
     fprintf(out, "  %-5s  ", severity_name(record->severity));
     show_text(out, record->source);
     if (record->key.len > 0) {

@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -138,7 +139,7 @@ int svl__fail_errno(int error_number, const char *format, ...)
 
 int svl__internal(const char *file, int line, const char *what)
 {
-    assert(!"invariant of libserverlog");
+    assert(false && "invariant of libserverlog");
     return svl__fail(SVL_E_INTERNAL, "%s, at %s:%d; please report it", what, file, line);
 }
 

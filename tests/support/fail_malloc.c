@@ -1,7 +1,9 @@
 /* fail_malloc.c - the executable's own malloc family over glibc's, counted, and failing on demand.
  * Works for LMDB and the codecs as well; not together with a sanitizer, which has its own. */
 #include <errno.h>
+#include <malloc.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #include "support.h"
 
