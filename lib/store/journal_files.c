@@ -81,6 +81,7 @@ int svl__journal_file_create(struct journal *journal, uint64_t size, struct jour
         return SVL_E_NOMEM;
     char name[32];
     int rc;
+    file->state = JOURNAL_CURRENT; /* to be: a free one could be dropped as surplus meanwhile */
     file->name = unused_name(journal);
     file->size = size;
     svl__journal_file_name(file->name, name);

@@ -1,6 +1,6 @@
 /* journal_files - the files of a journal, and struct journal.
  *
- *     (new) --prewritten, folder flushed--> free --header flushed--> current --full, flushed--> full
+ *     (new) --prewritten, folder flushed, header flushed-----------> current --full, flushed--> full
  *                                            ^                                                   |
  *                                            +---- all it holds is durable elsewhere <-----------+
  *
@@ -44,7 +44,8 @@ struct journal {
 void svl__journal_file_name(unsigned name, char out[32]);
 
 /* Creates a file of `size` bytes, written once with zeros (an allocated but unwritten extent costs the
- * first flush over it a change of the file system's metadata), and adds it to the list, free. */
+ * first flush over it a change of the file system's metadata), and adds it to the list: the next
+ * current one. */
 int svl__journal_file_create(struct journal *journal, uint64_t size, struct journal_file **out);
 /* Writes the header of a file and flushes it: from then on the file is part of the log. */
 int svl__journal_file_begin(struct journal *journal, struct journal_file *file);
