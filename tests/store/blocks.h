@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "store/block_format.h"
 
 /* --- chance: SVL_TEST_SEED repeats a run --- */
