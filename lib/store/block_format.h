@@ -38,8 +38,9 @@
  *   DELTA      unit varint, then count zigzag varints: (value - value before) / unit, from 0
  *   RUNS       until count records are covered: zigzag varint of value - value before, varint length
  *   NAMES      n varint, n varint lengths, then the names' bytes; in order of first use
- *   KEYS       n varint, n x (varint bytes shared with the key before, varint bytes that follow), then
- *              the bytes that follow; ascending, distinct
+ *   KEYS       n varint, u8 width of a length (1 or 2), n lengths of what a key shares with the one
+ *              before (all that is equal), n lengths of what follows, then the bytes that follow;
+ *              ascending, distinct
  *   CHUNKS     chunks one behind the other, each compressed by itself; raw bytes are the records' bytes
  *              in record order, and a record is never in two chunks
  *   TABLE      for each chunk: varint records in it, varint stored length, u8 codec, u64 XXH3-64 of its

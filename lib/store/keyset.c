@@ -183,15 +183,19 @@ static void sort_run(struct sorted_key *keys, uint32_t n)
     }
 }
 
+/* The choice is arithmetic, not a branch: which of the two comes first cannot be predicted. */
 static void merge(const struct sorted_key *from, uint32_t middle, uint32_t n, struct sorted_key *to)
 {
-    uint32_t a = 0, b = middle;
-    for (uint32_t i = 0; i < n; i++) {
-        if (b == n || (a < middle && !is_before(&from[b], &from[a])))
-            to[i] = from[a++];
-        else
-            to[i] = from[b++];
+    const struct sorted_key *a = from, *a_end = from + middle, *b = a_end, *b_end = from + n;
+    while (a < a_end && b < b_end) {
+        bool second = is_before(b, a);
+        *to++ = *(second ? b : a);
+        b += second;
+        a += !second;
     }
+    size_t left = (size_t)(a_end - a);
+    memcpy(to, a, left * sizeof *to);
+    memcpy(to + left, b, (size_t)(b_end - b) * sizeof *to);
 }
 
 void svl__key_sort(struct sorted_key *keys, struct sorted_key *scratch, uint32_t n)
