@@ -347,6 +347,84 @@ static void test_unknown_section_when_compatible_then_is_skipped(void **state)
     svl__block_release(block);
 }
 
+/* Reads everything in every way; whatever comes of it, nothing may be touched outside. */
+static void read_all(const uint8_t *data, size_t len)
+{
+    if (svl__block_verify(reader, data, len) == SVL_OK ||
+        svl__block_reader_load(reader, data, len) != SVL_OK)
+        return;
+    struct key_set *set;
+    if (svl__block_reader_key_set(reader, &set) == SVL_OK)
+        svl__key_set_release(set);
+    for (uint32_t i = 0; i < svl__block_reader_zone(reader)->count; i++) {
+        svl_record record;
+        (void)svl__block_reader_record(reader, i, read_attributes, &record);
+    }
+}
+
+static void test_section_when_any_byte_is_forged_then_reading_is_safe(void **state)
+{
+    (void)state;
+    for (uint32_t codec = SVL_CODEC_NONE; codec <= SVL_CODEC_ZSTD; codec++) {
+        if (!svl__codec_is_built(codec))
+            continue;
+        struct records records = records_any(3, 60, 300);
+        struct block *block = block_of(codec, &records);
+        struct forgery f;
+        take_apart(block, &f);
+        for (uint32_t i = 0; i < f.header.section_count; i++) {
+            if (f.header.sections[i].encoding == ENCODING_CHUNKS)
+                continue;
+            for (uint32_t at = 0; at < f.header.sections[i].stored_len; at++) {
+                uint8_t kept = f.stored[i][at];
+                static const uint8_t values[] = { 0, 1, 0x7f, 0x80, 0xff };
+                f.stored[i][at] = values[chance(sizeof values)];
+                put_together(&f);
+                read_all(f.bytes, f.len);
+                f.stored[i][at] = kept;
+            }
+        }
+        throw_away(&f);
+        svl__block_release(block);
+        records_free(&records);
+    }
+}
+
+/* The bytes of the chunks changed, and their sum in the table as well. */
+static void forge_chunk(struct forgery *f, uint32_t chunks, uint32_t table, uint32_t at)
+{
+    uint8_t *stored = f->stored[chunks], kept = stored[at];
+    stored[at] ^= (uint8_t)(1 + chance(255));
+    size_t sum_at = f->header.sections[table].stored_len - sizeof(uint64_t);
+    store_u64(f->stored[table] + sum_at,
+              svl__checksum(stored, f->header.sections[chunks].stored_len));
+    put_together(f);
+    read_all(f->bytes, f->len);
+    stored[at] = kept;
+}
+
+static void test_chunk_when_any_byte_is_forged_then_reading_is_safe(void **state)
+{
+    (void)state;
+    for (uint32_t codec = SVL_CODEC_NONE; codec <= SVL_CODEC_ZSTD; codec++) {
+        if (!svl__codec_is_built(codec))
+            continue;
+        struct records records = records_any(3, 60, 100); /* one chunk, a table of one entry */
+        struct block *block = block_of(codec, &records);
+        struct forgery f;
+        take_apart(block, &f);
+        uint32_t bodies = place_of(&f, SECTION_BODIES);
+        uint32_t attributes = place_of(&f, SECTION_ATTRIBUTES);
+        for (uint32_t at = 0; at < f.header.sections[bodies].stored_len; at++)
+            forge_chunk(&f, bodies, bodies + 1, at);
+        for (uint32_t at = 0; at < f.header.sections[attributes].stored_len; at++)
+            forge_chunk(&f, attributes, attributes + 1, at);
+        throw_away(&f);
+        svl__block_release(block);
+        records_free(&records);
+    }
+}
+
 /* A change in the header, its checksum made right again. */
 static void assert_header(const struct block *block, size_t at, uint8_t value, int rc)
 {
@@ -390,6 +468,7 @@ static int drop_reader(void **state)
 
 int main(void)
 {
+    chance_start();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_section_when_it_lies_then_verify_finds_out),
         cmocka_unit_test(test_section_when_left_out_then_verify_finds_out),
@@ -397,6 +476,8 @@ int main(void)
         cmocka_unit_test(test_lengths_when_they_lie_then_nothing_is_believed),
         cmocka_unit_test(test_section_when_its_codec_is_unknown_then_says_so),
         cmocka_unit_test(test_unknown_section_when_compatible_then_is_skipped),
+        cmocka_unit_test(test_section_when_any_byte_is_forged_then_reading_is_safe),
+        cmocka_unit_test(test_chunk_when_any_byte_is_forged_then_reading_is_safe),
         cmocka_unit_test(test_header_when_newer_or_impossible_then_says_which),
     };
     return cmocka_run_group_tests_name("store/block_lies", tests, make_reader, drop_reader);
