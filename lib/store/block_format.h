@@ -25,8 +25,8 @@
  *       names, no keys, no bytes. So a column that no record uses costs nothing.
  *   F2  kinds ascend: no kind is there twice.
  *   F3  a new encoding of a known kind gets a new encoding id; a meaning never changes.
- *   F4  the magic, the number of sections and the two checks on them (F2, the header's sum) stay where
- *       they are in every version: a reader can tell a newer block from a damaged one.
+ *   F4  magic, version, number of sections and the place of the header's sum are the same in every
+ *       version: a reader can tell a newer block from a damaged one.
  *
  * Raw bytes by encoding, for the block's `count` records:
  *

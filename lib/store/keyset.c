@@ -134,9 +134,10 @@ bool svl__key_set_matches(const struct key_set *set, const struct key_condition 
 
 /* --- sorting ---
  *
- * Keys of one block mostly begin alike ("user-00"), so the head is taken behind what all of them share.
- * One pass deals them by their heads into buckets that follow each other; within a bucket it is a merge
- * sort. Whoever chooses keys that all fall into one bucket gains nothing: that is a merge sort as well. */
+ * Keys of one block mostly begin alike ("user-00"), so the head is taken behind what all of them
+ * share. One pass deals them by their heads into buckets that follow each other; within a bucket
+ * it is a merge sort. Whoever chooses keys that all fall into one bucket gains nothing: that is
+ * a merge sort as well. */
 
 static size_t shared_by_all(const struct sorted_key *keys, uint32_t n)
 {

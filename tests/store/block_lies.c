@@ -1,4 +1,5 @@
-/* Blocks whose every checksum is right and whose contents are not: made by hand, section by section. */
+/* Blocks whose every checksum is right and whose contents are not: made by hand, section by
+ * section. */
 #include "base/alloc.h"
 #include "base/checksum.h"
 #include "blocks.h"
