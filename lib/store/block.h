@@ -5,8 +5,10 @@
  *   B3  any byte string is either a valid block or SVL_E_CORRUPT / SVL_E_VERSION / SVL_E_CODEC: every
  *       declared size is limited before anything is allocated, every section has its checksum.
  *
- * block.h the face · block_format.h the byte table · block_write.c builder · block_read.c reader ·
- * codec.c none, LZ4, zstd · keyset.c a block's sorted keys */
+ * block.h the face · block_format.h the byte table, block_header.c · zone.c · block_build.c collects,
+ * block_write.c encodes · block_read.c, block_verify.c · and what they are made of, none of which knows
+ * of the others: codec.c none, LZ4, zstd · column.c numbers · names.c dictionaries as bytes ·
+ * dictionary.c dictionaries under construction · chunks.c bodies · keyset.c keys in order */
 #ifndef SVL_STORE_BLOCK_H
 #define SVL_STORE_BLOCK_H
 
@@ -70,8 +72,9 @@ int svl__block_builder_create(const struct block_options *options, struct block_
 void svl__block_builder_destroy(struct block_builder *builder);
 
 /* Adds the record after the last one; the first one gives the block its first_id. SVL_OK,
- * SVL_E_FULL (not added: finish first; never for an empty builder), SVL_E_NOMEM. The view's bytes are
- * copied. */
+ * SVL_E_FULL (not added: finish first; never for an empty builder), SVL_E_NOMEM (not added either),
+ * SVL_E_RECORD_SIZE (larger than BLOCK_RAW_MAX). The view's bytes are copied. The last record may lead
+ * past block_bytes: a block is full once it has reached them. */
 int svl__block_builder_add(struct block_builder *builder, uint64_t id, int64_t ingest_ns,
                            const struct wire_view *record);
 uint32_t svl__block_builder_count(const struct block_builder *builder);
@@ -100,7 +103,7 @@ int svl__block_reader_create(struct block_reader **out);
 void svl__block_reader_destroy(struct block_reader *reader);
 
 /* Takes up a block: checks its header; columns and bodies are decoded when first asked for. `data` is
- * borrowed until the next load. */
+ * borrowed until the next load. After a failure there is no block: what is asked then is SVL_E_STATE. */
 int svl__block_reader_load(struct block_reader *reader, const void *data, size_t len);
 const struct zone *svl__block_reader_zone(const struct block_reader *reader); /* from the header */
 

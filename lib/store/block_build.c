@@ -1,5 +1,5 @@
-/* block_build.c - collecting records for a block: as columns from the start, so that adding one is a
- * few stores and the copy of its body. */
+/* block_build.c - collecting records for a block: as columns from the start, so that adding one
+ * is a few stores and the copy of its body. */
 #include <serverlog/store.h>
 
 #include "base/error.h"
@@ -74,7 +74,8 @@ uint64_t svl__block_builder_raw_bytes(const struct block_builder *builder)
     return builder->raw_bytes;
 }
 
-/* Full as soon as block_bytes are reached: the last record may lead past it, never past the maximum. */
+/* Full as soon as block_bytes are reached: the last record may lead past it, never past the
+ * maximum. */
 static bool is_full(const struct block_builder *builder, const struct wire_view *record)
 {
     return builder->count > 0 && (builder->count == BLOCK_RECORDS_MAX ||

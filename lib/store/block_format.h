@@ -25,8 +25,8 @@
  *       names, no keys, no bytes. So a column that no record uses costs nothing.
  *   F2  kinds ascend: no kind is there twice.
  *   F3  a new encoding of a known kind gets a new encoding id; a meaning never changes.
- *   F4  the magic, the number of sections and the two checks on them (F2, the header's sum) stay where
- *       they are in every version: a reader can tell a newer block from a damaged one.
+ *   F4  magic, version, number of sections and the place of the header's sum are the same in every
+ *       version: a reader can tell a newer block from a damaged one.
  *
  * Raw bytes by encoding, for the block's `count` records:
  *
@@ -38,8 +38,9 @@
  *   DELTA      unit varint, then count zigzag varints: (value - value before) / unit, from 0
  *   RUNS       until count records are covered: zigzag varint of value - value before, varint length
  *   NAMES      n varint, n varint lengths, then the names' bytes; in order of first use
- *   KEYS       n varint, n x (varint bytes shared with the key before, varint bytes that follow), then
- *              the bytes that follow; ascending, distinct
+ *   KEYS       n varint, u8 width of a length (1 or 2), n lengths of what a key shares with the one
+ *              before (all that is equal), n lengths of what follows, then the bytes that follow;
+ *              ascending, distinct
  *   CHUNKS     chunks one behind the other, each compressed by itself; raw bytes are the records' bytes
  *              in record order, and a record is never in two chunks
  *   TABLE      for each chunk: varint records in it, varint stored length, u8 codec, u64 XXH3-64 of its

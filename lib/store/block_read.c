@@ -1,8 +1,8 @@
 /* block_read.c - a block taken apart, no more of it than is asked for.
  *
- * Each part is decoded at its first use into memory that stays for the next block: `decoded` says which
- * parts are there. Nothing in a block is believed before its checksum is right, and nothing is
- * allocated by a length that the records' number does not allow. */
+ * Each part is decoded at its first use into memory that stays for the next block: `decoded`
+ * says which parts are there. Nothing in a block is believed before its checksum is right, and
+ * nothing is allocated by a length that the records' number does not allow. */
 #include <serverlog/store.h>
 #include <string.h>
 

@@ -1,7 +1,8 @@
 /* block_verify.c - is a block what its writer would have written?
  *
- * Reading checks what reading relies on. This also checks what a query takes on trust when it skips: the
- * zone, that no name is in a dictionary twice or for nothing, and the sections that were not needed. */
+ * Reading checks what reading relies on. This also checks what a query takes on trust when it
+ * skips: the zone, that no name is in a dictionary twice or for nothing, and the sections that
+ * were not needed. */
 #include <serverlog/store.h>
 
 #include "base/checksum.h"

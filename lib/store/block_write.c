@@ -224,6 +224,8 @@ static int assemble(struct writer *writer, struct block *block)
     const struct buffer *stored = &writer->builder->stored;
     size_t header_len = BLOCK_HEADER_BYTES(writer->header.section_count);
     block->len = header_len + stored->len;
+    if (block->len > BLOCK_STORED_MAX)
+        return SVL__INTERNAL("a block takes more than its columns can");
     block->data = svl__malloc(block->len);
     if (!block->data)
         return SVL_E_NOMEM;

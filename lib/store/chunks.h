@@ -48,7 +48,7 @@ static inline int chunks_at(struct chunks *chunks, struct decompressor *decompre
                             svl_slice *out)
 {
     uint32_t at = chunks->offsets[i], len = chunks->offsets[i + 1] - at;
-    *out = (svl_slice){ NULL, 0 };
+    *out = (svl_slice){ "", 0 };
     if (len == 0)
         return SVL_OK;
     const struct chunk *chunk = &chunks->list[chunks->current];

@@ -1,7 +1,7 @@
 /* codec.c - the codecs.
  *
- * Both libraries get input and output whole and write into bounded memory, so neither a wrong length
- * nor a bomb can make them take more than the caller allotted. */
+ * Both libraries get input and output whole and write into bounded memory, so neither a wrong
+ * length nor a bomb can make them take more than the caller allotted. */
 #include "codec.h"
 
 #include <limits.h>

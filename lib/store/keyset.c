@@ -134,8 +134,10 @@ bool svl__key_set_matches(const struct key_set *set, const struct key_condition 
 
 /* --- sorting ---
  *
- * Merge sort: no worst case for an attacker to find. Keys of one block mostly begin alike ("user-00"),
- * so the head is taken behind what all of them share. */
+ * Keys of one block mostly begin alike ("user-00"), so the head is taken behind what all of them
+ * share. One pass deals them by their heads into buckets that follow each other; within a bucket
+ * it is a merge sort. Whoever chooses keys that all fall into one bucket gains nothing: that is
+ * a merge sort as well. */
 
 static size_t shared_by_all(const struct sorted_key *keys, uint32_t n)
 {
@@ -183,24 +185,24 @@ static void sort_run(struct sorted_key *keys, uint32_t n)
     }
 }
 
+/* The choice is arithmetic, not a branch: which of the two comes first cannot be predicted. */
 static void merge(const struct sorted_key *from, uint32_t middle, uint32_t n, struct sorted_key *to)
 {
-    uint32_t a = 0, b = middle;
-    for (uint32_t i = 0; i < n; i++) {
-        if (b == n || (a < middle && !is_before(&from[b], &from[a])))
-            to[i] = from[a++];
-        else
-            to[i] = from[b++];
+    const struct sorted_key *a = from, *a_end = from + middle, *b = a_end, *b_end = from + n;
+    while (a < a_end && b < b_end) {
+        bool second = is_before(b, a);
+        *to++ = *(second ? b : a);
+        b += second;
+        a += !second;
     }
+    size_t left = (size_t)(a_end - a);
+    memcpy(to, a, left * sizeof *to);
+    memcpy(to + left, b, (size_t)(b_end - b) * sizeof *to);
 }
 
-void svl__key_sort(struct sorted_key *keys, struct sorted_key *scratch, uint32_t n)
+/* Leaves the result in `keys`. */
+static void merge_sort(struct sorted_key *keys, struct sorted_key *scratch, uint32_t n)
 {
-    if (n < 2)
-        return;
-    size_t shared = shared_by_all(keys, n);
-    for (uint32_t i = 0; i < n; i++)
-        keys[i].head = head_of(keys[i].key, shared);
     for (uint32_t at = 0; at < n; at += INSERTION_RUN)
         sort_run(keys + at, n - at < INSERTION_RUN ? n - at : INSERTION_RUN);
     struct sorted_key *from = keys, *to = scratch;
@@ -216,4 +218,45 @@ void svl__key_sort(struct sorted_key *keys, struct sorted_key *scratch, uint32_t
     }
     if (from != keys)
         memcpy(keys, from, n * sizeof *keys);
+}
+
+#define BUCKETS 1024
+
+/* Deals `keys` into `to`, bucket by bucket; `ends` is where each bucket ends there. */
+static void deal(const struct sorted_key *keys, uint32_t n, struct sorted_key *to,
+                 uint32_t ends[BUCKETS])
+{
+    uint64_t min = UINT64_MAX, max = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        min = keys[i].head < min ? keys[i].head : min;
+        max = keys[i].head > max ? keys[i].head : max;
+    }
+    unsigned shift = 0;
+    while ((max - min) >> shift >= BUCKETS)
+        shift++;
+    memset(ends, 0, BUCKETS * sizeof *ends);
+    for (uint32_t i = 0; i < n; i++)
+        ends[(keys[i].head - min) >> shift]++;
+    for (uint32_t b = 0, at = 0; b < BUCKETS; b++) {
+        uint32_t count = ends[b];
+        ends[b] = at; /* where it begins; each key that is dealt moves it on */
+        at += count;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        to[ends[(keys[i].head - min) >> shift]++] = keys[i];
+}
+
+void svl__key_sort(struct sorted_key *keys, struct sorted_key *scratch, uint32_t n)
+{
+    if (n < 2)
+        return;
+    size_t shared = shared_by_all(keys, n);
+    for (uint32_t i = 0; i < n; i++)
+        keys[i].head = head_of(keys[i].key, shared);
+    uint32_t ends[BUCKETS];
+    deal(keys, n, scratch, ends);
+    for (uint32_t b = 0, at = 0; b < BUCKETS; at = ends[b++])
+        if (ends[b] - at > 1)
+            merge_sort(scratch + at, keys + at, ends[b] - at);
+    memcpy(keys, scratch, n * sizeof *keys);
 }

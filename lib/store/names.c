@@ -50,6 +50,10 @@ int svl__names_decode(uint8_t encoding, svl_slice raw, uint32_t max, svl_slice *
     return SVL_OK;
 }
 
+/* --- keys --- */
+
+#define COPY_BYTES 16 /* a short copy is one of this many: faster than one of just enough */
+
 static size_t shared_len(svl_slice a, svl_slice b)
 {
     const uint8_t *p = a.data, *q = b.data;
@@ -59,61 +63,92 @@ static size_t shared_len(svl_slice a, svl_slice b)
     return n;
 }
 
-static svl_slice without(svl_slice key, size_t n)
+static void store_length(uint8_t *lengths, uint32_t i, size_t width, size_t len)
 {
-    return (svl_slice){ (const uint8_t *)key.data + n, key.len - n };
+    if (width == 1)
+        lengths[i] = (uint8_t)len;
+    else
+        store_u16(lengths + 2 * (size_t)i, (uint16_t)len);
+}
+
+static size_t load_length(const uint8_t *lengths, uint32_t i, size_t width)
+{
+    return width == 1 ? lengths[i] : load_u16(lengths + 2 * (size_t)i);
 }
 
 uint8_t svl__keys_encode(const svl_slice *keys, uint32_t n, struct buffer *out)
 {
+    size_t longest = 0;
+    for (uint32_t i = 0; i < n; i++)
+        longest = keys[i].len > longest ? keys[i].len : longest;
+    size_t width = longest <= UINT8_MAX ? 1 : 2, lengths_len = n * width;
     append_varint(out, n);
+    uint8_t *shared = buffer_reserve(out, 1 + 2 * lengths_len);
+    if (!shared)
+        return ENCODING_KEYS;
+    *shared++ = (uint8_t)width;
+    size_t lengths_at = out->len + 1;
     for (uint32_t i = 0; i < n; i++) {
-        size_t shared = i > 0 ? shared_len(keys[i - 1], keys[i]) : 0;
-        append_varint(out, shared);
-        append_varint(out, keys[i].len - shared);
+        size_t same = i > 0 ? shared_len(keys[i - 1], keys[i]) : 0;
+        store_length(shared, i, width, same);
+        store_length(shared + lengths_len, i, width, keys[i].len - same);
     }
-    for (uint32_t i = 0; i < n; i++) {
-        svl_slice rest = without(keys[i], i > 0 ? shared_len(keys[i - 1], keys[i]) : 0);
-        svl__buffer_append(out, rest.data, rest.len);
+    out->len += 1 + 2 * lengths_len;
+    for (uint32_t i = 0; i < n && !out->failed; i++) {
+        size_t same = load_length(out->data + lengths_at, i, width);
+        svl__buffer_append(out, (const uint8_t *)keys[i].data + same, keys[i].len - same);
     }
     return ENCODING_KEYS;
 }
 
-/* First round: are the lengths possible, and how many bytes are the keys when whole? */
-static int measure_keys(struct reader r, uint32_t n, size_t *bytes)
+/* Lengths and bytes of the keys, before they are put together. */
+struct key_parts {
+    const uint8_t *shared, *following; /* lengths */
+    const uint8_t *bytes, *end;
+    size_t width;
+    size_t total; /* of the whole keys */
+};
+
+/* Are the lengths possible, and do they add up to the bytes? */
+static int take_parts(svl_slice raw, uint32_t n, struct key_parts *parts)
 {
-    uint64_t len_before = 0;
-    *bytes = 0;
+    *parts = (struct key_parts){ 0 };
+    struct reader r = reader_of(raw.data, raw.len);
+    uint64_t count = read_varint(&r);
+    parts->width = read_u8(&r);
+    if (count != n || (parts->width != 1 && parts->width != 2))
+        return damaged("its number of keys");
+    parts->shared = read_bytes(&r, n * parts->width);
+    parts->following = read_bytes(&r, n * parts->width);
+    if (r.failed)
+        return damaged("its lengths are cut off");
+    size_t len = 0, bytes = 0;
     for (uint32_t i = 0; i < n; i++) {
-        uint64_t shared = read_varint(&r), rest = read_varint(&r);
-        if (shared > len_before || rest == 0 || rest > RECORD_KEY_MAX ||
-            shared + rest > RECORD_KEY_MAX)
+        size_t shared = load_length(parts->shared, i, parts->width);
+        size_t following = load_length(parts->following, i, parts->width);
+        if (shared > len || following == 0 || shared + following > RECORD_KEY_MAX)
             return damaged("the length of a key");
-        len_before = shared + rest;
-        *bytes += len_before;
+        len = shared + following;
+        parts->total += len;
+        bytes += following;
     }
-    return r.failed ? damaged("its lengths are cut off") : SVL_OK;
+    if (bytes != reader_left(&r))
+        return damaged("its lengths do not add up");
+    parts->bytes = r.at;
+    parts->end = r.end;
+    return SVL_OK;
 }
 
-/* Second round, the lengths being good: `lengths` is at the first pair, `bytes` behind the last. */
-static int build_keys(struct reader lengths, struct reader bytes, uint32_t n, uint8_t *out,
-                      svl_slice *keys)
+/* `to` has space for COPY_BYTES; `from` may be read up to `end`. */
+static inline void copy(uint8_t *to, const uint8_t *from, size_t len, const uint8_t *end)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        size_t shared = read_varint(&lengths), rest = read_varint(&lengths);
-        const uint8_t *suffix = read_bytes(&bytes, rest);
-        if (!suffix)
-            return damaged("its bytes are cut off");
-        if (shared > 0)
-            memcpy(out, keys[i - 1].data, shared);
-        memcpy(out + shared, suffix, rest);
-        keys[i] = (svl_slice){ out, shared + rest };
-        if (i > 0 &&
-            svl__key_compare(without(keys[i - 1], shared), (svl_slice){ suffix, rest }) >= 0)
-            return damaged("its keys are not in order");
-        out += shared + rest;
+    if (len <= COPY_BYTES && (size_t)(end - from) >= COPY_BYTES) {
+        uint8_t bytes[COPY_BYTES]; /* the two may overlap behind len */
+        memcpy(bytes, from, sizeof bytes);
+        memcpy(to, bytes, sizeof bytes);
+    } else if (len > 0) {
+        memcpy(to, from, len);
     }
-    return reader_left(&bytes) != 0 ? damaged("bytes behind its keys") : SVL_OK;
 }
 
 int svl__keys_decode(uint8_t encoding, svl_slice raw, uint32_t n, struct space *bytes,
@@ -121,18 +156,28 @@ int svl__keys_decode(uint8_t encoding, svl_slice raw, uint32_t n, struct space *
 {
     if (encoding != ENCODING_KEYS)
         return svl__fail(SVL_E_VERSION, "keys in encoding %u", encoding);
-    struct reader lengths = reader_of(raw.data, raw.len);
-    if (read_varint(&lengths) != n)
-        return damaged("its number of keys");
-    size_t total;
-    int rc = measure_keys(lengths, n, &total);
+    struct key_parts parts;
+    int rc = take_parts(raw, n, &parts);
     if (rc != SVL_OK)
         return rc;
-    uint8_t *out = space_take(bytes, total);
+    uint8_t *out = space_take(bytes, parts.total + COPY_BYTES);
     if (!out)
         return SVL_E_NOMEM;
-    struct reader suffixes = lengths;
-    for (uint32_t i = 0; i < 2 * n; i++)
-        (void)read_varint(&suffixes);
-    return build_keys(lengths, suffixes, n, out, keys);
+    const uint8_t *out_end = out + parts.total + COPY_BYTES, *before = out;
+    size_t len_before = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        size_t shared = load_length(parts.shared, i, parts.width);
+        size_t following = load_length(parts.following, i, parts.width);
+        /* All that is shared is cut off, so one byte tells the order. */
+        if (shared < len_before && parts.bytes[0] <= before[shared])
+            return damaged("its keys are not in order");
+        copy(out, before, shared, out_end);
+        copy(out + shared, parts.bytes, following, parts.end);
+        keys[i] = (svl_slice){ out, shared + following };
+        parts.bytes += following;
+        before = out;
+        len_before = shared + following;
+        out += len_before;
+    }
+    return SVL_OK;
 }

@@ -143,6 +143,26 @@ static void test_times_of_any_order_and_unit_when_read_then_are_exact(void **sta
     }
 }
 
+/* As small as records can be and as different as they can be: the most that columns can take. */
+static void test_widest_columns_when_read_then_fit_the_limits(void **state)
+{
+    (void)state;
+    struct records records = { .first_id = 1 };
+    for (uint32_t i = 0; i < BLOCK_RECORDS_MAX; i++) {
+        uint32_t mixed = i * UINT32_C(2654435761);
+        svl_record record = { .time_ns = (int64_t)(chance(0) | 1),
+                              .severity = i % 25,
+                              .body_kind = i % 3,
+                              .source = { &i, 2 },
+                              .type = { &mixed, 4 },
+                              .key = { &mixed, 4 },
+                              .body = { &mixed, i % 2 },
+                              .flags = mixed };
+        records_add(&records, &record, (int64_t)chance(0));
+    }
+    assert_survives(&records);
+}
+
 int main(void)
 {
     chance_start();
@@ -155,6 +175,7 @@ int main(void)
         cmocka_unit_test(test_255_attributes_when_read_then_are_in_order),
         cmocka_unit_test(test_65536_records_when_read_then_are_as_written),
         cmocka_unit_test(test_names_and_keys_of_every_length_when_read_then_are_as_written),
+        cmocka_unit_test(test_widest_columns_when_read_then_fit_the_limits),
         cmocka_unit_test(test_times_of_any_order_and_unit_when_read_then_are_exact),
     };
     return cmocka_run_group_tests_name("store/block_round_trip", tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* blocks.h - for the block tests: records made from a seed, put through a builder, compared with what a
- * reader gives back. */
+/* blocks.h - for the block tests: records made from a seed, put through a builder, compared with
+ * what a reader gives back. */
 #ifndef TESTS_STORE_BLOCKS_H
 #define TESTS_STORE_BLOCKS_H
 
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "store/block_format.h"
 
 /* --- chance: SVL_TEST_SEED repeats a run --- */
