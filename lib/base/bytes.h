@@ -82,8 +82,9 @@ struct reader {
 
 static inline struct reader reader_of(const void *data, size_t len)
 {
-    const uint8_t *p = data;
-    return (struct reader){ p, p ? p + len : p, false };
+    static const uint8_t nothing[1];
+    const uint8_t *p = data ? data : nothing;
+    return (struct reader){ p, p + (data ? len : 0), false };
 }
 
 static inline size_t reader_left(const struct reader *r)

@@ -135,7 +135,7 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
     const uint8_t *wire = frame->payload + sizeof tag;
     uint32_t len = frame->len - (uint32_t)sizeof tag;
     struct wire_view view;
-    int rc = svl__wire_view(wire, len, &view);
+    int rc = svl__wire_check(wire, len, &view);
     if (rc != SVL_OK)
         return rc;
     size_t first = d->items.len / sizeof(struct feed_item);

@@ -146,6 +146,7 @@ int svl_close(svl_pipeline *pipeline)
     if (atomic_load(&p->state) != PIPELINE_OPENED)
         rc = svl__pipeline_stop(p, svl__deadline_ns(p->options.close_timeout_ms));
     end_drainer(p);
+    svl__store_unobserve(p->store);
     int still_running = svl__handlers_destroy(p->handlers, free_last, p);
     if (still_running == SVL_E_TIMEOUT)
         return still_running;

@@ -182,6 +182,20 @@ int svl__attributes_decode(svl_slice bytes, uint32_t count, svl_attribute *out)
     return SVL_OK;
 }
 
+int svl__wire_check(const uint8_t *data, size_t len, struct wire_view *view)
+{
+    int rc = svl__wire_view(data, len, view);
+    struct reader r = reader_of(view->attributes.data, view->attributes.len);
+    svl_attribute attribute;
+    for (uint32_t i = 0; rc == SVL_OK && i < view->attribute_count; i++)
+        if (!decode_attribute(&r, &attribute))
+            rc = svl__fail(SVL_E_CORRUPT, "attribute %u of %u of a record", i + 1,
+                           view->attribute_count);
+    if (rc == SVL_OK && reader_left(&r) != 0)
+        rc = svl__fail(SVL_E_CORRUPT, "%zu bytes behind a record's attributes", reader_left(&r));
+    return rc;
+}
+
 int svl__wire_decode(const uint8_t *data, size_t len, svl_attribute *attributes, svl_record *out)
 {
     memset(out, 0, sizeof *out);

@@ -48,6 +48,9 @@ int svl__wire_view(const uint8_t *data, size_t len, struct wire_view *view);
  * `bytes`. The bytes must be used up exactly. */
 int svl__attributes_decode(svl_slice bytes, uint32_t count, svl_attribute *out);
 
+/* svl__wire_view() and a check of the attributes too: for bytes that come from outside. */
+int svl__wire_check(const uint8_t *data, size_t len, struct wire_view *view);
+
 /* The whole record, with `attributes` (space for RECORD_ATTRIBUTES_MAX) for its attributes; id and
  * ingest_ns are 0. */
 int svl__wire_decode(const uint8_t *data, size_t len, svl_attribute *attributes, svl_record *out);

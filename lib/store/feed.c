@@ -41,12 +41,6 @@ bool svl__store_turns_ready(svl_store *store)
     return true;
 }
 
-void svl__store_tell_ready(svl_store *store)
-{
-    if (store->observer.ready)
-        store->observer.ready(store->observer.user);
-}
-
 int svl__store_wait_accepts(svl_store *store, int64_t deadline_ns)
 {
     int rc = SVL_OK;

@@ -188,8 +188,8 @@ static struct batch *write_list(svl_store *store, struct batch *list, int *rc)
         struct batch *written = list;
         list = list->next;
         written->next = NULL;
-        if (written->ring_count > 0 && store->observer.written)
-            store->observer.written(written->rings, written->ring_count, store->observer.user);
+        if (written->ring_count > 0)
+            svl__store_tell_written(store, written->rings, written->ring_count);
         if (store->written_last)
             store->written_last->next = written;
         else
@@ -272,8 +272,7 @@ static int flush(svl_store *store)
     if (encode)
         pthread_cond_signal(&store->encoder_wake);
     pthread_mutex_unlock(&store->lock);
-    if (store->observer.durable)
-        store->observer.durable(id, ticket, store->observer.user);
+    svl__store_tell_durable(store, id, ticket);
     return shown == SVL_E_NOMEM ? SVL_OK : shown;
 }
 

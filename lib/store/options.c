@@ -81,6 +81,8 @@ static int check_sizes(svl_store_options *o)
     uint64_t record_default = KIB(1024) < record_max ? KIB(1024) : record_max;
     if (record_max > o->segment_bytes / 8)
         record_max = o->segment_bytes / 8;
+    if (record_max > BLOCK_RAW_MAX / 2)
+        record_max = BLOCK_RAW_MAX / 2;
     return check_u32(&o->record_bytes_max, (uint32_t)record_default, 256, (uint32_t)record_max,
                      "record_bytes_max (it depends on journal_file_bytes_max and segment_bytes)");
 }

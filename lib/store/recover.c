@@ -149,7 +149,7 @@ static int take_wire(const svl_store *store, const struct journal_batch *in,
     for (uint32_t i = 0; i < section->count; i++) {
         uint32_t len = svl__wire_length(p, left);
         struct wire_view view;
-        if (len == 0 || svl__wire_view(p, len, &view) != SVL_OK)
+        if (len == 0 || svl__wire_check(p, len, &view) != SVL_OK)
             return damaged_batch(in, "a record is damaged");
         if (*id > store->committed_id)
             svl__batch_append(batch, p, len);

@@ -34,13 +34,15 @@ struct svl_store {
     struct segment_set segments;
     struct block_builder *builder; /* the encoder's */
     uint8_t uuid[16];
-    struct store_observer observer;
 
     pthread_mutex_t lock;
     pthread_cond_t flusher_wake, encoder_wake, committer_wake;
     pthread_cond_t progress; /* durable, committed, accepting or failed has changed */
     pthread_t flusher, encoder, committer;
     bool flusher_runs, encoder_runs, committer_runs;
+
+    struct store_observer observer;
+    unsigned observer_calls; /* going on now */
 
     bool closing; /* no new feeds; the threads finish what is there and end */
     int failed;   /* 0, or the code of the failure that stopped the store */
@@ -119,6 +121,10 @@ uint64_t svl__store_memory(const svl_store *store);
 bool svl__store_accepts_locked(const svl_store *store);
 /* `lock` held: true if the observer's `ready` is to be called after it was let go. */
 bool svl__store_turns_ready(svl_store *store);
+
+/* observer.c: the observer's calls; `lock` not held. */
+void svl__store_tell_written(svl_store *store, const struct ring_position *rings, uint32_t n);
+void svl__store_tell_durable(svl_store *store, uint64_t id, uint64_t ticket);
 void svl__store_tell_ready(svl_store *store);
 
 #endif

@@ -61,8 +61,7 @@ void svl__store_fail(svl_store *store, int code)
     pthread_cond_signal(&store->encoder_wake);
     pthread_cond_signal(&store->committer_wake);
     pthread_mutex_unlock(&store->lock);
-    if (store->observer.durable)
-        store->observer.durable(id, ticket, store->observer.user);
+    svl__store_tell_durable(store, id, ticket);
     svl__store_tell_ready(store);
 }
 
@@ -314,13 +313,6 @@ int svl_store_open(const char *path, const svl_store_options *options, svl_store
 int svl__store_open_owned(const char *path, const svl_store_options *options, svl_store **out)
 {
     return open_store(path, options, true, out);
-}
-
-void svl__store_observe(svl_store *store, const struct store_observer *observer)
-{
-    pthread_mutex_lock(&store->lock);
-    store->observer = *observer;
-    pthread_mutex_unlock(&store->lock);
 }
 
 int svl__store_close_owned(svl_store *store)

@@ -42,6 +42,8 @@ struct store_observer {
 int svl__store_open_owned(const char *path, const svl_store_options *options, svl_store **out);
 /* Before anything is fed; once. */
 void svl__store_observe(svl_store *store, const struct store_observer *observer);
+/* No call of the observer comes after this, and none is going on when it returns. */
+void svl__store_unobserve(svl_store *store);
 /* As svl_store_close(). */
 int svl__store_close_owned(svl_store *store);
 
