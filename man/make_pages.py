@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Makes the section 3 pages from the comments of the public headers: one truth.
+
+    make_pages.py --list FAMILIES
+    make_pages.py INCLUDE_DIRECTORY FAMILIES EXAMPLES_DIRECTORY OUTPUT_DIRECTORY
+
+A page a line of FAMILIES; for each other function of the family a page that refers to it. Imported by the
+tests, which prove that headers, symbol map and pages name the same functions.
+"""
+import pathlib
+import re
+import sys
+
+FIELDS = ["Result", "Errors", "Ownership", "Thread", "Blocks"]
+
+
+class Function:
+    def __init__(self, name, returns, parameters, text, fields):
+        self.name, self.returns, self.parameters = name, returns, parameters
+        self.text, self.fields = text, fields
+
+
+def comment_lines(comment):
+    body = comment.strip()[2:-2]
+    return [re.sub(r"^\s*\* ?", "", line).rstrip() for line in body.strip().split("\n")]
+
+
+def split_fields(lines):
+    """The prose, and the five fields, each a list of lines without their indent."""
+    text, fields, current = [], {}, None
+    for line in lines:
+        match = re.match(r"^(%s)\s+(.*)$" % "|".join(FIELDS), line)
+        if match:
+            current = match.group(1)
+            fields[current] = [match.group(2)]
+        elif current is None:
+            text.append(line)
+        else:
+            fields[current].append(line[11:] if line.startswith(" " * 11) else line.strip())
+    return text, fields
+
+
+def read_functions(include):
+    functions = {}
+    for header in sorted(pathlib.Path(include).glob("serverlog/*.h")):
+        source = header.read_text()
+        for match in re.finditer(r"(/\*(?:(?!\*/).)*?\*/)\s*SVL_EXPORT\s+([^;]+);", source, re.S):
+            text, fields = split_fields(comment_lines(match.group(1)))
+            prototype = re.sub(r"\s+", " ", match.group(2))
+            head, parameters = prototype.split("(", 1)
+            name = re.search(r"(svl_\w+)$", head.strip()).group(1)
+            parameters = [p.strip() for p in parameters.rstrip(") ").split(",")]
+            functions[name] = Function(name, head.strip()[: -len(name)].strip(), parameters, text, fields)
+    return functions
+
+
+def read_codes(include):
+    """Every result code with the comment that stands behind it."""
+    source = (pathlib.Path(include) / "serverlog/types.h").read_text()
+    return dict(re.findall(r"(SVL_E_\w+) = -?\d+,?\s*/\* (.*?) \*/", source, re.S))
+
+
+def read_struct(include, name):
+    """The members of a struct, each with its declaration and comment."""
+    for header in pathlib.Path(include).glob("serverlog/*.h"):
+        match = re.search(r"typedef struct %s \{(.*?)\n\} %s;" % (name, name), header.read_text(), re.S)
+        if match:
+            found = re.findall(r"^\s{4}(\w[^;]*);(?:[ \t]*/\*(.*?)\*/)?", match.group(1), re.S | re.M)
+            return [(d.strip(), re.sub(r"\s+", " ", c).strip()) for d, c in found]
+    raise SystemExit("no struct %s in the headers" % name)
+
+
+def read_families(path):
+    families = []
+    for line in pathlib.Path(path).read_text().split("\n"):
+        if line.startswith("#") or not line.strip():
+            continue
+        if line.startswith("    "):
+            families[-1]["structs"] += line.split()
+        elif line.startswith("  "):
+            families[-1]["functions"] += line.split()
+        else:
+            name, about = [part.strip() for part in line.split("|")]
+            families.append({"name": name, "about": about, "functions": [], "structs": []})
+    return families
+
+
+def roff(text):
+    text = text.replace("\\", "\\e")
+    return "\\&" + text if text[:1] in ".'" else text
+
+
+def paragraphs(lines):
+    """Prose: a sentence starts a line, a blank line a paragraph, a list item an item."""
+    out, words = [], []
+
+    def flush():
+        if words:
+            text = " ".join(words)
+            out.extend(roff(s) for s in re.split(r"(?<=[.:]) (?=[A-Z])", text))
+            words.clear()
+
+    for line in lines:
+        if not line.strip():
+            flush()
+            if out and out[-1] != ".Pp":
+                out.append(".Pp")
+        else:
+            words.append(line.strip())
+    flush()
+    return out[:-1] if out and out[-1] == ".Pp" else out
+
+
+def errors(lines, codes):
+    """Items {code: text} and what is said beside them."""
+    items, prose, last = [], [], None
+    for line in lines:
+        match = re.match(r"^((?:SVL_E_\w+(?:, )?)+),?(?:\s+(.*))?$", line)
+        if match:
+            names = re.findall(r"SVL_E_\w+", match.group(1))
+            text = (match.group(2) or "").strip()
+            last = [[n, text or codes[n]] for n in names]
+            items += last
+        elif last and line.strip():
+            for item in last[-1:]:
+                item[1] += " " + line.strip()
+        elif line.strip() and line.strip() != "none":
+            prose.append(line)
+    return items, prose
+
+
+def synopsis(function):
+    out = [".Ft %s" % ('"%s"' % function.returns if " " in function.returns else function.returns),
+           ".Fo %s" % function.name]
+    out += [".Fa \"%s\"" % p for p in function.parameters]
+    return out + [".Fc"]
+
+
+def describe(function, codes):
+    out = [".Ss %s" % function.name] + paragraphs(function.text) + [".Bl -tag -width Ownership"]
+    for field in FIELDS:
+        if field == "Errors":
+            continue
+        out += [".It %s" % field] + paragraphs(function.fields[field])
+    return out + [".El"]
+
+
+def describe_errors(function, codes):
+    items, prose = errors(function.fields["Errors"], codes)
+    out = [".Ss %s" % function.name]
+    if not items and not prose:
+        return out + ["None."]
+    out += paragraphs(prose)
+    if items:
+        out.append(".Bl -tag -width SVL_E_FILE_SYSTEM")
+        for name, text in items:
+            out += [".It Dv %s" % name] + paragraphs([text])
+        out.append(".El")
+    return out
+
+
+def describe_struct(include, name):
+    out = [".Ss struct %s" % name, ".Bl -tag -width Ds"]
+    for declaration, comment in read_struct(include, name):
+        out += [".It Va \"%s\"" % declaration] + (paragraphs([comment]) if comment else ["\\&"])
+    return out + [".El"]
+
+
+def page(family, functions, codes, include, examples, all_families):
+    out = [".\\\" Made from the public headers by make_pages.py.", ".Dd $Mdocdate$",
+           ".Dt %s 3" % family["name"].upper(), ".Os libserverlog", ".Sh NAME"]
+    out += [".Nm %s%s" % (n, " ," if n != family["functions"][-1] else "") for n in family["functions"]]
+    out += [".Nd %s" % family["about"], ".Sh SYNOPSIS", ".In serverlog.h"]
+    for name in family["functions"]:
+        out += synopsis(functions[name])
+    out.append(".Sh DESCRIPTION")
+    for name in family["functions"]:
+        out += describe(functions[name], codes)
+    for name in family["structs"]:
+        out += describe_struct(include, name)
+    example = pathlib.Path(examples) / (family["name"] + ".c")
+    out += [".Sh EXAMPLES", ".Bd -literal"]
+    out += [roff(line) for line in example.read_text().rstrip("\n").split("\n")]
+    out += [".Ed", ".Sh ERRORS"]
+    for name in family["functions"]:
+        out += describe_errors(functions[name], codes)
+    others = sorted(f["name"] for f in all_families if f["name"] != family["name"])
+    out.append(".Sh SEE ALSO")
+    out += [".Xr %s 3 ," % other for other in others] + [".Xr serverlog 7"]
+    return "\n".join(out).replace("$Mdocdate$", "$Mdocdate: November 24 2026 $") + "\n"
+
+
+def main(include, families_path, examples, output):
+    functions, codes = read_functions(include), read_codes(include)
+    families = read_families(families_path)
+    output = pathlib.Path(output)
+    for family in families:
+        text = page(family, functions, codes, include, examples, families)
+        first = family["name"] + ".3"
+        (output / first).write_text(text)
+        for name in family["functions"]:
+            if name != family["name"]:
+                (output / (name + ".3")).write_text(".so man3/%s\n" % first)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--list":
+        for a_family in read_families(sys.argv[2]):
+            print("\n".join(f"{name}.3" for name in a_family["functions"]))
+    else:
+        main(*sys.argv[1:])
