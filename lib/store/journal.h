@@ -108,6 +108,9 @@ int svl__journal_flush(struct journal *journal, uint64_t *durable);
  * elsewhere, are free to be written over. Called by the committer; may run beside the other two. */
 void svl__journal_recycle(struct journal *journal, uint64_t last_id, uint64_t last_op);
 
+/* Removes the free files: nobody is about to write. */
+void svl__journal_trim(struct journal *journal);
+
 /* Bytes in files that cannot be recycled yet, the one being written included: for pressure. */
 uint64_t svl__journal_live_bytes(struct journal *journal);
 

@@ -56,6 +56,7 @@ static void move_last(struct journal *journal, struct journal_file *file)
     *at = file;
 }
 
+/* `lock` held. */
 static void begin_header(struct journal *journal, struct journal_file *file, uint64_t salt)
 {
     const struct journal_file_header *before = &journal->current->header;
@@ -89,7 +90,9 @@ static int roll(struct journal *journal, uint64_t need)
         if (rc != SVL_OK)
             return rc == SVL_E_NO_SPACE || rc == SVL_E_NOMEM ? rc : fail(journal, rc);
     }
+    pthread_mutex_lock(&journal->lock);
     begin_header(journal, file, salt);
+    pthread_mutex_unlock(&journal->lock);
     rc = svl__journal_file_begin(journal, file);
     if (rc == SVL_E_NO_SPACE) {
         pthread_mutex_lock(&journal->lock);
@@ -213,18 +216,30 @@ int svl__journal_flush(struct journal *journal, uint64_t *durable)
     return SVL_OK;
 }
 
-/* `lock` held: a free file to remove: a small or oversized one, or one too many. */
-static struct journal_file *find_surplus(struct journal *journal)
+/* `lock` held: a free file to remove: a small or oversized one, or one more than `keep`. */
+static struct journal_file *find_surplus(struct journal *journal, unsigned keep)
 {
     unsigned free_files = 0;
     for (struct journal_file *f = journal->files; f; f = f->next) {
         if (f->state != JOURNAL_FREE)
             continue;
         if (f->size < journal->current->size || f->size > journal->options.file_bytes_max ||
-            ++free_files > FREE_FILES_MAX)
+            ++free_files > keep)
             return f;
     }
     return NULL;
+}
+
+/* `lock` held, let go while a file is removed. */
+static void drop_surplus(struct journal *journal, unsigned keep)
+{
+    struct journal_file *surplus;
+    while ((surplus = find_surplus(journal, keep))) {
+        surplus->state = JOURNAL_FULL; /* nobody takes it */
+        pthread_mutex_unlock(&journal->lock);
+        svl__journal_file_drop(journal, surplus, true);
+        pthread_mutex_lock(&journal->lock);
+    }
 }
 
 void svl__journal_recycle(struct journal *journal, uint64_t last_id, uint64_t last_op)
@@ -238,13 +253,14 @@ void svl__journal_recycle(struct journal *journal, uint64_t last_id, uint64_t la
             break;
         f->state = JOURNAL_FREE;
     }
-    struct journal_file *surplus;
-    while ((surplus = find_surplus(journal))) {
-        surplus->state = JOURNAL_FULL; /* nobody takes it */
-        pthread_mutex_unlock(&journal->lock);
-        svl__journal_file_drop(journal, surplus, true);
-        pthread_mutex_lock(&journal->lock);
-    }
+    drop_surplus(journal, FREE_FILES_MAX);
+    pthread_mutex_unlock(&journal->lock);
+}
+
+void svl__journal_trim(struct journal *journal)
+{
+    pthread_mutex_lock(&journal->lock);
+    drop_surplus(journal, 0);
     pthread_mutex_unlock(&journal->lock);
 }
 

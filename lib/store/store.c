@@ -330,6 +330,7 @@ int svl__store_close_owned(svl_store *store)
         rc = svl__fail(SVL_E_NO_SPACE, "%s was closed with records that the disk had no space for",
                        store->path);
     end_threads(store);
+    svl__journal_trim(store->journal);
     if (rc == SVL_OK && store->failed)
         rc = svl__store_failure(store);
     svl__store_release(store);
