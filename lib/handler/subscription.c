@@ -58,11 +58,12 @@ int svl_subscription_info_get(svl_subscription *s, svl_subscription_info *info)
     if (rc != SVL_OK)
         return rc;
     struct handlers *h = s->handlers;
+    uint64_t durable_id = svl__store_durable_id(h->options.store);
     pthread_mutex_lock(&h->lock);
     svl_subscription_info now = s->counts;
     now.paused = s->paused;
     now.position = s->position;
-    now.backlog = h->durable_id > s->position ? h->durable_id - s->position : 0;
+    now.backlog = durable_id > s->position ? durable_id - s->position : 0;
     now.attempts = s->attempts;
     pthread_mutex_unlock(&h->lock);
     return svl__options_fill(info, &now, sizeof now, INFO_FIRST_SIZE, "svl_subscription_info");
