@@ -526,7 +526,7 @@ static void report(struct verify *v)
 static int verify_segment(const MDB_val *key, const MDB_val *value, void *user)
 {
     struct verify *v = user;
-    struct segment_info info;
+    struct segment_info info = { 0 };
     (void)key;
     if (decode_segment(value, &info) != SVL_OK) {
         report(v);

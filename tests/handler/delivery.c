@@ -16,12 +16,12 @@ struct script {
     int (*act)(svl_batch *batch, struct script *script);
     pthread_mutex_t lock;
     uint64_t done[4096]; /* ids in the order in which they were done */
-    size_t done_count;
-    unsigned calls;
+    _Atomic size_t done_count;
+    _Atomic unsigned calls;
     unsigned failures_left;
     uint64_t poison;
     struct rng rng;
-    uint32_t last_attempt;
+    _Atomic uint32_t last_attempt;
     svl_subscription *subscription;
     int results[16];
 };
@@ -443,7 +443,7 @@ static void test_close_when_a_callback_is_stuck_then_times_out_and_frees_later(v
     assert_ok(svl_on_stored(pipeline, &o, handle, &s, NULL));
     assert_ok(svl_start(pipeline));
     publish(1);
-    while (*(volatile unsigned *)&s.calls == 0)
+    while (s.calls == 0)
         short_sleep();
     assert_int_equal(svl_stop(pipeline, 5), SVL_E_TIMEOUT);
     assert_int_equal(svl_close(pipeline), SVL_E_TIMEOUT);
