@@ -38,7 +38,8 @@ static int create_object(uint64_t capacity, struct ring **out)
 
 static int map(struct ring *ring, int fd)
 {
-    int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED;
+    /* Populated: no producer pays for a page's first touch. */
+    int flags = MAP_POPULATE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
     ring->mapping = mmap(NULL, ring->mapping_bytes, PROT_READ | PROT_WRITE, flags, fd, 0);
     if (ring->mapping == MAP_FAILED)
         return svl__fail_errno(errno, "%zu bytes for a ring", ring->mapping_bytes);
