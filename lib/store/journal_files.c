@@ -113,6 +113,7 @@ int svl__journal_file_begin(struct journal *journal, struct journal_file *file)
     uint8_t page[JOURNAL_PAGE] = { 0 };
     char name[32];
     svl__journal_file_name(file->name, name);
+    file->header.size = file->size;
     memcpy(file->header.store_uuid, journal->options.store_uuid, 16);
     svl__journal_file_header_encode(&file->header, page);
     int rc = svl__file_write(file->fd, page, sizeof page, 0, name);

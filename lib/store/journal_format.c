@@ -19,12 +19,13 @@ void svl__journal_file_header_encode(const struct journal_file_header *header,
     store_u64(out + 64, header->chain);
     store_u64(out + 72, header->salt_before);
     store_u64(out + 80, header->durable_seq);
-    store_u64(out + 88, svl__checksum(out, 88));
+    store_u64(out + 88, header->size);
+    store_u64(out + 96, svl__checksum(out, 96));
 }
 
 int svl__journal_file_header_decode(const uint8_t *in, struct journal_file_header *header)
 {
-    if (load_u64(in) != JOURNAL_MAGIC || load_u64(in + 88) != svl__checksum(in, 88))
+    if (load_u64(in) != JOURNAL_MAGIC || load_u64(in + 96) != svl__checksum(in, 96))
         return SVL_E_NOT_FOUND;
     if (load_u32(in + 8) != JOURNAL_VERSION || load_u32(in + 16) != 0 ||
         load_u32(in + 20) != JOURNAL_PAGE)
@@ -37,6 +38,7 @@ int svl__journal_file_header_decode(const uint8_t *in, struct journal_file_heade
     header->chain = load_u64(in + 64);
     header->salt_before = load_u64(in + 72);
     header->durable_seq = load_u64(in + 80);
+    header->size = load_u64(in + 88);
     return SVL_OK;
 }
 

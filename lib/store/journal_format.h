@@ -9,13 +9,14 @@
  *   16      4      incompatible feature flags: unknown ones make the file unreadable
  *   20      4      page size, 4096
  *   24      16     store uuid
- *   40      8      file number in the log, from 1
+ *   40      8      file number in the log, from 1; 0: not part of it (a recovery that is not done)
  *   48      8      salt, random
  *   56      8      sequence of the first batch in this file: earlier files count only up to it
  *   64      8      header checksum of the batch before that one; 0 = none
  *   72      8      salt of the file before; 0 = none
  *   80      8      durable_seq: every batch up to it was flushed when this was written
- *   88      8      XXH3-64 of bytes 0 to 87
+ *   88      8      size of the file: a shorter one has lost its end
+ *   96      8      XXH3-64 of bytes 0 to 95
  *
  * From page 1 on, batches, each at a multiple of the page size, in sequence:
  *
@@ -45,7 +46,7 @@
 
 #define JOURNAL_MAGIC UINT64_C(0x314c4e524a4c5653) /* "SVLJRNL1" */
 #define JOURNAL_VERSION 1
-#define JOURNAL_FILE_HEADER_BYTES 96
+#define JOURNAL_FILE_HEADER_BYTES 104
 #define JOURNAL_BATCH_MAGIC UINT32_C(0x424c5653) /* "SVLB" */
 #define JOURNAL_BATCH_HEADER_BYTES 104
 #define JOURNAL_SECTIONS_MAX 64
@@ -61,6 +62,7 @@ struct journal_file_header {
     uint64_t chain;
     uint64_t salt_before;
     uint64_t durable_seq;
+    uint64_t size;
 };
 
 void svl__journal_file_header_encode(const struct journal_file_header *header,

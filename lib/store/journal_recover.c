@@ -51,37 +51,54 @@ static bool is_blank(const uint8_t *p, size_t n)
     return true;
 }
 
-/* Opens one file and reads its header. *out stays NULL for a file that never became part of a log: it is
- * removed. */
+/* Reads the header of a file. *blank: it never became part of a log - a creation, or a recovery, that a
+ * crash cut off. A header that is gone from a file with batches is damage. */
+static int read_header(struct journal *journal, struct journal_file *file, const char *name,
+                       bool *blank)
+{
+    uint64_t size;
+    uint8_t page[JOURNAL_FILE_HEADER_BYTES] = { 0 }, batch[4] = { 0 };
+    int rc = svl__file_size(file->fd, &size, name);
+    if (rc == SVL_OK)
+        rc = svl__file_read(file->fd, page, size < sizeof page ? size : sizeof page, 0, name);
+    if (rc == SVL_OK && size >= JOURNAL_PAGE + sizeof batch)
+        rc = svl__file_read(file->fd, batch, sizeof batch, JOURNAL_PAGE, name);
+    if (rc != SVL_OK)
+        return rc;
+    if (is_blank(page, sizeof page) && load_u32(batch) != JOURNAL_BATCH_MAGIC) {
+        *blank = true;
+        return SVL_OK;
+    }
+    rc = svl__journal_file_header_decode(page, &file->header);
+    if (rc == SVL_E_NOT_FOUND)
+        return svl__fail(SVL_E_CORRUPT, "%s: the file header is damaged", name);
+    if (rc != SVL_OK)
+        return rc;
+    if (memcmp(file->header.store_uuid, journal->options.store_uuid, 16) != 0)
+        return svl__fail(SVL_E_FOREIGN, "%s belongs to another store", name);
+    *blank = file->header.number == 0;
+    if (!*blank && size < file->header.size)
+        return svl__fail(SVL_E_CORRUPT, "%s has %llu of its %llu bytes", name,
+                         (unsigned long long)size, (unsigned long long)file->header.size);
+    file->size = size / JOURNAL_PAGE * JOURNAL_PAGE;
+    file->used = JOURNAL_PAGE;
+    return SVL_OK;
+}
+
+/* Opens one file. *out stays NULL for one that never became part of a log: it is removed. */
 static int open_file(struct journal *journal, const char *name, struct journal_file **out)
 {
     *out = NULL;
     int rc;
-    uint64_t size;
-    uint8_t header[JOURNAL_FILE_HEADER_BYTES];
+    bool blank = false;
     struct journal_file *file = svl__calloc(1, sizeof *file);
     if (!file)
         return SVL_E_NOMEM;
+    file->name = (unsigned)strtoul(strchr(name, '.') + 1, NULL, 10);
     file->fd = svl__file_open(journal->options.directory, name, O_RDWR, 0, &rc);
     if (rc == SVL_OK)
-        rc = svl__file_size(file->fd, &size, name);
-    bool blank = rc == SVL_OK && size < JOURNAL_PAGE;
-    if (rc == SVL_OK && !blank)
-        rc = svl__file_read(file->fd, header, sizeof header, 0, name);
+        rc = read_header(journal, file, name, &blank);
     if (rc == SVL_OK && !blank) {
-        blank = is_blank(header, sizeof header);
-        if (!blank)
-            rc = svl__journal_file_header_decode(header, &file->header);
-        if (rc == SVL_E_NOT_FOUND)
-            rc = svl__fail(SVL_E_CORRUPT, "%s: the file header is damaged", name);
-        if (!blank && rc == SVL_OK &&
-            memcmp(file->header.store_uuid, journal->options.store_uuid, 16) != 0)
-            rc = svl__fail(SVL_E_FOREIGN, "%s belongs to another store", name);
-    }
-    if (rc == SVL_OK && !blank) {
-        file->name = (unsigned)strtoul(strchr(name, '.') + 1, NULL, 10);
-        file->size = size / JOURNAL_PAGE * JOURNAL_PAGE;
-        file->used = JOURNAL_PAGE;
         *out = file;
         return SVL_OK;
     }
@@ -409,6 +426,13 @@ static int begin_fresh(struct recovery *r, struct journal_file *last)
         .durable_seq = r->expected - 1,
     };
     r->chain = fresh->header.chain;
+    uint64_t number = fresh->header.number;
+    if (n > 0) {
+        /* Number 0: not part of the log, should a crash leave it with copies. */
+        fresh->header.number = 0;
+        rc = svl__journal_file_begin(journal, fresh);
+        fresh->header.number = number;
+    }
     for (size_t i = 0; rc == SVL_OK && i < n; i++)
         rc = write_copy(r, fresh, &copies[i]);
     if (rc == SVL_OK && n > 0)
