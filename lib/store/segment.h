@@ -87,7 +87,8 @@ int svl__segment_commit(struct segment *segment, struct block *const *blocks, si
 int svl__segment_zones(struct segment *segment, uint64_t id_min, uint64_t id_max, bool backward,
                        struct zone *zones, size_t max, size_t *n);
 
-/* Copies the block that starts at `first_id` into `out` (emptied first). SVL_E_NOT_FOUND. */
+/* Copies the block that starts at `first_id`, which a zone or the index names, into `out` (emptied
+ * first). SVL_E_CORRUPT if it is not there. */
 int svl__segment_read_block(struct segment *segment, uint64_t first_id, struct buffer *out);
 
 /* The first record ids of the blocks in [id_min, id_max] that hold a key that matches, ascending, each

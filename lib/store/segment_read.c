@@ -86,6 +86,8 @@ int svl__segment_read_block(struct segment *segment, uint64_t first_id, struct b
         return rc;
     MDB_val key = { sizeof first_id, &first_id }, value;
     rc = svl__lmdb_error(&segment->lmdb, mdb_get(txn, segment->blocks, &key, &value), "blocks");
+    if (rc == SVL_E_NOT_FOUND)
+        rc = damaged(segment, "this block is missing:", first_id);
     if (rc == SVL_OK) {
         svl__buffer_append(out, value.mv_data, value.mv_size);
         if (out->failed) {

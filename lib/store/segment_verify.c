@@ -79,8 +79,8 @@ static int verify_block(struct verify *v, const struct zone *zone)
         report(v, SVL_E_CORRUPT, "ids are missing before it", zone->first_id);
     v->next_id = zone->first_id + zone->count;
     int rc = svl__segment_read_block(v->segment, zone->first_id, &v->bytes);
-    if (rc == SVL_E_NOT_FOUND) {
-        report(v, SVL_E_CORRUPT, "it is missing", zone->first_id);
+    if (rc == SVL_E_CORRUPT) {
+        report(v, rc, svl_last_error(), zone->first_id);
         return SVL_OK;
     }
     if (rc != SVL_OK)
