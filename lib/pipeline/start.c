@@ -89,6 +89,8 @@ static int recover_ring(svl_pipeline *p, const struct ring_name *name)
             name->directory, name->name);
         return svl__store_ring_remove(p->store, name);
     }
+    if (rc == SVL_E_END)
+        return svl__store_ring_remove(p->store, name);
     if (rc != SVL_OK)
         return rc;
     rc = svl__drain_crashed(p, ring);

@@ -203,11 +203,27 @@ static int take_positions(struct ring *ring, const char *name, uint64_t known)
     return SVL_OK;
 }
 
+/* The header is written last, before anybody gets the ring: without one, and with an untouched tail,
+ * nothing was ever in it. */
+static bool is_unfinished(int fd, uint64_t size, const char *name)
+{
+    static const uint8_t blank[RING_HEADER_BYTES];
+    uint8_t header[RING_HEADER_BYTES], tail[8];
+    if (size == 0)
+        return true;
+    return size >= RING_DATA_OFFSET &&
+           svl__file_read(fd, header, sizeof header, 0, name) == SVL_OK &&
+           svl__file_read(fd, tail, sizeof tail, 4096, name) == SVL_OK &&
+           memcmp(header, blank, sizeof header) == 0 && load_u64(tail) == 0;
+}
+
 static int map_crashed(int fd, const char *name, const uint8_t store_uuid[16], struct ring **out)
 {
     uint8_t header[RING_HEADER_BYTES];
     uint64_t size;
     int rc = svl__file_size(fd, &size, name);
+    if (rc == SVL_OK && is_unfinished(fd, size, name))
+        return SVL_E_END;
     if (rc == SVL_OK && size < RING_DATA_OFFSET)
         rc = svl__fail(SVL_E_CORRUPT, "crash ring %s has %llu bytes", name,
                        (unsigned long long)size);
@@ -239,12 +255,16 @@ int svl__ring_open_crashed(const char *directory, const char *name, const uint8_
     if (rc != SVL_OK)
         return rc;
     int fd = svl__file_open(directory_fd, name, O_RDWR, 0, &rc);
-    close(directory_fd);
-    if (rc != SVL_OK)
+    if (rc != SVL_OK) {
+        close(directory_fd);
         return rc;
+    }
     struct ring *ring = NULL;
     rc = map_crashed(fd, name, store_uuid, &ring);
+    if (rc == SVL_E_END)
+        unlinkat(directory_fd, name, 0);
     close(fd);
+    close(directory_fd);
     if (rc == SVL_OK)
         rc = take_positions(ring, name, position_of(ring->uuid, user));
     if (rc == SVL_OK)

@@ -1,0 +1,201 @@
+/* Every n-th allocation failing, and a disk that is full: an error, nothing leaked, nothing acknowledged
+ * lost. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/support.h"
+
+static char path[512];
+static uint64_t acknowledged; /* highest id that an append has returned */
+
+static svl_store_options small_options(void)
+{
+    svl_store_options o;
+    svl_store_options_init(&o, sizeof o);
+    o.block_bytes = 4096;
+    o.commit_bytes = 65536;
+    o.segment_bytes = 8 << 20;
+    o.journal_file_bytes_max = 256 << 10;
+    return o;
+}
+
+static int append_some(svl_store *store, int n)
+{
+    int rc = SVL_OK;
+    for (int i = 0; i < n && rc == SVL_OK; i++) {
+        svl_attribute a = { .name = { "n", 1 }, .kind = SVL_ATTRIBUTE_I64, .i64 = i };
+        svl_record record = { .source = slice_of("source"),
+                              .key = slice_of(i % 2 ? "odd" : "even"),
+                              .body = slice_of("some text for the body"),
+                              .attributes = &a,
+                              .attribute_count = 1 };
+        uint64_t id;
+        rc = svl_store_append(store, &record, 1, &id);
+        if (rc == SVL_OK)
+            acknowledged = id;
+    }
+    return rc;
+}
+
+static int read_all(svl_store *store, uint64_t *count)
+{
+    svl_query query;
+    svl_cursor *cursor;
+    const svl_record *record;
+    *count = 0;
+    int rc = svl_query_init(&query, sizeof query);
+    if (rc == SVL_OK)
+        rc = svl_store_query(store, &query, &cursor);
+    if (rc != SVL_OK)
+        return rc;
+    while ((rc = svl_cursor_next(cursor, &record)) == SVL_OK)
+        ++*count;
+    svl_cursor_close(cursor);
+    return rc == SVL_E_END ? SVL_OK : rc;
+}
+
+/* A little of everything. */
+static int script(void)
+{
+    svl_store_options o = small_options();
+    svl_store *store;
+    svl_record_buffer *buffer;
+    uint64_t count;
+    int rc = svl_store_open(path, &o, &store);
+    if (rc != SVL_OK)
+        return rc;
+    rc = append_some(store, 10);
+    if (rc == SVL_OK)
+        rc = svl_store_commit(store, 2000);
+    if (rc == SVL_OK)
+        rc = append_some(store, 5);
+    if (rc == SVL_OK)
+        rc = read_all(store, &count);
+    if (rc == SVL_OK) {
+        rc = svl_store_get(store, acknowledged, &buffer);
+        svl_record_buffer_destroy(buffer);
+    }
+    if (rc == SVL_OK)
+        rc = svl_store_verify(store, NULL, NULL, NULL);
+    int closed = svl_store_close(store);
+    return rc == SVL_OK ? closed : rc;
+}
+
+static void assert_all_there(void)
+{
+    svl_store *store;
+    uint64_t count;
+    svl_store_options o = small_options();
+    assert_ok(svl_store_open(path, &o, &store));
+    assert_ok(read_all(store, &count));
+    assert_true(count >= acknowledged);
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    assert_ok(svl_store_close(store));
+}
+
+static void sweep(bool once)
+{
+    /* Whatever is made once a process is made before the count. */
+    snprintf(path, sizeof path, "%s", temp_path());
+    acknowledged = 0;
+    assert_ok(script());
+    fail_malloc_after(0, false);
+    assert_ok(script());
+    uint64_t calls = fail_malloc_count(), failures = 0;
+    struct rng rng = { test_seed() };
+    for (uint64_t n = 1; n < calls; n += 1 + rng_below(&rng, calls / 150 + 1)) {
+        if (n % 40 == 0) {
+            remove_tree(path); /* small again: as many calls as counted */
+            acknowledged = 0;
+            assert_ok(script());
+        }
+        int64_t live = live_allocations();
+        fail_malloc_after(n, once);
+        int rc = script();
+        fail_malloc_after(0, false);
+        if (rc != SVL_OK && rc != SVL_E_NOMEM && rc != SVL_E_FAILED && rc != SVL_E_RESOURCE &&
+            rc != SVL_E_TIMEOUT)
+            print_error("allocation %llu: %d, %s\n", (unsigned long long)n, rc, svl_last_error());
+        assert_true(rc == SVL_OK || rc == SVL_E_NOMEM || rc == SVL_E_FAILED ||
+                    rc == SVL_E_RESOURCE || rc == SVL_E_TIMEOUT);
+        failures += rc != SVL_OK;
+        if (live_allocations() != live)
+            print_error("allocation %llu: %lld leaked\n", (unsigned long long)n,
+                        (long long)(live_allocations() - live));
+        assert_int_equal(live_allocations(), live);
+        assert_all_there();
+    }
+    assert_true(failures > 0);
+}
+
+static void test_allocation_when_one_fails_then_error_and_nothing_lost(void **state)
+{
+    (void)state;
+    sweep(true);
+}
+
+/* In a child, as the limit stays: files may grow to `limit` bytes and no further. */
+static int fill_up(rlim_t limit)
+{
+    svl_store_options o = small_options();
+    svl_store *store;
+    if (svl_store_open(path, &o, &store) != SVL_OK)
+        return 10;
+    struct rlimit size = { limit, limit };
+    if (setrlimit(RLIMIT_FSIZE, &size) != 0)
+        return 11;
+    static char big[60000];
+    for (size_t i = 0; i < sizeof big; i++)
+        big[i] = (char)(i * 2654435761u >> 7);
+    int rc = SVL_OK;
+    uint64_t id, last = 0;
+    for (int i = 0; i < 100 && rc == SVL_OK; i++) {
+        big[i] ^= (char)i;
+        svl_record record = { .body = { big, 20000 } };
+        rc = svl_store_append(store, &record, 1, &id);
+        if (rc == SVL_OK)
+            last = id;
+    }
+    if (rc != SVL_E_NO_SPACE)
+        return 12;
+    uint64_t count;
+    if (read_all(store, &count) != SVL_OK || count != last)
+        return 13; /* reading goes on, and shows what was acknowledged */
+    return last > 0 && last < 200 ? (int)last : 14;
+}
+
+static void test_disk_when_full_then_append_says_so_and_reading_goes_on(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_path());
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(fill_up(128 << 10));
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) < 15 && WEXITSTATUS(status) >= 10)
+        print_error("step %d\n", WEXITSTATUS(status));
+    acknowledged = (uint64_t)WEXITSTATUS(status);
+    assert_true(acknowledged < 10 || acknowledged > 14);
+    assert_all_there();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_disk_when_full_then_append_says_so_and_reading_goes_on),
+        cmocka_unit_test(test_allocation_when_one_fails_then_error_and_nothing_lost),
+    };
+    return cmocka_run_group_tests_name("store/faults", tests, NULL, NULL);
+}
