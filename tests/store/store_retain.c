@@ -1,0 +1,149 @@
+/* Retention: whole oldest segments go, the newest never, and a cursor keeps what it reads. */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "support/support.h"
+
+#define BODY 60000
+
+static char path[512];
+
+static int new_path(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_path());
+    return 0;
+}
+
+static svl_store *open_store(uint64_t records_max, uint64_t bytes_max, uint64_t age_ms)
+{
+    svl_store_options o;
+    svl_store *store;
+    assert_ok(svl_store_options_init(&o, sizeof o));
+    o.segment_bytes = 8 << 20;
+    o.commit_bytes = 1 << 20;
+    o.codec = SVL_CODEC_NONE;
+    o.retain_records_max = records_max;
+    o.retain_bytes_max = bytes_max;
+    o.retain_age_ms_max = age_ms;
+    assert_ok(svl_store_open(path, &o, &store));
+    return store;
+}
+
+static void append(svl_store *store, unsigned n)
+{
+    static char body[BODY];
+    static struct rng rng = { 7 };
+    svl_record records[20];
+    for (unsigned i = 0; i < n; i += 20) {
+        for (size_t b = 0; b < sizeof body; b += 8) {
+            uint64_t random = rng_next(&rng);
+            memcpy(body + b, &random, 8);
+        }
+        for (size_t k = 0; k < 20; k++)
+            records[k] = (svl_record){ .source = slice_of("s"), .body = { body, sizeof body } };
+        assert_ok(svl_store_append(store, records, 20, NULL));
+    }
+    assert_ok(svl_store_commit(store, -1));
+}
+
+static svl_store_stats stats_of(svl_store *store)
+{
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_store_stats_get(store, &stats));
+    return stats;
+}
+
+static unsigned segment_files(void)
+{
+    unsigned n = 0;
+    DIR *listing = opendir(path);
+    assert_non_null(listing);
+    for (struct dirent *e; (e = readdir(listing));)
+        n += strlen(e->d_name) > 4 && strcmp(e->d_name + strlen(e->d_name) - 4, ".seg") == 0;
+    closedir(listing);
+    return n;
+}
+
+static void test_records_when_too_many_then_oldest_segments_go(void **state)
+{
+    (void)state;
+    svl_store *store = open_store(0, 0, 0);
+    svl_cursor *cursor;
+    const svl_record *record;
+    append(store, 600);
+    svl_store_stats before = stats_of(store);
+    assert_true(before.records == 600 && before.segments >= 4);
+    uint64_t retired = 9;
+    assert_ok(svl_store_retain(store, &retired));
+    assert_true(retired == 0); /* no limit is set */
+    assert_ok(svl_store_close(store));
+
+    store = open_store(300, 0, 0);
+    assert_ok(svl_store_query(store, NULL, &cursor));
+    assert_ok(svl_cursor_next(cursor, &record));
+    assert_ok(svl_store_retain(store, &retired));
+    svl_store_stats after = stats_of(store);
+    assert_true(retired > 0 && after.records == 600 - retired && after.records >= 300);
+    assert_true(after.first_id == retired + 1 && after.retired_records == retired);
+    assert_true(after.segments < before.segments && after.disk_bytes < before.disk_bytes);
+    svl_record_buffer *buffer;
+    assert_int_equal(svl_store_get(store, retired, &buffer), SVL_E_NOT_FOUND);
+    assert_ok(svl_store_get(store, retired + 1, &buffer));
+    svl_record_buffer_destroy(buffer);
+
+    unsigned n = 1; /* the cursor goes on through what is retired */
+    while (svl_cursor_next(cursor, &record) == SVL_OK)
+        n++;
+    assert_int_equal(n, 600);
+    assert_true(segment_files() == before.segments);
+    svl_cursor_close(cursor);
+    assert_true(segment_files() == after.segments);
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    assert_ok(svl_store_close(store));
+
+    store = open_store(1, 0, 0);
+    assert_ok(svl_store_retain(store, NULL));
+    assert_true(stats_of(store).segments == 1 && stats_of(store).records > 0);
+    append(store, 20); /* ids go on */
+    assert_true(stats_of(store).last_id == 620);
+    assert_ok(svl_store_close(store));
+}
+
+static void test_bytes_when_too_many_then_within_the_limit_by_themselves(void **state)
+{
+    (void)state;
+    svl_store *store = open_store(0, 64 << 20, 0);
+    append(store, 1800); /* 108 MB */
+    svl_store_stats stats = stats_of(store);
+    assert_true(stats.retired_records > 0);
+    assert_true(stats.disk_bytes < (UINT64_C(96) << 20));
+    assert_ok(svl_store_close(store));
+}
+
+static void test_records_when_young_then_age_retires_none(void **state)
+{
+    (void)state;
+    svl_store *store = open_store(0, 0, 3600000);
+    append(store, 400);
+    uint64_t retired;
+    assert_ok(svl_store_retain(store, &retired));
+    assert_true(retired == 0);
+    assert_ok(svl_store_close(store));
+    store = open_store(0, 0, 1);
+    assert_ok(svl_store_retain(store, &retired));
+    assert_true(retired > 0 && stats_of(store).segments == 1);
+    assert_ok(svl_store_close(store));
+}
+
+int main(void)
+{
+#define RETAIN_TEST(f) cmocka_unit_test_setup(f, new_path)
+    const struct CMUnitTest tests[] = {
+        RETAIN_TEST(test_records_when_too_many_then_oldest_segments_go),
+        RETAIN_TEST(test_bytes_when_too_many_then_within_the_limit_by_themselves),
+        RETAIN_TEST(test_records_when_young_then_age_retires_none),
+    };
+    return cmocka_run_group_tests_name("store/retain", tests, NULL, NULL);
+}
