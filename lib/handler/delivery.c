@@ -222,40 +222,39 @@ static int gather_emits(struct delivery *d, size_t done)
     return SVL_OK;
 }
 
-/* D3: the emits and the position, in one batch of the journal. */
-static int store_effects(svl_subscription *s, uint64_t position)
+/* Waits until the store takes records; SVL_E_CLOSED when the pipeline ends meanwhile. */
+static int wait_accepts(struct handlers *h)
 {
-    struct handlers *h = s->handlers;
-    struct delivery *d = s->delivery;
-    uint8_t key[PROGRESS_KEY_BYTES], value[PROGRESS_BYTES];
-    struct store_op op = { { NULL, 0 }, { NULL, 0 } };
-    struct feed feed = { .items = (struct feed_item *)(void *)d->items.data,
-                         .count = d->items.len / sizeof(struct feed_item),
-                         .atomic = true };
-    if (s->name) {
-        op = svl__progress_op(s, position, false, key, value);
-        feed.ops = &op;
-        feed.op_count = 1;
-    }
-    int rc = SVL_E_TIMEOUT;
-    while (rc == SVL_E_TIMEOUT) {
+    int rc;
+    do {
         rc = svl__store_wait_accepts(h->options.store, svl__deadline_ns(ACCEPT_POLL_MS));
         pthread_mutex_lock(&h->lock);
         if (h->ending)
             rc = SVL_E_CLOSED;
         pthread_mutex_unlock(&h->lock);
-    }
-    if (rc == SVL_OK)
-        rc = svl__store_feed(h->options.store, &feed, NULL);
-    if (rc == SVL_OK) {
-        pthread_mutex_lock(&h->lock);
-        s->dirty = false;
-        s->checkpoint_ns = svl__monotonic_ns();
-        s->counts.emitted += feed.count;
-        h->emitted += feed.count;
-        pthread_mutex_unlock(&h->lock);
-    }
+    } while (rc == SVL_E_TIMEOUT);
     return rc;
+}
+
+/* `lock` held. D3: the emits and the position, in one batch of the journal; without emits the position may
+ * wait for the next checkpoint. */
+static int move(svl_subscription *s, uint64_t position, size_t done)
+{
+    struct delivery *d = s->delivery;
+    struct feed feed = { .items = (struct feed_item *)(void *)d->items.data,
+                         .count = d->items.len / sizeof(struct feed_item) };
+    int rc = feed.count > 0 ? svl__progress_feed(s, &feed, position, s->paused, NULL) : SVL_OK;
+    if (rc != SVL_OK)
+        return rc;
+    s->dirty |= feed.count == 0 && done > 0 && s->name;
+    s->position = position;
+    s->attempts = 0;
+    s->counts.records += done;
+    s->counts.emitted += feed.count;
+    s->handlers->emitted += feed.count;
+    if (s->split_end != 0 && position >= s->split_end)
+        s->split_end = 0;
+    return SVL_OK;
 }
 
 /* Records [0, done) are done. */
@@ -272,18 +271,13 @@ static int advance(svl_subscription *s, size_t done)
         return SVL_OK;
     int rc = gather_emits(d, done);
     if (rc == SVL_OK && d->items.len > 0)
-        rc = store_effects(s, position);
+        rc = wait_accepts(h);
     if (rc != SVL_OK)
         return rc;
     pthread_mutex_lock(&h->lock);
-    s->dirty |= d->items.len == 0 && done > 0;
-    s->position = position;
-    s->attempts = 0;
-    s->counts.records += done;
-    if (s->split_end != 0 && position >= s->split_end)
-        s->split_end = 0;
+    rc = move(s, position, done);
     pthread_mutex_unlock(&h->lock);
-    return SVL_OK;
+    return rc;
 }
 
 static void wait_for(svl_subscription *s, int64_t wait_ns, enum subscription_state *next)
@@ -303,8 +297,8 @@ static void give_up(svl_subscription *s, int code, uint64_t id, enum subscriptio
         s->delivery->batch.reason[0] ? ": " : "", s->delivery->batch.reason);
     pthread_mutex_lock(&h->lock);
     s->paused = true;
-    pthread_mutex_unlock(&h->lock);
     svl__progress_save(s, false, NULL);
+    pthread_mutex_unlock(&h->lock);
     *next = SUBSCRIPTION_PAUSED;
 }
 

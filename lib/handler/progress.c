@@ -13,6 +13,8 @@
 
 #define VERSION 1
 #define KEY_PREFIX "subscription/"
+#define PROGRESS_KEY_BYTES 160
+#define PROGRESS_BYTES 16
 
 static svl_slice progress_key(const svl_subscription *s, uint8_t key[PROGRESS_KEY_BYTES])
 {
@@ -20,14 +22,12 @@ static svl_slice progress_key(const svl_subscription *s, uint8_t key[PROGRESS_KE
     return (svl_slice){ key, (size_t)n };
 }
 
-struct store_op svl__progress_op(const svl_subscription *s, uint64_t position, bool paused,
-                                 uint8_t key[PROGRESS_KEY_BYTES], uint8_t value[PROGRESS_BYTES])
+static void encode(uint8_t value[PROGRESS_BYTES], uint64_t position, bool paused)
 {
     memset(value, 0, PROGRESS_BYTES);
     value[0] = VERSION;
     value[1] = paused;
     store_u64(value + 8, position);
-    return (struct store_op){ .key = progress_key(s, key), .value = { value, PROGRESS_BYTES } };
 }
 
 int svl__progress_load(svl_subscription *s, bool *found)
@@ -47,28 +47,35 @@ int svl__progress_load(svl_subscription *s, bool *found)
     return rc == SVL_E_NOT_FOUND ? SVL_OK : rc;
 }
 
-int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket)
+int svl__progress_feed(svl_subscription *s, struct feed *feed, uint64_t position, bool paused,
+                       uint64_t *ticket)
 {
     uint8_t key[PROGRESS_KEY_BYTES], value[PROGRESS_BYTES];
-    struct handlers *h = s->handlers;
-    if (ticket)
-        *ticket = 0;
-    pthread_mutex_lock(&h->lock);
-    bool owed = s->name != NULL;
-    struct store_op op = { { NULL, 0 }, { NULL, 0 } };
-    if (owed)
-        op = svl__progress_op(s, s->position, s->paused, key, value);
-    s->dirty = false;
-    s->checkpoint_ns = svl__monotonic_ns();
-    pthread_mutex_unlock(&h->lock);
-    if (!owed)
+    struct store_op op = { .key = { NULL, 0 } };
+    if (s->name) {
+        op.key = progress_key(s, key);
+        encode(value, position, paused);
+        op.value = (svl_slice){ value, PROGRESS_BYTES };
+        feed->ops = &op;
+        feed->op_count = 1;
+    }
+    feed->atomic = true;
+    if (feed->count == 0 && feed->op_count == 0)
         return SVL_OK;
-    struct feed feed = { .ops = &op, .op_count = 1, .atomic = true, .urgent = urgent };
-    int rc = svl__store_feed(h->options.store, &feed, ticket);
-    if (rc != SVL_OK) {
-        pthread_mutex_lock(&h->lock);
-        s->dirty = true;
-        pthread_mutex_unlock(&h->lock);
+    int rc = svl__store_feed(s->handlers->options.store, feed, ticket);
+    feed->ops = NULL;
+    feed->op_count = 0;
+    if (rc == SVL_OK) {
+        s->dirty = false;
+        s->checkpoint_ns = svl__monotonic_ns();
     }
     return rc;
+}
+
+int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket)
+{
+    struct feed feed = { .urgent = urgent };
+    if (ticket)
+        *ticket = 0;
+    return svl__progress_feed(s, &feed, s->position, s->paused, ticket);
 }

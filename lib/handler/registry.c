@@ -224,8 +224,10 @@ int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *option
         return rc;
     }
     /* A new name's start is made durable, so that LATEST means the same after a crash. */
+    pthread_mutex_lock(&h->lock);
     if (is_new)
         svl__progress_save(s, false, NULL);
+    pthread_mutex_unlock(&h->lock);
     if (out)
         *out = s;
     return SVL_OK;
@@ -295,16 +297,13 @@ static void begin_stop(struct handlers *h, uint64_t last_id)
         }
 }
 
-static int save_all(struct handlers *h, int64_t deadline_ns)
+/* `lock` held. */
+static int save_all(struct handlers *h, uint64_t *ticket)
 {
-    uint64_t ticket = 0;
     int rc = SVL_OK;
-    /* Nobody is added, and nobody runs: the list stands. */
     for (svl_subscription *s = h->first; s && rc == SVL_OK; s = s->next)
         if (s->dirty)
-            rc = svl__progress_save(s, true, &ticket);
-    if (rc == SVL_OK && ticket != 0)
-        rc = svl__store_wait(h->options.store, ticket, deadline_ns);
+            rc = svl__progress_save(s, true, ticket);
     return rc;
 }
 
@@ -317,8 +316,13 @@ int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns
     while (is_busy(h) && rc == SVL_OK)
         if (!svl__cond_wait(&h->changed, &h->lock, deadline_ns))
             rc = is_busy(h) ? SVL_E_TIMEOUT : SVL_OK;
+    uint64_t ticket = 0;
+    if (rc == SVL_OK)
+        rc = save_all(h, &ticket);
     pthread_mutex_unlock(&h->lock);
-    return rc == SVL_OK ? save_all(h, deadline_ns) : rc;
+    if (rc == SVL_OK && ticket != 0)
+        rc = svl__store_wait(h->options.store, ticket, deadline_ns);
+    return rc;
 }
 
 void svl__handlers_free(struct handlers *h)

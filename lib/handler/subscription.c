@@ -28,8 +28,9 @@ int svl_subscription_pause(svl_subscription *s)
         svl__ready_remove(s);
     if (s->state != SUBSCRIPTION_RUNNING && s->state != SUBSCRIPTION_HALTED)
         s->state = SUBSCRIPTION_PAUSED;
+    rc = svl__progress_save(s, false, NULL);
     pthread_mutex_unlock(&h->lock);
-    return svl__progress_save(s, false, NULL);
+    return rc;
 }
 
 int svl_subscription_resume(svl_subscription *s)
@@ -48,8 +49,9 @@ int svl_subscription_resume(svl_subscription *s)
         if (h->started && !h->stopping && s->position < h->durable_id)
             svl__subscription_ready(s);
     }
+    rc = svl__progress_save(s, false, NULL);
     pthread_mutex_unlock(&h->lock);
-    return svl__progress_save(s, false, NULL);
+    return rc;
 }
 
 int svl_subscription_info_get(svl_subscription *s, svl_subscription_info *info)
@@ -67,12 +69,6 @@ int svl_subscription_info_get(svl_subscription *s, svl_subscription_info *info)
     now.attempts = s->attempts;
     pthread_mutex_unlock(&h->lock);
     return svl__options_fill(info, &now, sizeof now, INFO_FIRST_SIZE, "svl_subscription_info");
-}
-
-/* `lock` held: nobody works on it any more. */
-static bool is_free(const svl_subscription *s)
-{
-    return s->state != SUBSCRIPTION_RUNNING && !s->saving;
 }
 
 int svl_unsubscribe(svl_subscription *s, svl_released_fn *released)
@@ -95,18 +91,15 @@ int svl_unsubscribe(svl_subscription *s, svl_released_fn *released)
         svl__ready_remove(s);
         s->state = SUBSCRIPTION_IDLE;
     }
-    if (!is_free(s) && !may_wait) {
+    if (s->state == SUBSCRIPTION_RUNNING && !may_wait) {
         s->released_by_worker = true;
         pthread_mutex_unlock(&h->lock);
         return SVL_OK;
     }
-    while (!is_free(s))
+    while (s->state == SUBSCRIPTION_RUNNING)
         svl__cond_wait(&h->changed, &h->lock, INT64_MAX);
-    bool dirty = s->dirty;
-    pthread_mutex_unlock(&h->lock);
-    if (dirty)
+    if (s->dirty)
         svl__progress_save(s, false, NULL);
-    pthread_mutex_lock(&h->lock);
     svl__subscription_free(s);
     pthread_mutex_unlock(&h->lock);
     if (released)

@@ -42,7 +42,6 @@ struct svl_subscription {
     svl_released_fn *released;
     bool detached;
     bool released_by_worker; /* unsubscribed inside a callback: whoever works on it frees it */
-    bool saving;             /* a worker writes its position, with the lock let go */
     enum subscription_state state;
     int64_t wait_until_ns;
     uint64_t position; /* D2: done up to here */
@@ -90,13 +89,13 @@ svl_subscription *svl__ready_take(struct handlers *handlers);
 /* registry.c: nobody works for it any more. */
 void svl__handlers_free(struct handlers *handlers);
 
-/* progress.c: the durable position as an operation. The op borrows from the two buffers. */
-#define PROGRESS_KEY_BYTES 160
-#define PROGRESS_BYTES 16
-struct store_op svl__progress_op(const svl_subscription *s, uint64_t position, bool paused,
-                                 uint8_t key[PROGRESS_KEY_BYTES], uint8_t value[PROGRESS_BYTES]);
+/* progress.c: the durable position. All but the first with `lock` held: positions enter the log in the
+ * order in which they come about, so none goes back (feeding waits for nothing). */
 int svl__progress_load(svl_subscription *s, bool *found);
-/* Feeds the position as it is now; `lock` not held. */
+/* Feeds `feed`'s records and the position as one batch. A subscription without a name has none. */
+int svl__progress_feed(svl_subscription *s, struct feed *feed, uint64_t position, bool paused,
+                       uint64_t *ticket);
+/* Feeds the position as it is now. */
 int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket);
 
 /* delivery.c: one turn of a running subscription; `lock` not held. Sets *next and, for WAITING,

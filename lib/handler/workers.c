@@ -37,7 +37,7 @@ static int64_t next_time(struct handlers *h)
             else if (s->wait_until_ns < next)
                 next = s->wait_until_ns;
         }
-        if (s->dirty && s->state != SUBSCRIPTION_RUNNING) {
+        if (s->dirty) {
             int64_t due = s->checkpoint_ns + (int64_t)s->options.checkpoint_interval_ms * NS_PER_MS;
             if (due < next)
                 next = due;
@@ -46,12 +46,20 @@ static int64_t next_time(struct handlers *h)
     return next;
 }
 
-/* `lock` held, let go for the callback: frees a subscription that was unsubscribed inside a callback, once
- * nobody works on it. True if it is gone. */
-static bool leave(struct handlers *h, svl_subscription *s)
+/* `lock` held: writes the positions that are due. */
+static void write_due(struct handlers *h)
 {
-    if (!s->detached || !s->released_by_worker || s->saving || s->state == SUBSCRIPTION_RUNNING)
-        return false;
+    int64_t now = svl__monotonic_ns();
+    for (svl_subscription *s = h->first; s; s = s->next)
+        if (s->dirty &&
+            s->checkpoint_ns + (int64_t)s->options.checkpoint_interval_ms * NS_PER_MS <= now)
+            svl__progress_save(s, false, NULL);
+}
+
+/* `lock` held, let go for the callback: frees a subscription that was unsubscribed inside a callback while
+ * this worker had it. */
+static void leave(struct handlers *h, svl_subscription *s)
+{
     svl_released_fn *released = s->released;
     void *user = s->user;
     svl__subscription_free(s);
@@ -59,26 +67,6 @@ static bool leave(struct handlers *h, svl_subscription *s)
     if (released)
         released(user);
     pthread_mutex_lock(&h->lock);
-    return true;
-}
-
-/* `lock` held, and let go meanwhile: writes the positions that are due. */
-static void write_due(struct handlers *h)
-{
-    int64_t now = svl__monotonic_ns();
-    for (svl_subscription *s = h->first; s; s = s->next) {
-        if (!s->dirty || s->saving || s->state == SUBSCRIPTION_RUNNING ||
-            s->checkpoint_ns + (int64_t)s->options.checkpoint_interval_ms * NS_PER_MS > now)
-            continue;
-        s->saving = true; /* keeps it from being freed */
-        pthread_mutex_unlock(&h->lock);
-        svl__progress_save(s, false, NULL);
-        pthread_mutex_lock(&h->lock);
-        s->saving = false;
-        pthread_cond_broadcast(&h->changed);
-        if (leave(h, s))
-            return; /* the next round looks at the others */
-    }
 }
 
 /* `lock` held: the subscription's next state after its turn. */
@@ -107,13 +95,11 @@ static void serve(struct handlers *h, svl_subscription *s)
     h->running++;
     pthread_mutex_unlock(&h->lock);
     svl__deliver(s, &next);
-    int64_t interval = (int64_t)s->options.checkpoint_interval_ms * NS_PER_MS;
-    if (s->dirty && svl__monotonic_ns() - s->checkpoint_ns >= interval)
-        svl__progress_save(s, false, NULL);
     pthread_mutex_lock(&h->lock);
     h->running--;
     settle(h, s, next);
-    leave(h, s);
+    if (s->released_by_worker)
+        leave(h, s);
     pthread_cond_broadcast(&h->changed);
 }
 

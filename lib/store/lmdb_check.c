@@ -61,6 +61,7 @@ struct visit {
 struct check {
     int fd;
     const char *name;
+    uint64_t map_bytes;  /* that the file was made with */
     uint64_t pages;      /* in the file */
     uint64_t last_page;  /* highest that the meta page admits */
     uint8_t *used;       /* a bit a page */
@@ -235,7 +236,7 @@ static int read_meta(struct check *c, uint64_t page, struct meta *meta)
     meta->transaction = load_u64(m + 32 + 2 * TABLE_BYTES);
     if (load_u32(meta->tables[0]) != PAGE || (meta->transaction & 1) != page)
         return bad(c, page, "page size or transaction number of the meta page");
-    if (meta->map_bytes > UINT64_C(1) << 46 || meta->last_page < 1 ||
+    if (meta->map_bytes != c->map_bytes || meta->last_page < 1 ||
         meta->last_page >= meta->map_bytes / PAGE)
         return bad(c, page, "sizes of the meta page");
     return SVL_OK;
@@ -261,7 +262,7 @@ static int walk(struct check *c, const struct meta *meta)
     return rc;
 }
 
-int svl__lmdb_check(int fd, const char *name)
+int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes)
 {
     uint64_t size;
     int rc = svl__file_size(fd, &size, name);
@@ -275,6 +276,7 @@ int svl__lmdb_check(int fd, const char *name)
         return SVL_E_NOMEM;
     c->fd = fd;
     c->name = name;
+    c->map_bytes = map_bytes;
     c->pages = size / PAGE;
     struct meta metas[2];
     for (uint64_t i = 0; rc == SVL_OK && i < 2; i++)

@@ -62,7 +62,7 @@ static int prepare_file(const struct lmdb_options *o)
     if (rc == SVL_OK && o->create && fchmod(fd, o->file_mode) != 0)
         rc = svl__fail_errno(errno, "mode of %s", o->name);
     if (rc == SVL_OK && !o->create)
-        rc = svl__lmdb_check(fd, o->name);
+        rc = svl__lmdb_check(fd, o->name, o->map_bytes);
     if (fd >= 0)
         close(fd);
     return rc == SVL_OK ? check_lock_file(o) : rc;

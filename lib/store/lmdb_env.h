@@ -59,7 +59,8 @@ void svl__lmdb_end_read(struct lmdb_env *env, MDB_txn *txn);
 int svl__lmdb_disk_bytes(struct lmdb_env *env, uint64_t *bytes);
 
 /* lmdb_check.c: walks every page of the tree with pread, trusting nothing: SVL_E_CORRUPT with words
- * naming the page. Done at open, before LMDB maps the file. */
-int svl__lmdb_check(int fd, const char *name);
+ * naming the page. Done at open, before LMDB maps the file. The map's size is fixed at creation: another
+ * one is damage. */
+int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes);
 
 #endif

@@ -147,7 +147,7 @@ static int verify_pages(struct verify *v)
     int fd;
     if (mdb_env_get_fd(env->env, &fd) != 0)
         return svl__fail(SVL_E_IO, "%s: its descriptor", env->name);
-    int rc = svl__lmdb_check(fd, env->name);
+    int rc = svl__lmdb_check(fd, env->name, v->segment->info.map_bytes);
     if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION) {
         report(v, rc, svl_last_error(), v->segment->info.first_id);
         return SVL_OK;
