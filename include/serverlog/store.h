@@ -168,7 +168,8 @@ SVL_EXPORT int svl_store_open(const char *path, const svl_store_options *options
  *            SVL_E_DEADLOCK inside a callback of this store: nothing is closed
  *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE  closed, but something was not made durable
  *            SVL_E_FORKED   the child's memory is freed, the parent undisturbed
- * Ownership  the handle is consumed; cursors stay valid and are closed by their owners
+ * Ownership  the handle is consumed; cursors stay valid and are closed by their owners. Until the last
+ *            of them is closed the path stays held: opening it again answers SVL_E_BUSY
  * Thread     one thread at a time, and no other call may be in progress
  * Blocks     on a flush and a commit */
 SVL_EXPORT int svl_store_close(svl_store *store);

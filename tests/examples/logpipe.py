@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""The main job: killed again and again, the end result is every line once, in order, and each alert once.
+
+    logpipe.py LOGPIPE LOGQUERY
+"""
+import json
+import os
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import time
+
+logpipe, logquery = sys.argv[1:]
+seed = int(os.environ.get("SVL_TEST_SEED", time.time_ns()))
+random.seed(seed)
+print("seed: SVL_TEST_SEED=%d" % seed)
+
+
+def query(store, *options):
+    output = subprocess.run([logquery, "--json", *options, store], capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in output.splitlines()]
+
+
+with tempfile.TemporaryDirectory() as folder:
+    folder = pathlib.Path(folder)
+    lines = ["Mar 14 10:%02d:%02d host%d app[1]: %s %d" % (i // 60 % 60, i % 60, i % 7, "error in" if i % 100 == 0 else "step", i)
+             for i in range(30000)]
+    log, store = folder / "app.log", folder / "store"
+    log.write_text("\n".join(lines) + "\nthis line has no end yet")
+    kills = 0
+    for _ in range(8):
+        process = subprocess.Popen([logpipe, "--rate", "60000", store, log], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        time.sleep(random.uniform(0.01, 0.12))
+        process.kill()
+        kills += process.wait() == -9
+    result = subprocess.run([logpipe, "--json", store, log], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert kills > 0
+    records = query(store, "--source", "app")
+    bodies = [record["body"] for record in records]
+    assert bodies == lines, "%d records, %d lines" % (len(bodies), len(lines))
+    alerts = query(store, "--source", "alerts")
+    causes = [alert["attributes"]["cause.id"] for alert in alerts]
+    assert causes == [r["id"] for r in records if "error in" in r["body"]], "alerts: %d" % len(causes)
+    assert len(query(store, "--key", "host3")) == len([l for l in lines if " host3 " in l]) + len(
+        [a for a in alerts if a["key"] == "host3"])
+    assert len(query(store, "--severity", "error", "--limit", "5", "--backward")) == 5
+    verify = subprocess.run([logquery, "--verify", store], capture_output=True, text=True)
+    assert verify.returncode == 0, verify.stderr
+    # A line that was unfinished is read when it is; a rotated file is another one.
+    with open(log, "a") as file:
+        file.write(" now\n")
+    subprocess.run([logpipe, "--json", store, log], check=True, capture_output=True)
+    assert len(query(store, "--type", records[0]["type"])) == len(lines) + 1
+    log.unlink()
+    log.write_text("another file\n")
+    subprocess.run([logpipe, "--json", store, log], check=True, capture_output=True)
+    assert query(store, "--limit", "1", "--backward")[0]["body"] == "another file"
+    # Standard input, and what a terminal must not be given.
+    subprocess.run([logpipe, store, "-"], input=b"\x1b[31mred\xff\n", check=True, capture_output=True)
+    shown = subprocess.run([logquery, "--limit", "1", "--backward", store], capture_output=True, check=True).stdout
+    assert b"\x1b" not in shown and b"\\x1b[31mred\\xff" in shown, shown
+    missing = subprocess.run([logquery, folder / "nothing"], capture_output=True, text=True)
+    assert missing.returncode == 1 and "no store" in missing.stderr
+print("%d kills, %d lines" % (kills, len(lines)))
