@@ -118,14 +118,16 @@ SVL_EXPORT int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms);
 /* Stops within close_timeout_ms and frees the pipeline. NULL is fine.
  *
  * Result     SVL_OK: all that was published is durable
- * Errors     SVL_E_TIMEOUT   closed, but a callback still runs: what it uses is freed when it returns
+ * Errors     SVL_E_TIMEOUT   closed, but not all was done in time: what is not stored stays in the crash
+ *                            ring, what was not handed out comes at the next start. A callback that
+ *                            still runs keeps what it uses, the store's lock too, until it returns
  *            SVL_E_DEADLOCK  inside a callback: nothing is closed
  *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE  closed, but something was not made durable
- *            SVL_E_FORKED    the child's memory is freed, the parent undisturbed
+ *            SVL_E_FORKED    in a child: nothing is done, the parent is undisturbed
  * Ownership  the handle is consumed, with its subscriptions and its store, except after
  *            SVL_E_DEADLOCK; cursors stay valid
  * Thread     one thread at a time, and no other call may be in progress
- * Blocks     close_timeout_ms at most, and a commit */
+ * Blocks     close_timeout_ms (a second at least), and a commit */
 SVL_EXPORT int svl_close(svl_pipeline *pipeline);
 
 /* Publishes a record.

@@ -167,7 +167,7 @@ SVL_EXPORT int svl_store_open(const char *path, const svl_store_options *options
  * Errors     SVL_E_INVALID  a pipeline's store: nothing is closed
  *            SVL_E_DEADLOCK inside a callback of this store: nothing is closed
  *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE  closed, but something was not made durable
- *            SVL_E_FORKED   the child's memory is freed, the parent undisturbed
+ *            SVL_E_FORKED   in a child: nothing is done, the parent is undisturbed
  * Ownership  the handle is consumed; cursors stay valid and are closed by their owners. Until the last
  *            of them is closed the path stays held: opening it again answers SVL_E_BUSY
  * Thread     one thread at a time, and no other call may be in progress
@@ -242,8 +242,7 @@ SVL_EXPORT void svl_record_buffer_destroy(svl_record_buffer *buffer);
  *
  * Result     *out stands before its first record
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_KEY_TOO_LONG  the query
- *            SVL_E_CORRUPT  a segment of the snapshot is missing or damaged: the text names it
- *            SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE, SVL_E_FORKED
+ *            SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  *out is owned: svl_cursor_close(). The query is copied
  * Thread     any thread
  * Blocks     on disk reads */
@@ -253,8 +252,11 @@ SVL_EXPORT int svl_store_query(svl_store *store, const svl_query *query, svl_cur
  *
  * Result     *record is the record
  * Errors     SVL_E_END      no more records
- *            SVL_E_CORRUPT  a block is damaged, the text names it; the next call goes on after it
- *            SVL_E_INVALID, SVL_E_IO, SVL_E_NOMEM, SVL_E_FORKED
+ *            SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_CODEC  a block or segment is damaged,
+ *                           missing, or not readable here: the text names it; the next call goes on
+ *                           after it
+ *            SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE  the cursor stops here: it answers the same again
+ *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  *record and all it points to are borrowed until the next call on this cursor
  * Thread     one thread at a time; the store may be written meanwhile
  * Blocks     on disk reads */

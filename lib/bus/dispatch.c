@@ -201,7 +201,9 @@ static enum outcome call(struct dispatch *dispatch, const struct ingest_handler 
         if (!same) {
             rc = take_change(dispatch, &copy, record->time_ns);
             if (rc != SVL_OK) {
-                report(dispatch, rc, "an ingest handler left a record that breaks a limit");
+                report(dispatch, rc,
+                       rc == SVL_E_NOMEM ? "no memory for what an ingest handler changed"
+                                         : "an ingest handler left a record that breaks a limit");
                 result->wire.len = emitted_bytes;
                 return OUTCOME_KEPT;
             }

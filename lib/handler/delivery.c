@@ -16,6 +16,9 @@
 #include "record/wire.h"
 
 #define ACCEPT_POLL_MS 100
+/* A position that only passes records of no interest is written each time it has come this far: what a
+ * crash makes it look at again. */
+#define SCANNED_IDS_MAX 65536
 
 struct delivery {
     struct svl_batch batch;
@@ -111,6 +114,14 @@ static int open_cursor(svl_subscription *s, uint64_t from, uint64_t to)
     return svl_store_query(s->handlers->options.store, &query, &s->cursor);
 }
 
+static size_t record_bytes(const svl_record *r)
+{
+    size_t bytes = r->source.len + r->type.len + r->key.len + r->body.len;
+    for (uint32_t i = 0; i < r->attribute_count; i++)
+        bytes += r->attributes[i].name.len + r->attributes[i].bytes.len;
+    return bytes;
+}
+
 /* Takes what fits of the `n` records; false if one did not: then the cursor has run ahead. */
 static bool take_records(svl_subscription *s, const svl_record *records, size_t n)
 {
@@ -118,8 +129,7 @@ static bool take_records(svl_subscription *s, const svl_record *records, size_t 
     for (size_t i = 0; i < n; i++) {
         const svl_record *r = &records[i];
         if (svl__filter_matches(s->filter, r)) {
-            size_t bytes = r->source.len + r->type.len + r->key.len + r->body.len;
-            if (d->records.len > 0 && d->bytes.len + bytes > s->options.batch_bytes_max)
+            if (d->records.len > 0 && d->bytes.len + record_bytes(r) > s->options.batch_bytes_max)
                 return false;
             copy_record(d, r);
         }
@@ -286,14 +296,15 @@ static void wait_for(svl_subscription *s, int64_t wait_ns, enum subscription_sta
     *next = SUBSCRIPTION_WAITING;
 }
 
-static void give_up(svl_subscription *s, int code, uint64_t id, enum subscription_state *next)
+static void give_up(svl_subscription *s, int code, uint64_t id, uint32_t attempts,
+                    enum subscription_state *next)
 {
     struct handlers *h = s->handlers;
     svl__log(
         h->log, SVL_SEVERITY_ERROR, code,
         "subscription %s is paused: record %llu failed in %u attempts%s%s; mend the handler, then "
         "svl_subscription_resume()",
-        s->name ? s->name : "(unnamed)", (unsigned long long)id, s->attempts,
+        s->name ? s->name : "(unnamed)", (unsigned long long)id, attempts,
         s->delivery->batch.reason[0] ? ": " : "", s->delivery->batch.reason);
     pthread_mutex_lock(&h->lock);
     s->paused = true;
@@ -313,10 +324,10 @@ static void after_failure(svl_subscription *s, int code, bool marked, size_t lef
     s->counts.last_code = code;
     if (s->split_end == 0)
         s->attempts++;
-    s->counts.attempts = s->attempts;
+    uint32_t attempts = s->attempts;
     bool stopping = h->stopping;
     uint32_t max = s->options.retry_attempts_max;
-    bool exhausted = (max != UINT32_MAX && s->attempts >= max) || s->split_end != 0;
+    bool exhausted = (max != UINT32_MAX && attempts >= max) || s->split_end != 0;
     if (exhausted && !marked && left > 1) {
         if (s->split_end == 0)
             s->split_end = s->delivery->batch.records[s->delivery->batch.count - 1].id;
@@ -324,7 +335,7 @@ static void after_failure(svl_subscription *s, int code, bool marked, size_t lef
     }
     pthread_mutex_unlock(&h->lock);
     if (exhausted && (marked || left == 1)) {
-        give_up(s, code, head->id, next);
+        give_up(s, code, head->id, attempts, next);
     } else if (exhausted) {
         *next = SUBSCRIPTION_READY;
     } else if (stopping) {
@@ -333,7 +344,7 @@ static void after_failure(svl_subscription *s, int code, bool marked, size_t lef
         pthread_mutex_lock(&h->lock);
         s->counts.retries++;
         pthread_mutex_unlock(&h->lock);
-        wait_for(s, svl__retry_wait_ns(&s->options, s->attempts), next);
+        wait_for(s, svl__retry_wait_ns(&s->options, attempts), next);
     }
 }
 
@@ -363,10 +374,11 @@ static void apply(svl_subscription *s, int rc, enum subscription_state *next)
 }
 
 /* A batch that is not full waits for its window. */
-static bool wait_for_window(svl_subscription *s, bool stopping, enum subscription_state *next)
+static bool wait_for_window(svl_subscription *s, uint32_t attempt, bool stopping,
+                            enum subscription_state *next)
 {
     const struct delivery *d = s->delivery;
-    if (s->options.batch_window_ms == 0 || stopping || !d->at_end || s->attempts > 0 ||
+    if (s->options.batch_window_ms == 0 || stopping || !d->at_end || attempt > 1 ||
         d->batch.count >= s->options.batch_records_max)
         return false;
     int64_t now = svl__monotonic_ns();
@@ -408,11 +420,12 @@ void svl__deliver(svl_subscription *s, enum subscription_state *next)
     if (s->delivery->batch.count == 0) {
         pthread_mutex_lock(&h->lock);
         s->position = s->delivery->scanned;
+        s->dirty |= s->name && s->position - s->saved >= SCANNED_IDS_MAX;
         pthread_mutex_unlock(&h->lock);
         *next = s->delivery->at_end ? SUBSCRIPTION_IDLE : SUBSCRIPTION_READY;
         return;
     }
-    if (wait_for_window(s, stopping, next))
+    if (wait_for_window(s, attempt, stopping, next))
         return;
     s->window_until_ns = 0;
     pthread_mutex_lock(&h->lock);

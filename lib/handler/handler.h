@@ -32,7 +32,7 @@ int svl__handlers_create(const struct handlers_options *options, struct handlers
 int svl__handlers_subscribe(struct handlers *handlers, const svl_stored_options *options,
                             svl_stored_fn *handler, void *user, svl_subscription **out);
 
-int svl__handlers_start(struct handlers *handlers);
+void svl__handlers_start(struct handlers *handlers);
 
 /* Records up to `id` are durable: wakes who waits for them. From the store's observer: never blocks on
  * I/O or callbacks. */

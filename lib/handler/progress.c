@@ -41,7 +41,7 @@ int svl__progress_load(svl_subscription *s, bool *found)
     if (rc == SVL_OK) {
         *found = true;
         s->paused = value.data[1];
-        s->position = load_u64(value.data + 8);
+        s->position = s->saved = load_u64(value.data + 8);
     }
     svl__buffer_free(&value);
     return rc == SVL_E_NOT_FOUND ? SVL_OK : rc;
@@ -67,6 +67,7 @@ int svl__progress_feed(svl_subscription *s, struct feed *feed, uint64_t position
     feed->op_count = 0;
     if (rc == SVL_OK) {
         s->dirty = false;
+        s->saved = position;
         s->checkpoint_ns = svl__monotonic_ns();
     }
     return rc;

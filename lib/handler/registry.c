@@ -242,13 +242,12 @@ static void wake_behind(struct handlers *h)
             svl__subscription_ready(s);
 }
 
-int svl__handlers_start(struct handlers *h)
+void svl__handlers_start(struct handlers *h)
 {
     pthread_mutex_lock(&h->lock);
     h->started = true;
     wake_behind(h);
     pthread_mutex_unlock(&h->lock);
-    return SVL_OK;
 }
 
 void svl__handlers_durable(struct handlers *h, uint64_t id)
@@ -259,7 +258,14 @@ void svl__handlers_durable(struct handlers *h, uint64_t id)
         if (h->started && !h->stopping)
             wake_behind(h);
     }
+    if (h->short_of_threads && h->ready_first)
+        svl__workers_wake(h);
+    bool tell = h->short_of_threads && !h->short_told;
+    h->short_told |= tell;
     pthread_mutex_unlock(&h->lock);
+    if (tell)
+        svl__log(h->log, SVL_SEVERITY_ERROR, SVL_E_RESOURCE,
+                 "no thread for stored handlers; tried again with the next record");
 }
 
 void svl__handlers_stats_get(struct handlers *h, struct handlers_stats *stats)
@@ -302,7 +308,7 @@ static int save_all(struct handlers *h, uint64_t *ticket)
 {
     int rc = SVL_OK;
     for (svl_subscription *s = h->first; s && rc == SVL_OK; s = s->next)
-        if (s->dirty)
+        if (s->name && (s->dirty || s->saved != s->position))
             rc = svl__progress_save(s, true, ticket);
     return rc;
 }

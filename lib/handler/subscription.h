@@ -46,7 +46,8 @@ struct svl_subscription {
     int64_t wait_until_ns;
     uint64_t position; /* D2: done up to here */
     bool paused;
-    bool dirty;            /* the durable position is behind */
+    bool dirty;            /* the durable position is behind and to be written */
+    uint64_t saved;        /* the durable position, or on its way to the disk */
     int64_t checkpoint_ns; /* of the last one */
     uint32_t attempts;     /* failed ones of the record behind `position` */
     uint64_t split_end;    /* splitting a failed batch: up to this id; 0 = not */
@@ -75,7 +76,7 @@ struct handlers {
     uint64_t durable_id;
     uint64_t stop_id;
     uint64_t emitted;
-    bool failed; /* the store: nothing is handed out any more */
+    bool short_of_threads, short_told; /* no worker could be started; the log was told */
     void (*last)(void *);
     void *last_user;
 };
@@ -103,7 +104,8 @@ int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket);
 void svl__deliver(svl_subscription *s, enum subscription_state *next);
 void svl__delivery_destroy(struct delivery *delivery);
 
-/* workers.c; `lock` held. */
+/* workers.c; `lock` held. Without a thread to be had it sets short_of_threads, and the next record that
+ * becomes durable tries again. */
 void svl__workers_wake(struct handlers *handlers);
 
 /* retry.c: how long to wait after `attempts` failed ones. */

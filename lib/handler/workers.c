@@ -21,8 +21,9 @@ void svl__workers_wake(struct handlers *h)
     if (svl__thread_start(&thread, "svl-worker", run, h) == SVL_OK) {
         pthread_detach(thread);
         h->workers++;
+        h->short_of_threads = h->short_told = false;
     } else if (h->workers == 0) {
-        svl__log(h->log, SVL_SEVERITY_ERROR, SVL_E_RESOURCE, "no thread for stored handlers");
+        h->short_of_threads = true;
     }
 }
 

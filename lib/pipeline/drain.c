@@ -5,6 +5,7 @@
  * item carries the position behind its ring record, so the journal knows exactly what it holds (W2). */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -15,6 +16,7 @@
 #define ROUND_BYTES (256u << 10)
 #define ROUND_FRAMES 1024
 #define ACCEPT_POLL_MS 100
+#define MEMORY_POLL_MS 10
 
 /* A record whose publisher waits: told its id after the feed. */
 struct waiter {
@@ -34,6 +36,8 @@ struct drain {
     uint64_t gap_count; /* records dropped for a full ring, told when gap_position is reached */
     uint64_t gap_position;
     bool stalled;
+    bool patient; /* waits for memory; else `failed` is set */
+    int failed;
 };
 
 static struct feed_item *items_of(struct drain *d)
@@ -159,35 +163,55 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
     return SVL_OK;
 }
 
+static bool is_abandoned(const svl_pipeline *p)
+{
+    return atomic_load_explicit(&p->abandon, memory_order_relaxed);
+}
+
+/* Memory is short: what is at hand stays in the ring until there is some. False: nobody waits for it. */
+static bool wait_for_memory(struct drain *d)
+{
+    struct timespec pause = { .tv_nsec = MEMORY_POLL_MS * NS_PER_MS };
+    if (!d->patient || is_abandoned(d->pipeline)) {
+        d->failed = SVL_E_NOMEM;
+        return false;
+    }
+    nanosleep(&pause, NULL);
+    return true;
+}
+
 static void tell_damaged(struct drain *d, int code)
 {
     svl__log(d->pipeline->log, SVL_SEVERITY_ERROR, code,
              "a ring frame that holds no record was skipped: %s", svl_last_error());
 }
 
-/* Takes frames until the round is full or the ring is empty; *end is the position behind the last. */
+/* Takes frames until the round is full or the ring is empty; *end is the position behind all that was
+ * taken or skipped. */
 static size_t collect(struct drain *d, uint64_t *end)
 {
     size_t frames = 0;
     struct ring_frame frame;
+    const svl_pipeline *p = d->pipeline;
     d->items.len = d->copied.len = d->scratch.len = d->waiters.len = 0;
     d->bytes = 0;
     if (d->gap_count == 0 && (d->gap_count = svl__ring_take_dropped(d->ring)) != 0)
         d->gap_position = svl__ring_tail(d->ring);
-    while (frames < ROUND_FRAMES && d->bytes < ROUND_BYTES && svl__ring_next(d->ring, &frame)) {
+    while (frames < ROUND_FRAMES && d->bytes < ROUND_BYTES && !is_abandoned(p) &&
+           svl__ring_next(d->ring, &frame)) {
         if (d->gap_count != 0 && frame.end > d->gap_position)
             add_gap(d, *end);
         int rc;
-        while ((rc = add_frame(d, &frame)) == SVL_E_NOMEM &&
-               !atomic_load_explicit(&d->pipeline->abandon, memory_order_relaxed))
-            sched_yield(); /* memory is short: the frame stays in the ring until there is some */
+        while ((rc = add_frame(d, &frame)) == SVL_E_NOMEM && wait_for_memory(d))
+            ;
         if (rc == SVL_E_NOMEM)
-            break;
+            return frames;
         if (rc != SVL_OK)
             tell_damaged(d, rc);
         *end = frame.end;
         frames++;
     }
+    *end = svl__ring_drained(d->ring);
     if (d->gap_count != 0 && svl__ring_drained(d->ring) >= d->gap_position)
         add_gap(d, *end);
     return frames;
@@ -227,9 +251,8 @@ static int feed(struct drain *d, uint64_t end)
     pthread_mutex_unlock(&p->release_lock);
     uint64_t ticket;
     int rc;
-    while ((rc = svl__store_feed(p->store, &feed, &ticket)) == SVL_E_NOMEM &&
-           !atomic_load_explicit(&p->abandon, memory_order_relaxed))
-        sched_yield();
+    while ((rc = svl__store_feed(p->store, &feed, &ticket)) == SVL_E_NOMEM && wait_for_memory(d))
+        ;
     if (rc != SVL_OK)
         return rc;
     const struct waiter *waiters = (const struct waiter *)(const void *)d->waiters.data;
@@ -240,9 +263,9 @@ static int feed(struct drain *d, uint64_t end)
     return SVL_OK;
 }
 
-static void drain_begin(struct drain *d, svl_pipeline *p, struct ring *ring)
+static void drain_begin(struct drain *d, svl_pipeline *p, struct ring *ring, bool patient)
 {
-    *d = (struct drain){ .pipeline = p, .ring = ring };
+    *d = (struct drain){ .pipeline = p, .ring = ring, .patient = patient };
     pthread_mutex_lock(&p->release_lock);
     p->releasing = ring;
     p->noted_position = p->released_position = svl__ring_drained(ring);
@@ -262,7 +285,7 @@ static void drain_end(struct drain *d)
 /* Waits until the store takes records; false: it never will again, or nobody waits for it any more. */
 static bool wait_accepts(svl_pipeline *p)
 {
-    while (!atomic_load_explicit(&p->abandon, memory_order_relaxed)) {
+    while (!is_abandoned(p)) {
         int rc = svl__store_wait_accepts(p->store, svl__deadline_ns(ACCEPT_POLL_MS));
         if (rc != SVL_E_TIMEOUT)
             return rc == SVL_OK;
@@ -270,11 +293,10 @@ static bool wait_accepts(svl_pipeline *p)
     return false;
 }
 
-static void tell_fed(svl_pipeline *p, uint64_t position, bool all)
+static void tell_fed(svl_pipeline *p, uint64_t position)
 {
     pthread_mutex_lock(&p->lock);
     p->fed_position = position;
-    p->drained_all |= all;
     pthread_cond_broadcast(&p->fed);
     pthread_mutex_unlock(&p->lock);
 }
@@ -284,7 +306,7 @@ static bool is_finished(svl_pipeline *p, uint64_t position)
     pthread_mutex_lock(&p->lock);
     bool finished = p->closed_tail != UINT64_MAX && position >= p->closed_tail;
     pthread_mutex_unlock(&p->lock);
-    return finished || atomic_load_explicit(&p->abandon, memory_order_relaxed);
+    return finished || is_abandoned(p);
 }
 
 /* A publisher that has stopped in mid-write holds back what comes behind: said once each time. */
@@ -303,19 +325,19 @@ void *svl__drain_run(void *argument)
 {
     svl_pipeline *p = argument;
     struct drain d;
-    drain_begin(&d, p, p->ring);
+    drain_begin(&d, p, p->ring, true);
     uint64_t end = svl__ring_drained(p->ring);
     int rc = SVL_OK;
     while (rc == SVL_OK && wait_accepts(p)) {
+        uint64_t before = end;
         size_t frames = collect(&d, &end);
-        if (frames > 0 || d.items.len > 0) {
+        if (end != before || d.items.len > 0) {
             atomic_fetch_add_explicit(&p->published, frames, memory_order_relaxed);
             rc = feed(&d, end);
         }
-        uint64_t drained = svl__ring_drained(p->ring);
         if (rc == SVL_OK)
-            tell_fed(p, drained, false);
-        if (is_finished(p, drained))
+            tell_fed(p, end);
+        if (is_finished(p, end))
             break;
         if (frames == 0) {
             svl__ring_sleep(p->ring, INT64_MAX);
@@ -325,15 +347,18 @@ void *svl__drain_run(void *argument)
     drain_end(&d);
     pthread_mutex_lock(&p->lock);
     p->drained_all = true;
+    bool orphaned = p->drainer_orphaned;
     pthread_cond_broadcast(&p->fed);
     pthread_mutex_unlock(&p->lock);
+    if (orphaned)
+        svl__pipeline_let_go(p);
     return NULL;
 }
 
 int svl__drain_crashed(svl_pipeline *p, struct ring *ring)
 {
     struct drain d;
-    drain_begin(&d, p, ring);
+    drain_begin(&d, p, ring, false);
     uint64_t end = svl__ring_drained(ring);
     int rc = SVL_OK;
     for (;;) {
@@ -341,9 +366,11 @@ int svl__drain_crashed(svl_pipeline *p, struct ring *ring)
             rc = svl__pipeline_failure(p);
             break;
         }
+        uint64_t before = end;
         size_t frames = collect(&d, &end);
         p->ring_recovered += frames;
-        if (frames > 0 || d.items.len > 0)
+        rc = d.failed;
+        if (rc == SVL_OK && (end != before || d.items.len > 0))
             rc = feed(&d, end);
         if (rc != SVL_OK || frames == 0)
             break;

@@ -6,6 +6,9 @@
 #include "base/clock.h"
 #include "base/thread.h"
 
+/* What a thread that is not in a handler needs to end, at most. */
+#define END_MS 1000
+
 int svl__pipeline_check(const svl_pipeline *p, const char *function)
 {
     if (!p)
@@ -61,9 +64,17 @@ static int free_pipeline(svl_pipeline *p)
     return rc;
 }
 
-static void free_last(void *pipeline)
+int svl__pipeline_let_go(svl_pipeline *p)
 {
-    free_pipeline(pipeline);
+    if (atomic_fetch_sub(&p->holders, 1) == 1)
+        return free_pipeline(p);
+    return svl__fail(SVL_E_TIMEOUT,
+                     "a handler has not returned; what it uses is freed when it has");
+}
+
+static void let_go(void *pipeline)
+{
+    svl__pipeline_let_go(pipeline);
 }
 
 static int create_object(svl_pipeline **out)
@@ -74,6 +85,7 @@ static int create_object(svl_pipeline **out)
     svl_pipeline *p = *out;
     p->process_mark = svl__process_mark();
     p->closed_tail = UINT64_MAX;
+    atomic_init(&p->holders, 1);
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->release_lock, NULL);
     svl__cond_init(&p->fed);
@@ -125,14 +137,33 @@ int svl_open(const char *path, const svl_options *options, svl_pipeline **out)
     return SVL_OK;
 }
 
-static void end_drainer(svl_pipeline *p)
+/* Waits for the drainer until `deadline_ns`; one that is in an ingest handler then is left to itself. */
+static void end_drainer(svl_pipeline *p, int64_t deadline_ns)
 {
     if (!p->drainer_runs)
         return;
     atomic_store(&p->abandon, true);
     svl__ring_wake(p->ring);
-    pthread_join(p->drainer, NULL);
-    p->drainer_runs = false;
+    pthread_mutex_lock(&p->lock);
+    while (!p->drained_all && svl__cond_wait(&p->fed, &p->lock, deadline_ns))
+        ;
+    p->drainer_orphaned = !p->drained_all;
+    if (p->drainer_orphaned)
+        atomic_fetch_add(&p->holders, 1);
+    bool orphaned = p->drainer_orphaned;
+    pthread_mutex_unlock(&p->lock);
+    if (orphaned)
+        pthread_detach(p->drainer);
+    else
+        pthread_join(p->drainer, NULL);
+}
+
+/* The same for the stored handlers. */
+static void end_handlers(svl_pipeline *p)
+{
+    atomic_fetch_add(&p->holders, 1);
+    if (svl__handlers_destroy(p->handlers, let_go, p) == SVL_OK)
+        atomic_fetch_sub(&p->holders, 1);
 }
 
 int svl_close(svl_pipeline *pipeline)
@@ -143,15 +174,15 @@ int svl_close(svl_pipeline *pipeline)
     if (rc != SVL_OK)
         return rc;
     svl_pipeline *p = pipeline;
+    int64_t deadline_ns = svl__deadline_ns(p->options.close_timeout_ms);
     if (atomic_load(&p->state) != PIPELINE_OPENED)
-        rc = svl__pipeline_stop(p, svl__deadline_ns(p->options.close_timeout_ms));
-    end_drainer(p);
+        rc = svl__pipeline_stop(p, deadline_ns);
+    int64_t soon_ns = svl__deadline_ns(END_MS);
+    end_drainer(p, soon_ns > deadline_ns ? soon_ns : deadline_ns);
     svl__store_unobserve(p->store);
-    int still_running = svl__handlers_destroy(p->handlers, free_last, p);
-    if (still_running == SVL_E_TIMEOUT)
-        return still_running;
-    int closed = free_pipeline(p);
-    return rc != SVL_OK ? rc : closed;
+    end_handlers(p);
+    int closed = svl__pipeline_let_go(p);
+    return closed != SVL_OK ? closed : rc;
 }
 
 int svl_on_ingest(svl_pipeline *pipeline, const svl_ingest_options *options, svl_ingest_fn *handler,

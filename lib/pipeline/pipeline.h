@@ -48,12 +48,14 @@ struct svl_pipeline {
 
     pthread_t drainer;
     bool drainer_runs;
-    _Atomic bool abandon; /* the drainer ends at once: close has waited long enough */
+    _Atomic bool abandon;     /* the drainer ends at once: close has waited long enough */
+    _Atomic uint32_t holders; /* svl_close(), and what it could not wait for: the last one frees */
 
     pthread_mutex_t lock;
     pthread_cond_t fed;    /* fed_position or drained_all has changed */
     uint64_t fed_position; /* everything before it in the ring is in the store's memory */
     bool drained_all;      /* the drainer has ended: up to the closed tail, or failed */
+    bool drainer_orphaned; /* svl_close() has returned without it: it is a holder */
     uint64_t closed_tail;
 
     pthread_mutex_t release_lock;
@@ -74,6 +76,9 @@ int svl__pipeline_options_check(const svl_options *from, svl_options *to,
 /* SVL_E_INVALID, SVL_E_FORKED; with `function` also SVL_E_DEADLOCK inside a callback. */
 int svl__pipeline_check(const svl_pipeline *pipeline, const char *function);
 int svl__pipeline_failure(svl_pipeline *pipeline);
+
+/* Frees everything with the last holder; else SVL_E_TIMEOUT. */
+int svl__pipeline_let_go(svl_pipeline *pipeline);
 
 /* start.c: the store's observer; the ring's end. */
 void svl__pipeline_observe(svl_pipeline *pipeline);

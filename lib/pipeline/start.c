@@ -51,14 +51,9 @@ void svl__pipeline_observe(svl_pipeline *p)
     svl__store_observe(p->store, &observer);
 }
 
-struct uuid_lookup {
-    svl_store *store;
-};
-
-static uint64_t position_of(const uint8_t uuid[16], void *user)
+static uint64_t position_of(const uint8_t uuid[16], void *store)
 {
-    const struct uuid_lookup *lookup = user;
-    return svl__store_ring_position(lookup->store, uuid);
+    return svl__store_ring_position(store, uuid);
 }
 
 static void tell_recovered(svl_pipeline *p, const struct ring *ring)
@@ -72,24 +67,25 @@ static void tell_recovered(svl_pipeline *p, const struct ring *ring)
              (unsigned long long)(recovery.unfinished + recovery.gaps + recovery.damaged));
 }
 
+static void tell_missing(svl_pipeline *p, const struct ring_name *name)
+{
+    p->ring_missing++;
+    svl__log(p->log, SVL_SEVERITY_WARN, SVL_OK,
+             "crash ring %s/%s is gone (a reboot, or a cleaned tmpfs): what was published and not "
+             "flushed is lost",
+             name->directory, name->name);
+}
+
 /* One ring that a crash left: into the store, durable, then gone. Killed in between, it starts again
  * where the journal has come to. */
 static int recover_ring(svl_pipeline *p, const struct ring_name *name)
 {
-    struct uuid_lookup lookup = { p->store };
     struct ring *ring;
     int rc = svl__ring_open_crashed(name->directory, name->name, svl__store_uuid(p->store),
-                                    position_of, &lookup, &ring);
-    if (rc == SVL_E_NOT_FOUND) {
-        p->ring_missing++;
-        svl__log(
-            p->log, SVL_SEVERITY_WARN, SVL_OK,
-            "crash ring %s/%s is gone (a reboot, or a cleaned tmpfs): what was published and not "
-            "flushed is lost",
-            name->directory, name->name);
-        return svl__store_ring_remove(p->store, name);
-    }
-    if (rc == SVL_E_END)
+                                    position_of, p->store, &ring);
+    if (rc == SVL_E_NOT_FOUND && name->made)
+        tell_missing(p, name);
+    if (rc == SVL_E_NOT_FOUND || rc == SVL_E_END)
         return svl__store_ring_remove(p->store, name);
     if (rc != SVL_OK)
         return rc;
@@ -139,15 +135,22 @@ static int name_ring(svl_pipeline *p)
     return SVL_OK;
 }
 
-/* A crash ring; the catalog knows its name first. */
+/* A crash ring; the catalog knows its name first, and then that it was made. */
 static int create_crash_ring(svl_pipeline *p, const struct ring_options *options)
 {
-    int rc = svl__store_ring_add(p->store, &p->ring_name);
+    p->ring_name.made = false;
+    int rc = svl__store_ring_put(p->store, &p->ring_name);
     if (rc != SVL_OK)
         return rc;
     rc = svl__ring_create(options, &p->ring);
-    if (rc != SVL_OK)
+    if (rc != SVL_OK) {
         svl__store_ring_remove(p->store, &p->ring_name);
+        return rc;
+    }
+    p->ring_name.made = true;
+    rc = svl__store_ring_put(p->store, &p->ring_name);
+    if (rc != SVL_OK)
+        svl__pipeline_end_ring(p);
     return rc;
 }
 
@@ -182,15 +185,16 @@ int svl_start(svl_pipeline *pipeline)
     if (atomic_load_explicit(&pipeline->state, memory_order_relaxed) != PIPELINE_OPENED)
         return svl__fail(SVL_E_STATE, "svl_start() was called before");
     rc = recover_rings(pipeline);
-    if (rc == SVL_OK && !pipeline->ring)
+    if (rc == SVL_OK)
         rc = create_ring(pipeline);
     if (rc == SVL_OK)
-        rc = svl__handlers_start(pipeline->handlers);
-    if (rc == SVL_OK)
         rc = svl__thread_start(&pipeline->drainer, "svl-drain", svl__drain_run, pipeline);
-    if (rc != SVL_OK)
+    if (rc != SVL_OK) {
+        svl__pipeline_end_ring(pipeline);
         return rc;
+    }
     pipeline->drainer_runs = true;
+    svl__handlers_start(pipeline->handlers);
     atomic_store_explicit(&pipeline->state, PIPELINE_RUNNING, memory_order_release);
     if (svl__store_has_failed(pipeline->store))
         on_failed(pipeline);
@@ -205,11 +209,7 @@ void svl__pipeline_end_ring(svl_pipeline *p)
         return;
     pthread_mutex_lock(&p->release_lock);
     p->releasing = NULL;
-    bool all_stored = p->released_position == p->noted_position && p->drained_all &&
-                      !atomic_load_explicit(&p->failed, memory_order_relaxed);
     pthread_mutex_unlock(&p->release_lock);
-    if (all_stored)
-        svl__ring_release(p->ring, svl__ring_drained(p->ring));
     if (svl__ring_is_shared(p->ring) && svl__ring_unlink(p->ring) == SVL_OK)
         svl__store_ring_remove(p->store, &p->ring_name);
     svl__ring_destroy(p->ring);

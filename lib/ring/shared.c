@@ -81,6 +81,8 @@ static int create_file(struct ring *ring, const struct ring_options *o)
 {
     int directory, rc;
     rc = open_tmpfs(o->directory, &directory);
+    if (rc == SVL_E_NOT_FOUND)
+        rc = svl__fail(SVL_E_PATH, "there is no directory %s for a crash ring", o->directory);
     if (rc != SVL_OK)
         return rc;
     int fd = svl__file_open(directory, o->name, O_RDWR | O_CREAT | O_EXCL, 0600, &rc);

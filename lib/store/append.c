@@ -81,11 +81,7 @@ int svl_store_commit(svl_store *store, int64_t timeout_ms)
         return rc;
     int64_t deadline_ns = svl__deadline_ns(timeout_ms);
     pthread_mutex_lock(&store->lock);
-    uint64_t request = 0;
-    if (store->tail.durable_id > store->committed_id || store->values.count > 0) {
-        request = ++store->commit_wanted;
-        pthread_cond_signal(&store->committer_wake);
-    }
+    uint64_t request = svl__commit_request(store);
     while (store->commit_done < request && !store->failed && rc == SVL_OK)
         if (!svl__cond_wait(&store->progress, &store->lock, deadline_ns))
             rc = SVL_E_TIMEOUT;

@@ -3,7 +3,7 @@
  *   'F'                            the state: version u32 · incompatible flags u32 · store uuid 16 ·
  *                                  next_id_floor, retention_floor, watermark, last_op, ingest_last u64
  *   'S' first id (big-endian u64)  a segment: 128 bytes, see put_segment_bytes()
- *   'R' ring name                  a crash ring: its directory
+ *   'R' ring name                  a crash ring: 1 byte (1 = its file was made) · its directory
  *   'V' key                        a value that an operation has put
  *
  * Every value but those of 'V' ends with its XXH3-64; those of 'V' start with theirs. */
@@ -339,11 +339,12 @@ static int take_ring(const MDB_val *key, const MDB_val *value, void *user)
     struct ring_name ring = { .directory = "" };
     const uint8_t *bytes = value->mv_data;
     size_t len = value->mv_size;
-    if (key->mv_size - 1 >= sizeof ring.name || len < 8 || len - 8 >= sizeof ring.directory ||
-        load_u64(bytes + len - 8) != svl__checksum(bytes, len - 8))
+    if (key->mv_size - 1 >= sizeof ring.name || len < 9 || len - 9 >= sizeof ring.directory ||
+        bytes[0] > 1 || load_u64(bytes + len - 8) != svl__checksum(bytes, len - 8))
         return damaged("a crash ring's entry");
     memcpy(ring.name, (const uint8_t *)key->mv_data + 1, key->mv_size - 1);
-    memcpy(ring.directory, bytes, len - 8);
+    ring.made = bytes[0];
+    memcpy(ring.directory, bytes + 1, len - 9);
     svl__buffer_append(out, &ring, sizeof ring);
     return out->failed ? SVL_E_NOMEM : SVL_OK;
 }
@@ -444,11 +445,12 @@ static size_t ring_key(const struct ring_name *ring, uint8_t out[sizeof ring->na
 
 int svl__catalog_put_ring(struct catalog_change *change, const struct ring_name *ring)
 {
-    uint8_t key[sizeof ring->name + 1], value[sizeof ring->directory + 8];
+    uint8_t key[sizeof ring->name + 1], value[sizeof ring->directory + 9];
     size_t len = strlen(ring->directory);
-    memcpy(value, ring->directory, len);
-    seal(value, len + 8);
-    return put(change, key, ring_key(ring, key), value, len + 8);
+    value[0] = ring->made;
+    memcpy(value + 1, ring->directory, len);
+    seal(value, len + 9);
+    return put(change, key, ring_key(ring, key), value, len + 9);
 }
 
 int svl__catalog_remove_ring(struct catalog_change *change, const struct ring_name *ring)

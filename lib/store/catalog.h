@@ -20,6 +20,7 @@
 struct ring_name {
     char directory[256];
     char name[64];
+    bool made; /* the file was there: one that is missing has been removed by somebody */
 };
 
 /* The store's constant and slowly changing numbers. */

@@ -184,6 +184,19 @@ static int commit_blocks(struct commit *c)
     return rc;
 }
 
+static bool has_uncommitted(const svl_store *store)
+{
+    return store->tail.durable_id > store->committed_id || store->values.count > 0;
+}
+
+uint64_t svl__commit_request(svl_store *store)
+{
+    if (!has_uncommitted(store))
+        return 0;
+    pthread_cond_signal(&store->committer_wake);
+    return ++store->commit_wanted;
+}
+
 /* `lock` held: what is committed leaves the tail. */
 static bool settle(struct commit *c, const struct segment_info *info)
 {
@@ -201,8 +214,7 @@ static bool settle(struct commit *c, const struct segment_info *info)
     if (c->roll && c->count > 0)
         store->roll_wanted = false;
     store->stats.commits++;
-    bool more = store->tail.durable_id > store->committed_id || store->values.count > 0;
-    store->oldest_uncommitted_ns = more ? svl__monotonic_ns() : 0;
+    store->oldest_uncommitted_ns = has_uncommitted(store) ? svl__monotonic_ns() : 0;
     pthread_cond_broadcast(&store->progress);
     return svl__store_turns_ready(store);
 }
@@ -247,7 +259,7 @@ static bool is_due(const svl_store *store)
 {
     if (store->commit_wanted > store->commit_done ||
         store->tail.block_bytes >= store->options.commit_bytes ||
-        svl__store_memory(store) >= store->options.tail_bytes)
+        (svl__store_memory(store) >= store->options.tail_bytes && has_uncommitted(store)))
         return true;
     if (store->oldest_uncommitted_ns == 0)
         return false;
@@ -310,6 +322,8 @@ static void wait_and_retry(svl_store *store, int code)
     svl__store_retain_now(store, NULL);
     pthread_mutex_lock(&store->lock);
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
+    store->commit_given_up = store->ending;
+    pthread_cond_broadcast(&store->progress);
     if (!store->closing)
         svl__cond_wait(&store->committer_wake, &store->lock,
                        svl__monotonic_ns() + DISK_FULL_RETRY_MS * NS_PER_MS);

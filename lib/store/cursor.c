@@ -36,6 +36,17 @@ static int load_block(svl_cursor *cursor, const void *data, size_t len)
     return rc;
 }
 
+static bool is_damage(int rc)
+{
+    return rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN || rc == SVL_E_CODEC;
+}
+
+static void leave_segment(svl_cursor *cursor)
+{
+    cursor->in_segment = false;
+    cursor->segment_next++;
+}
+
 /* The next block of the segment's zones that may hold something; *zone is it. SVL_E_END: no more. */
 static int next_zone(svl_cursor *cursor, struct segment *segment, struct zone *zone)
 {
@@ -91,7 +102,6 @@ static int enter_segment(svl_cursor *cursor, struct segment *segment,
                          const struct segment_info *info)
 {
     const struct conditions *c = &cursor->conditions;
-    cursor->in_segment = true;
     cursor->segment_from = c->id_min > info->first_id ? c->id_min : info->first_id;
     cursor->segment_to = c->id_max < cursor->committed_id ? c->id_max : cursor->committed_id;
     if (cursor->segment_to > info->last_id)
@@ -99,7 +109,8 @@ static int enter_segment(svl_cursor *cursor, struct segment *segment,
     cursor->zone_count = cursor->zone_next = 0;
     cursor->candidates.len = 0;
     cursor->candidate_next = 0;
-    if (c->key.kind == SVL_KEY_ANY)
+    cursor->in_segment = c->key.kind == SVL_KEY_ANY;
+    if (cursor->in_segment)
         return SVL_OK;
     int rc = svl__segment_find_keys(segment, &c->key, cursor->segment_from, cursor->segment_to,
                                     &cursor->candidates);
@@ -108,6 +119,7 @@ static int enter_segment(svl_cursor *cursor, struct segment *segment,
         uint64_t skipped = info->blocks > named ? info->blocks - named : 0;
         cursor->explanation.blocks += skipped;
         cursor->explanation.blocks_skipped_key += skipped;
+        cursor->in_segment = true;
     }
     return rc;
 }
@@ -115,14 +127,13 @@ static int enter_segment(svl_cursor *cursor, struct segment *segment,
 static int read_segment(svl_cursor *cursor, struct segment *segment,
                         const struct segment_info *info)
 {
-    if (!cursor->in_segment) {
-        int rc = enter_segment(cursor, segment, info);
-        if (rc != SVL_OK)
-            return rc;
-    }
     struct zone zone;
-    int rc = cursor->conditions.key.kind == SVL_KEY_ANY ? next_zone(cursor, segment, &zone)
+    int rc = cursor->in_segment ? SVL_OK : enter_segment(cursor, segment, info);
+    if (rc == SVL_OK)
+        rc = cursor->conditions.key.kind == SVL_KEY_ANY ? next_zone(cursor, segment, &zone)
                                                         : next_candidate(cursor, segment, &zone);
+    if (is_damage(rc))
+        leave_segment(cursor); /* its tables: no way to what follows in it */
     if (rc != SVL_OK)
         return rc;
     return svl__segment_read_block(segment, zone.first_id, &cursor->block_bytes);
@@ -133,12 +144,6 @@ static bool may_skip_segment(const svl_cursor *cursor, const struct segment_info
     const struct conditions *c = &cursor->conditions;
     return info->blocks > 0 &&
            (info->time_max_ns < c->time_min_ns || info->time_min_ns >= c->time_max_ns);
-}
-
-static void leave_segment(svl_cursor *cursor)
-{
-    cursor->in_segment = false;
-    cursor->segment_next++;
 }
 
 /* The next unit in the segments: SVL_E_END when they are done. */
@@ -159,7 +164,7 @@ static int next_in_segments(svl_cursor *cursor)
         if (rc == SVL_OK) {
             rc = read_segment(cursor, segment, &info);
             svl__segment_unuse(set, cursor->segments[at]);
-        } else if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN) {
+        } else if (is_damage(rc)) {
             leave_segment(cursor); /* told once, then passed */
         }
         if (rc == SVL_OK)
@@ -210,6 +215,14 @@ static int next_unit(svl_cursor *cursor)
     return SVL_E_END;
 }
 
+/* Behind damage the walk goes on; behind anything else that fails something could be left out unseen. */
+static int note_failure(svl_cursor *cursor, int rc)
+{
+    if (rc != SVL_OK && rc != SVL_E_END && !is_damage(rc))
+        cursor->failed = rc;
+    return rc;
+}
+
 /* Goes on until a unit has a record that matches. */
 static int find_match(svl_cursor *cursor)
 {
@@ -217,8 +230,10 @@ static int find_match(svl_cursor *cursor)
         return svl__fail(SVL_E_FORKED, "the cursor was opened before fork()");
     if (cursor->explanation.records_returned == cursor->limit)
         return SVL_E_END;
+    if (cursor->failed)
+        return svl__fail(cursor->failed, "the cursor stopped at a failure; query again");
     while (cursor->matches.next == cursor->matches.count) {
-        int rc = next_unit(cursor);
+        int rc = note_failure(cursor, next_unit(cursor));
         if (rc != SVL_OK)
             return rc;
     }
@@ -272,7 +287,7 @@ int svl_cursor_next_many(svl_cursor *cursor, size_t max, const svl_record **reco
     /* A record that cannot be read ends its block: told now, or after those before it. */
     if (rc != SVL_OK && taken == 0) {
         m->next = m->count;
-        return rc;
+        return note_failure(cursor, rc);
     }
     cursor->explanation.records_returned += taken;
     *records = cursor->records;

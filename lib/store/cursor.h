@@ -41,7 +41,7 @@ struct svl_cursor {
     uint8_t *copied; /* of the query's slices */
     uint64_t limit;
     uint64_t committed_id; /* segments are asked up to it */
-    int failed;            /* a failure that comes again: SVL_E_NOMEM and the like do not */
+    int failed;            /* a failure after which something may be missing: it comes again */
 
     struct segment_entry **segments;    /* held */
     size_t segment_count, segment_next; /* in the order of the walk */

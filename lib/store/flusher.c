@@ -162,7 +162,7 @@ static int wait_and_retry(svl_store *store, struct batch *list, int code)
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
     if (!refused)
         give_back(store, list);
-    bool give_up = store->closing && !refused;
+    bool give_up = store->ending && !refused;
     if (!give_up && !refused)
         svl__cond_wait(&store->flusher_wake, &store->lock,
                        svl__monotonic_ns() + RETRY_MS * NS_PER_MS);

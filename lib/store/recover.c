@@ -114,24 +114,6 @@ static int check_unnamed_files(svl_store *store)
     return SVL_OK;
 }
 
-/* Ring positions: the newest 64 rings; an older one was drained and removed long ago. */
-static void note_ring(svl_store *store, const struct ring_position *ring)
-{
-    struct ring_position *known = store->ring_positions;
-    for (uint32_t i = 0; i < store->ring_position_count; i++) {
-        if (memcmp(known[i].uuid, ring->uuid, sizeof ring->uuid) == 0) {
-            if (known[i].position < ring->position)
-                known[i].position = ring->position;
-            return;
-        }
-    }
-    if (store->ring_position_count == JOURNAL_RINGS_MAX) {
-        memmove(known, known + 1, (JOURNAL_RINGS_MAX - 1) * sizeof *known);
-        store->ring_position_count--;
-    }
-    known[store->ring_position_count++] = *ring;
-}
-
 static int damaged_batch(const struct journal_batch *in, const char *what)
 {
     return svl__fail(SVL_E_CORRUPT, "batch %llu of the journal: %s",
@@ -232,7 +214,7 @@ static int replay(const struct journal_batch *in, void *user)
     if (rc != SVL_OK)
         return rc;
     for (uint32_t i = 0; i < in->ring_count; i++)
-        note_ring(store, &in->rings[i]);
+        svl__rings_note(store, &in->rings[i]);
     if (in->last_op > store->durable_op)
         store->durable_op = in->last_op;
     if (in->ingest_ns > store->ingest_last_ns)
@@ -271,6 +253,8 @@ int svl__store_recover(svl_store *store)
     int rc = add_segments(store);
     if (rc == SVL_OK)
         rc = check_unnamed_files(store);
+    if (rc == SVL_OK)
+        rc = svl__rings_load(store);
     if (rc != SVL_OK)
         return rc;
     store->tail.encoded_id = store->tail.durable_id = store->committed_id;
@@ -285,6 +269,8 @@ int svl__store_recover(svl_store *store)
     struct journal_recovery recovery;
     rc =
         svl__journal_open(&options, store->committed_id, replay, store, &recovery, &store->journal);
+    if (rc == SVL_OK)
+        rc = svl__rings_keep(store);
     if (rc != SVL_OK)
         return rc;
     store->next_id = store->tail.durable_id + 1;

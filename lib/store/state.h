@@ -44,6 +44,7 @@ struct svl_store {
     struct store_observer observer;
     unsigned observer_calls; /* going on now */
 
+    bool ending;  /* about to be closed: nothing waits for disk space any more */
     bool closing; /* no new feeds; the threads finish what is there and end */
     int failed;   /* 0, or the code of the failure that stopped the store */
     bool disk_full;
@@ -74,6 +75,7 @@ struct svl_store {
     uint64_t commit_wanted, commit_done; /* numbers of requests */
     uint64_t committed_id;
     uint64_t committed_op;
+    bool commit_given_up;          /* while ending, for want of space: the journal holds it all */
     bool roll_wanted;              /* the next commit begins a segment */
     int64_t oldest_uncommitted_ns; /* monotonic; 0 = nothing waits for a commit */
 
@@ -82,7 +84,7 @@ struct svl_store {
     struct catalog_state catalog_state;
 
     svl_store_stats stats;                                  /* the counters; guarded by `lock` */
-    struct ring_position ring_positions[JOURNAL_RINGS_MAX]; /* from the journal, at open */
+    struct ring_position ring_positions[JOURNAL_RINGS_MAX]; /* found at open */
     uint32_t ring_position_count;
 };
 
@@ -99,6 +101,16 @@ int svl__encode_round(svl_store *store);
 
 /* recover.c: journal into tail; ids, operations and ring positions go on where they were. */
 int svl__store_recover(svl_store *store);
+
+/* committer.c: `lock` held: asks for a commit of all that is durable; it is done when commit_done has come
+ * to the number returned (0: nothing is to do). */
+uint64_t svl__commit_request(svl_store *store);
+
+/* rings.c: the positions that the catalog has kept; one more, from the journal; all of them into the
+ * catalog, while it names a crash ring. */
+int svl__rings_load(svl_store *store);
+void svl__rings_note(svl_store *store, const struct ring_position *ring);
+int svl__rings_keep(svl_store *store);
 
 /* retain.c: with catalog_lock not held. */
 int svl__store_retain_now(svl_store *store, uint64_t *records);

@@ -56,46 +56,6 @@ int svl__store_value(svl_store *store, svl_slice key, struct buffer *out)
     return out->failed ? SVL_E_NOMEM : SVL_OK;
 }
 
-int svl__store_rings(svl_store *store, struct ring_name **out, size_t *n)
-{
-    return svl__catalog_rings(store->catalog, out, n);
-}
-
-static int change_ring(svl_store *store, const struct ring_name *ring,
-                       int (*change_fn)(struct catalog_change *, const struct ring_name *))
-{
-    pthread_mutex_lock(&store->catalog_lock);
-    struct catalog_change *change;
-    int rc = svl__catalog_begin(store->catalog, &change);
-    if (rc == SVL_OK) {
-        rc = change_fn(change, ring);
-        if (rc == SVL_OK)
-            rc = svl__catalog_commit(change);
-        else
-            svl__catalog_abort(change);
-    }
-    pthread_mutex_unlock(&store->catalog_lock);
-    return rc;
-}
-
-int svl__store_ring_add(svl_store *store, const struct ring_name *ring)
-{
-    return change_ring(store, ring, svl__catalog_put_ring);
-}
-
-int svl__store_ring_remove(svl_store *store, const struct ring_name *ring)
-{
-    return change_ring(store, ring, svl__catalog_remove_ring);
-}
-
-uint64_t svl__store_ring_position(svl_store *store, const uint8_t uuid[16])
-{
-    for (uint32_t i = 0; i < store->ring_position_count; i++)
-        if (memcmp(store->ring_positions[i].uuid, uuid, 16) == 0)
-            return store->ring_positions[i].position;
-    return 0;
-}
-
 static uint64_t blocks_on_disk(int directory, const char *name)
 {
     struct stat st;

@@ -265,7 +265,7 @@ static int start_threads(svl_store *store)
 static void end_threads(svl_store *store)
 {
     pthread_mutex_lock(&store->lock);
-    store->closing = true;
+    store->ending = store->closing = true;
     pthread_cond_signal(&store->flusher_wake);
     pthread_cond_signal(&store->encoder_wake);
     pthread_cond_signal(&store->committer_wake);
@@ -315,6 +315,27 @@ int svl__store_open_owned(const char *path, const svl_store_options *options, sv
     return open_store(path, options, true, out);
 }
 
+static void begin_end(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    store->ending = true;
+    pthread_cond_signal(&store->flusher_wake);
+    pthread_cond_signal(&store->committer_wake);
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* A quick next open; what is not committed for want of space is durable in the journal. */
+static int commit_all(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    uint64_t request = svl__commit_request(store);
+    while (store->commit_done < request && !store->failed && !store->commit_given_up)
+        svl__cond_wait(&store->progress, &store->lock, INT64_MAX);
+    int rc = store->failed ? svl__store_failure(store) : SVL_OK;
+    pthread_mutex_unlock(&store->lock);
+    return rc;
+}
+
 int svl__store_close_owned(svl_store *store)
 {
     if (svl__forked(store->process_mark)) {
@@ -322,16 +343,16 @@ int svl__store_close_owned(svl_store *store)
          * some of it is behind locks that the fork may have caught. */
         return svl__fail(SVL_E_FORKED, "%s was opened before fork()", store->path);
     }
-    int rc =
-        svl__store_wait(store, svl__store_last_ticket(store), store->disk_full ? 0 : INT64_MAX);
+    begin_end(store);
+    int rc = svl__store_wait(store, svl__store_last_ticket(store), INT64_MAX);
     if (rc == SVL_OK)
-        rc = svl_store_commit(store, -1);
-    if (rc == SVL_E_TIMEOUT)
-        rc = svl__fail(SVL_E_NO_SPACE, "%s was closed with records that the disk had no space for",
-                       store->path);
+        rc = commit_all(store);
     end_threads(store);
     svl__journal_trim(store->journal);
-    if (rc == SVL_OK && store->failed)
+    if (store->failed == SVL_E_NO_SPACE)
+        rc = svl__fail(SVL_E_NO_SPACE, "%s was closed with records that the disk had no space for",
+                       store->path);
+    else if (store->failed)
         rc = svl__store_failure(store);
     svl__store_release(store);
     return rc;

@@ -117,12 +117,12 @@ bool svl__store_has_failed(svl_store *store);
 /* The newest durable value of a key, appended to `out`: SVL_E_NOT_FOUND (no words). */
 int svl__store_value(svl_store *store, svl_slice key, struct buffer *out);
 
-/* Crash rings that the catalog knows. Adding is durable before a record goes into the ring; removing
- * comes after the ring's file is gone. */
+/* Crash rings that the catalog knows. One is put before its file is made, and again, `made`, before a
+ * record goes into it; removing comes after the file is gone. All durable when they return. */
 int svl__store_rings(svl_store *store, struct ring_name **out, size_t *n);
-int svl__store_ring_add(svl_store *store, const struct ring_name *ring);
+int svl__store_ring_put(svl_store *store, const struct ring_name *ring);
 int svl__store_ring_remove(svl_store *store, const struct ring_name *ring);
-/* Up to where the journal holds the records of the ring with this uuid; 0 = none. */
+/* Up to where the journal held the records of the ring with this uuid at open; 0 = none. */
 uint64_t svl__store_ring_position(svl_store *store, const uint8_t uuid[16]);
 
 #endif
