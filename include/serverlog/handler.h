@@ -88,11 +88,12 @@ typedef int svl_ingest_fn(svl_ingest *ingest, svl_record *record, void *user);
 /* Called with a batch of durable records, in id order, on one of the pipeline's workers.
  *
  * Returns SVL_OK when the batch is done but for the records marked with svl_batch_fail() and its
- * family; any other value fails the whole batch. Without the attempts limit being reached it is called
- * again, with the same records or the first few of them. */
+ * family; any other value fails the whole batch: as long as it has attempts left the call is
+ * repeated after a wait, with the records that are not done, and nothing behind them. */
 typedef int svl_stored_fn(svl_batch *batch, void *user);
 
-/* Called once, when a handler's `user` is free to go. */
+/* Called once, when a handler's `user` is free to go: on the thread of svl_unsubscribe(), or, where that
+ * could not wait, as a callback on the worker that ran the handler. */
 typedef void svl_released_fn(void *user);
 
 /* Fills `options` with zeros (all defaults) and its size.

@@ -93,7 +93,9 @@ SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeli
  *
  * Result     SVL_OK
  * Errors     SVL_E_STATE     started before
- *            SVL_E_CORRUPT   a crash ring of another version or not a ring: named, left as it is
+ *            SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_ACCESS, SVL_E_PATH  a crash ring that
+ *                            is none, or not ours: named, left as it is
+ *            SVL_E_RECORD_SIZE  a crash ring holds a record above record_bytes_max: open with more
  *            SVL_E_RESOURCE  no threads
  *            SVL_E_FAILED, SVL_E_NOMEM, SVL_E_IO, SVL_E_DEADLOCK, SVL_E_FORKED
  * Ownership  nothing changes hands

@@ -259,6 +259,7 @@ static int move(svl_subscription *s, uint64_t position, size_t done)
     s->dirty |= feed.count == 0 && done > 0 && s->name;
     s->position = position;
     s->attempts = 0;
+    s->batch_end = 0;
     s->counts.records += done;
     s->counts.emitted += feed.count;
     s->handlers->emitted += feed.count;
@@ -293,7 +294,23 @@ static int advance(svl_subscription *s, size_t done)
 static void wait_for(svl_subscription *s, int64_t wait_ns, enum subscription_state *next)
 {
     s->wait_until_ns = svl__monotonic_ns() + wait_ns;
+    s->waits_for_resources = false;
     *next = SUBSCRIPTION_WAITING;
+}
+
+/* Memory or the disk was short: nothing that the handler did. */
+static void wait_for_resources(svl_subscription *s, enum subscription_state *next)
+{
+    wait_for(s, (int64_t)s->options.retry_base_ms * NS_PER_MS, next);
+    s->waits_for_resources = true;
+}
+
+static bool is_stopping(struct handlers *h)
+{
+    pthread_mutex_lock(&h->lock);
+    bool stopping = h->stopping;
+    pthread_mutex_unlock(&h->lock);
+    return stopping;
 }
 
 static void give_up(svl_subscription *s, int code, uint64_t id, uint32_t attempts,
@@ -324,6 +341,8 @@ static void after_failure(svl_subscription *s, int code, bool marked, size_t lef
     s->counts.last_code = code;
     if (s->split_end == 0)
         s->attempts++;
+    if (s->batch_end == 0)
+        s->batch_end = s->delivery->batch.records[s->delivery->batch.count - 1].id;
     uint32_t attempts = s->attempts;
     bool stopping = h->stopping;
     uint32_t max = s->options.retry_attempts_max;
@@ -359,7 +378,7 @@ static void apply(svl_subscription *s, int rc, enum subscription_state *next)
         if (stored == SVL_E_FAILED || stored == SVL_E_CLOSED)
             *next = SUBSCRIPTION_HALTED;
         else
-            wait_for(s, (int64_t)s->options.retry_base_ms * NS_PER_MS, next);
+            wait_for_resources(s, next);
         return;
     }
     if (done == batch->count) {
@@ -367,7 +386,9 @@ static void apply(svl_subscription *s, int rc, enum subscription_state *next)
         return;
     }
     close_cursor(s);
-    if (rc == SVL_OK && batch->mark == MARK_DEFER)
+    if (rc == SVL_OK && batch->mark == MARK_DEFER && is_stopping(s->handlers))
+        *next = SUBSCRIPTION_HALTED; /* it comes again at the next start */
+    else if (rc == SVL_OK && batch->mark == MARK_DEFER)
         wait_for(s, (int64_t)batch->defer_ms * NS_PER_MS, next);
     else
         after_failure(s, rc != SVL_OK ? rc : SVL_FAIL, rc == SVL_OK, batch->count - done, next);
@@ -387,6 +408,8 @@ static bool wait_for_window(svl_subscription *s, uint32_t attempt, bool stopping
     if (now >= s->window_until_ns)
         return false;
     s->wait_until_ns = s->window_until_ns;
+    s->window_id = d->scanned;
+    s->waits_for_resources = false;
     *next = SUBSCRIPTION_WAITING;
     return true;
 }
@@ -403,6 +426,8 @@ void svl__deliver(svl_subscription *s, enum subscription_state *next)
     struct handlers *h = s->handlers;
     pthread_mutex_lock(&h->lock);
     uint64_t position = s->position, upto = h->stopping ? h->stop_id : h->durable_id;
+    if (s->attempts > 0 && s->batch_end != 0 && s->batch_end < upto)
+        upto = s->batch_end; /* the same records, not more: an attempt is theirs */
     uint32_t max = s->split_end ? s->split_records : s->options.batch_records_max;
     uint32_t attempt = s->attempts + 1;
     bool stopping = h->stopping;
@@ -414,7 +439,7 @@ void svl__deliver(svl_subscription *s, enum subscription_state *next)
     if (rc != SVL_OK) {
         svl__log(h->log, SVL_SEVERITY_ERROR, rc, "subscription %s: reading: %s",
                  s->name ? s->name : "(unnamed)", svl_last_error());
-        wait_for(s, (int64_t)s->options.retry_base_ms * NS_PER_MS, next);
+        wait_for_resources(s, next);
         return;
     }
     if (s->delivery->batch.count == 0) {
@@ -435,7 +460,7 @@ void svl__deliver(svl_subscription *s, enum subscription_state *next)
     rc = call(s, attempt);
     pthread_mutex_lock(&h->lock);
     s->counts.in_flight = 0;
-    bool ending = h->ending;
+    bool ending = h->ending || h->failed;
     pthread_mutex_unlock(&h->lock);
     if (ending)
         *next = SUBSCRIPTION_HALTED; /* closed meanwhile: it comes again at the next start */

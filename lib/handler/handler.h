@@ -38,15 +38,19 @@ void svl__handlers_start(struct handlers *handlers);
  * I/O or callbacks. */
 void svl__handlers_durable(struct handlers *handlers, uint64_t id);
 
+/* The store has failed: nothing is handed out or written any more. */
+void svl__handlers_failed(struct handlers *handlers);
+
 /* For svl_stop(): hands every subscription what lies up to `last_id`, without retry waits (what fails
  * stays for the next start) and nothing after it, waits for callbacks, writes all positions durably.
- * SVL_OK, SVL_E_TIMEOUT, SVL_E_FAILED. May be repeated. Subscribing answers SVL_E_CLOSED after it. */
+ * SVL_OK, SVL_E_TIMEOUT, SVL_E_FAILED (no words). May be repeated. Subscribing answers SVL_E_CLOSED after it. */
 int svl__handlers_stop(struct handlers *handlers, uint64_t last_id, int64_t deadline_ns);
 
-/* Frees everything, subscriptions not given back included. A callback that still runs keeps what it
- * uses; the last one to return frees it: then SVL_E_TIMEOUT, and the store must not be closed by the
- * caller but is handed over: `last` is called with `last_user` on that thread when all is free. */
-int svl__handlers_destroy(struct handlers *handlers, void (*last)(void *), void *last_user);
+/* Waits for the workers and frees everything, subscriptions not given back included. A callback that still
+ * runs at `deadline_ns` keeps what it uses; the last one to return frees it: then SVL_E_TIMEOUT, and
+ * `last` is called with `last_user` on that thread when all is free. */
+int svl__handlers_destroy(struct handlers *handlers, int64_t deadline_ns, void (*last)(void *),
+                          void *last_user);
 
 struct handlers_stats {
     uint64_t workers;

@@ -87,17 +87,23 @@ int svl__handlers_create(const struct handlers_options *options, struct handlers
 
 /* --- the queue; `lock` held --- */
 
-void svl__subscription_ready(svl_subscription *s)
+void svl__subscription_queue(svl_subscription *s)
 {
     struct handlers *h = s->handlers;
     s->state = SUBSCRIPTION_READY;
     s->ready_next = NULL;
+    h->ready_count++;
     if (h->ready_last)
         h->ready_last->ready_next = s;
     else
         h->ready_first = s;
     h->ready_last = s;
-    svl__workers_wake(h);
+}
+
+void svl__subscription_ready(svl_subscription *s)
+{
+    svl__subscription_queue(s);
+    svl__workers_wake(s->handlers);
 }
 
 void svl__ready_remove(svl_subscription *s)
@@ -110,6 +116,7 @@ void svl__ready_remove(svl_subscription *s)
     }
     if (!*at)
         return;
+    h->ready_count--;
     *at = s->ready_next;
     if (h->ready_last == s)
         h->ready_last = before;
@@ -119,6 +126,7 @@ svl_subscription *svl__ready_take(struct handlers *h)
 {
     svl_subscription *s = h->ready_first;
     if (s) {
+        h->ready_count--;
         h->ready_first = s->ready_next;
         if (!h->ready_first)
             h->ready_last = NULL;
@@ -126,20 +134,60 @@ svl_subscription *svl__ready_take(struct handlers *h)
     return s;
 }
 
-void svl__subscription_free(svl_subscription *s)
+/* Its name may be opened again before its last position is durable. */
+static void part(svl_subscription *s)
 {
     struct handlers *h = s->handlers;
-    svl_subscription **at = &h->first;
-    while (*at && *at != s)
+    struct parted *parted = s->parted;
+    if (!parted)
+        return;
+    parted->position = s->position;
+    parted->paused = s->paused;
+    parted->next = h->parted;
+    h->parted = parted;
+    s->parted = NULL;
+}
+
+/* Takes over what the last opener of the name has left; false: this process had none. */
+static bool take_over(svl_subscription *s)
+{
+    struct handlers *h = s->handlers;
+    struct parted **at = &h->parted;
+    while (*at && strcmp((*at)->name, s->name) != 0)
         at = &(*at)->next;
-    if (*at)
-        *at = s->next;
-    svl__ready_remove(s);
+    struct parted *parted = *at;
+    if (!parted)
+        return false;
+    s->position = s->saved = parted->position;
+    s->paused = parted->paused;
+    *at = parted->next;
+    svl__free(parted);
+    return true;
+}
+
+static void free_subscription(svl_subscription *s)
+{
     svl_cursor_close(s->cursor);
     svl__delivery_destroy(s->delivery);
     svl__filter_destroy(s->filter);
-    svl__free(s->name);
+    svl__free(s->parted);
     svl__free(s);
+}
+
+void svl__subscription_end(svl_subscription *s)
+{
+    struct handlers *h = s->handlers;
+    svl_subscription **at = &h->first;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    svl__ready_remove(s);
+    if (s->name && s->saved != s->position)
+        svl__progress_save(s, false,
+                           NULL); /* without memory for it: what it has done comes again */
+    part(s);
+    free_subscription(s);
+    pthread_cond_broadcast(&h->changed);
 }
 
 /* --- registration --- */
@@ -155,6 +203,16 @@ static void set_start(svl_subscription *s)
         s->position = svl__store_durable_id(store);
 }
 
+static int copy_name(svl_subscription *s)
+{
+    size_t size = strlen(s->options.name) + 1;
+    s->parted = svl__malloc(sizeof *s->parted + size);
+    if (!s->parted)
+        return SVL_E_NOMEM;
+    s->name = memcpy(s->parted->name, s->options.name, size);
+    return SVL_OK;
+}
+
 static int create_subscription(struct handlers *h, const svl_stored_options *options,
                                svl_subscription **out, bool *is_new)
 {
@@ -166,8 +224,8 @@ static int create_subscription(struct handlers *h, const svl_stored_options *opt
     int rc = check_options(options, &s->options);
     if (rc == SVL_OK)
         rc = svl__filter_compile(&s->options.filter, &s->filter);
-    if (rc == SVL_OK && s->options.name && !(s->name = svl__strdup(s->options.name)))
-        rc = SVL_E_NOMEM;
+    if (rc == SVL_OK && s->options.name)
+        rc = copy_name(s);
     /* What the caller lent is copied: nothing of it is looked at later. */
     s->options.name = s->name;
     s->options.filter = (svl_filter){ 0 };
@@ -180,7 +238,7 @@ static int create_subscription(struct handlers *h, const svl_stored_options *opt
     return rc;
 }
 
-static int add(struct handlers *h, svl_subscription *s)
+static int add(struct handlers *h, svl_subscription *s, bool *is_new)
 {
     int rc = SVL_OK;
     pthread_mutex_lock(&h->lock);
@@ -190,6 +248,8 @@ static int add(struct handlers *h, svl_subscription *s)
     if (h->stopping || h->ending)
         rc = svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
     if (rc == SVL_OK) {
+        if (s->name && take_over(s))
+            *is_new = false;
         s->next = h->first;
         h->first = s;
         s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
@@ -213,14 +273,11 @@ int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *option
     if (rc == SVL_OK) {
         s->fn = handler;
         s->user = user;
-        rc = add(h, s);
+        rc = add(h, s, &is_new);
     }
     if (rc != SVL_OK) {
-        if (s) {
-            pthread_mutex_lock(&h->lock);
-            svl__subscription_free(s);
-            pthread_mutex_unlock(&h->lock);
-        }
+        if (s)
+            free_subscription(s);
         return rc;
     }
     /* A new name's start is made durable, so that LATEST means the same after a crash. */
@@ -235,10 +292,18 @@ int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *option
 
 /* --- running --- */
 
+/* A window is open, and so much has come since that the batch may be full. */
+static bool may_fill_window(const svl_subscription *s, uint64_t durable_id)
+{
+    return s->state == SUBSCRIPTION_WAITING && s->window_until_ns != 0 &&
+           durable_id - s->window_id >= s->options.batch_records_max;
+}
+
 static void wake_behind(struct handlers *h)
 {
     for (svl_subscription *s = h->first; s; s = s->next)
-        if (s->state == SUBSCRIPTION_IDLE && s->position < h->durable_id)
+        if ((s->state == SUBSCRIPTION_IDLE && s->position < h->durable_id) ||
+            may_fill_window(s, h->durable_id))
             svl__subscription_ready(s);
 }
 
@@ -282,9 +347,19 @@ void svl__handlers_stats_get(struct handlers *h, struct handlers_stats *stats)
 static bool is_busy(const struct handlers *h)
 {
     for (const svl_subscription *s = h->first; s; s = s->next)
-        if (s->state == SUBSCRIPTION_READY || s->state == SUBSCRIPTION_RUNNING)
+        if (s->state == SUBSCRIPTION_READY || s->state == SUBSCRIPTION_RUNNING ||
+            s->state == SUBSCRIPTION_WAITING)
             return true;
     return false;
+}
+
+void svl__handlers_failed(struct handlers *h)
+{
+    pthread_mutex_lock(&h->lock);
+    h->failed = true;
+    pthread_cond_broadcast(&h->work);
+    pthread_cond_broadcast(&h->changed);
+    pthread_mutex_unlock(&h->lock);
 }
 
 /* Everybody gets one more turn, up to the stop's id. */
@@ -319,9 +394,11 @@ int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns
     pthread_mutex_lock(&h->lock);
     if (!h->stopping)
         begin_stop(h, last_id);
-    while (is_busy(h) && rc == SVL_OK)
+    while (is_busy(h) && !h->failed && rc == SVL_OK)
         if (!svl__cond_wait(&h->changed, &h->lock, deadline_ns))
             rc = is_busy(h) ? SVL_E_TIMEOUT : SVL_OK;
+    if (h->failed)
+        rc = SVL_E_FAILED;
     uint64_t ticket = 0;
     if (rc == SVL_OK)
         rc = save_all(h, &ticket);
@@ -335,8 +412,16 @@ void svl__handlers_free(struct handlers *h)
 {
     void (*last)(void *) = h->last;
     void *user = h->last_user;
-    while (h->first)
-        svl__subscription_free(h->first);
+    while (h->first) {
+        svl_subscription *s = h->first;
+        h->first = s->next;
+        free_subscription(s);
+    }
+    while (h->parted) {
+        struct parted *parted = h->parted;
+        h->parted = parted->next;
+        svl__free(parted);
+    }
     pthread_cond_destroy(&h->changed);
     pthread_cond_destroy(&h->work);
     pthread_mutex_destroy(&h->lock);
@@ -345,14 +430,14 @@ void svl__handlers_free(struct handlers *h)
         last(user);
 }
 
-int svl__handlers_destroy(struct handlers *h, void (*last)(void *), void *last_user)
+int svl__handlers_destroy(struct handlers *h, int64_t deadline_ns, void (*last)(void *),
+                          void *last_user)
 {
     pthread_mutex_lock(&h->lock);
     h->ending = true;
     pthread_cond_broadcast(&h->work);
-    /* Workers that are not in a callback leave at once. */
-    while (h->workers > h->running)
-        svl__cond_wait(&h->changed, &h->lock, INT64_MAX);
+    while (h->workers > 0 && svl__cond_wait(&h->changed, &h->lock, deadline_ns))
+        ;
     bool left = h->workers > 0;
     if (left) {
         h->last = last;
@@ -360,7 +445,7 @@ int svl__handlers_destroy(struct handlers *h, void (*last)(void *), void *last_u
     }
     pthread_mutex_unlock(&h->lock);
     if (left)
-        return svl__fail(SVL_E_TIMEOUT, "a stored handler has not returned");
+        return SVL_E_TIMEOUT;
     svl__handlers_free(h);
     return SVL_OK;
 }

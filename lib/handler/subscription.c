@@ -29,6 +29,7 @@ int svl_subscription_pause(svl_subscription *s)
     if (s->state != SUBSCRIPTION_RUNNING && s->state != SUBSCRIPTION_HALTED)
         s->state = SUBSCRIPTION_PAUSED;
     rc = svl__progress_save(s, false, NULL);
+    pthread_cond_broadcast(&h->changed);
     pthread_mutex_unlock(&h->lock);
     return rc;
 }
@@ -97,9 +98,7 @@ int svl_unsubscribe(svl_subscription *s, svl_released_fn *released)
     }
     while (s->state == SUBSCRIPTION_RUNNING)
         svl__cond_wait(&h->changed, &h->lock, INT64_MAX);
-    if (s->dirty)
-        svl__progress_save(s, false, NULL);
-    svl__subscription_free(s);
+    svl__subscription_end(s);
     pthread_mutex_unlock(&h->lock);
     if (released)
         released(user);

@@ -11,7 +11,8 @@
  *                         WAITING <--------------------------+
  *
  *     PAUSED   by the host, or with its attempts used up; resume -> READY
- *     HALTED   after svl_stop(): caught up, or failed in its last call; nothing more is handed out
+ *     HALTED   after svl_stop(): caught up, or failed or deferred in its last call; nothing more is
+ *              handed out
  *
  * `detached` marks one that is being unsubscribed: it leaves for good when it is not RUNNING. */
 #ifndef SVL_HANDLER_SUBSCRIPTION_H
@@ -32,9 +33,18 @@ enum subscription_state {
     SUBSCRIPTION_HALTED
 };
 
+/* Where a subscription that is not open any more has come to: newer than what is durable. */
+struct parted {
+    struct parted *next;
+    uint64_t position;
+    bool paused;
+    char name[];
+};
+
 struct svl_subscription {
     struct handlers *handlers;
-    char *name; /* NULL: no durable position */
+    struct parted *parted; /* to be, with the name; NULL: no durable position */
+    const char *name;      /* in `parted` */
     svl_stored_options options;
     struct filter *filter;
     svl_stored_fn *fn;
@@ -44,15 +54,18 @@ struct svl_subscription {
     bool released_by_worker; /* unsubscribed inside a callback: whoever works on it frees it */
     enum subscription_state state;
     int64_t wait_until_ns;
-    uint64_t position; /* D2: done up to here */
+    bool waits_for_resources; /* WAITING for memory or the disk: svl_stop() does not cut it short */
+    uint64_t position;        /* D2: done up to here */
     bool paused;
     bool dirty;            /* the durable position is behind and to be written */
     uint64_t saved;        /* the durable position, or on its way to the disk */
     int64_t checkpoint_ns; /* of the last one */
     uint32_t attempts;     /* failed ones of the record behind `position` */
+    uint64_t batch_end;    /* while `attempts` are counted: the failed batch ended here */
     uint64_t split_end;    /* splitting a failed batch: up to this id; 0 = not */
     uint32_t split_records;
     int64_t window_until_ns; /* 0 = none open */
+    uint64_t window_id;      /* the durable id when the open window was last looked at */
     svl_subscription_info counts;
     struct svl_subscription *next;       /* all */
     struct svl_subscription *ready_next; /* the queue */
@@ -70,9 +83,14 @@ struct handlers {
     pthread_cond_t work;    /* for workers */
     pthread_cond_t changed; /* for stop, unsubscribe and destroy */
     svl_subscription *first;
+    struct parted *parted;
     svl_subscription *ready_first, *ready_last;
+    uint32_t ready_count;
     uint32_t workers, idle_workers, running;
+    int64_t
+        watched_ns; /* an idle worker looks again by then, at the latest; INT64_MAX: not known */
     bool started, stopping, ending;
+    bool failed; /* the store: nothing is handed out or written any more */
     uint64_t durable_id;
     uint64_t stop_id;
     uint64_t emitted;
@@ -81,9 +99,11 @@ struct handlers {
     void *last_user;
 };
 
-/* registry.c; `lock` held. */
+/* registry.c; `lock` held. Into the queue; ready: and a worker is woken for it. */
+void svl__subscription_queue(svl_subscription *s);
 void svl__subscription_ready(svl_subscription *s);
-void svl__subscription_free(svl_subscription *s);
+/* Takes it off everything and frees it; nobody works for it. Its position is kept. */
+void svl__subscription_end(svl_subscription *s);
 void svl__ready_remove(svl_subscription *s);
 svl_subscription *svl__ready_take(struct handlers *handlers);
 

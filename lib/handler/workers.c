@@ -3,21 +3,20 @@
  *
  * Threads are detached and counted; whoever takes the count to zero after the end frees everything. The
  * queue is first in, first out, so the least recently served subscription comes next. */
+#include "base/callback.h"
 #include "base/clock.h"
 #include "base/thread.h"
 #include "subscription.h"
 
 static void *run(void *handlers);
 
-/* `lock` held. */
-void svl__workers_wake(struct handlers *h)
+/* --- `lock` held --- */
+
+static void start_worker(struct handlers *h)
 {
-    if (!h->started || h->ending)
-        return;
-    pthread_cond_signal(&h->work);
-    if (h->idle_workers > 0 || h->workers >= h->options.workers_max)
-        return;
     pthread_t thread;
+    if (h->workers >= h->options.workers_max)
+        return;
     if (svl__thread_start(&thread, "svl-worker", run, h) == SVL_OK) {
         pthread_detach(thread);
         h->workers++;
@@ -27,34 +26,42 @@ void svl__workers_wake(struct handlers *h)
     }
 }
 
-/* `lock` held: makes ready what has waited long enough; returns when the next one has. */
-static int64_t next_time(struct handlers *h)
+void svl__workers_wake(struct handlers *h)
 {
-    int64_t now = svl__monotonic_ns(), next = INT64_MAX;
-    for (svl_subscription *s = h->first; s; s = s->next) {
-        if (s->state == SUBSCRIPTION_WAITING) {
-            if (s->wait_until_ns <= now)
-                svl__subscription_ready(s);
-            else if (s->wait_until_ns < next)
-                next = s->wait_until_ns;
-        }
-        if (s->dirty) {
-            int64_t due = s->checkpoint_ns + (int64_t)s->options.checkpoint_interval_ms * NS_PER_MS;
-            if (due < next)
-                next = due;
-        }
-    }
-    return next;
+    if (!h->started || h->ending || h->failed)
+        return;
+    pthread_cond_signal(&h->work);
+    if (h->ready_count > h->idle_workers)
+        start_worker(h);
 }
 
-/* `lock` held: writes the positions that are due. */
+static int64_t checkpoint_due_ns(const svl_subscription *s)
+{
+    return s->checkpoint_ns + (int64_t)s->options.checkpoint_interval_ms * NS_PER_MS;
+}
+
+/* Writes the positions that are due. One that cannot be written is tried an interval later. */
 static void write_due(struct handlers *h)
 {
     int64_t now = svl__monotonic_ns();
     for (svl_subscription *s = h->first; s; s = s->next)
-        if (s->dirty &&
-            s->checkpoint_ns + (int64_t)s->options.checkpoint_interval_ms * NS_PER_MS <= now)
-            svl__progress_save(s, false, NULL);
+        if (s->dirty && checkpoint_due_ns(s) <= now && svl__progress_save(s, false, NULL) != SVL_OK)
+            s->checkpoint_ns = now;
+}
+
+/* Makes ready what has waited long enough; returns when there is something to do next. */
+static int64_t keep_time(struct handlers *h)
+{
+    int64_t now = svl__monotonic_ns(), next = INT64_MAX;
+    for (svl_subscription *s = h->first; s; s = s->next) {
+        if (s->state == SUBSCRIPTION_WAITING && s->wait_until_ns <= now)
+            svl__subscription_ready(s);
+        if (s->state == SUBSCRIPTION_WAITING && s->wait_until_ns < next)
+            next = s->wait_until_ns;
+        if (s->dirty && checkpoint_due_ns(s) < next)
+            next = checkpoint_due_ns(s);
+    }
+    return next;
 }
 
 /* `lock` held, let go for the callback: frees a subscription that was unsubscribed inside a callback while
@@ -63,17 +70,21 @@ static void leave(struct handlers *h, svl_subscription *s)
 {
     svl_released_fn *released = s->released;
     void *user = s->user;
-    svl__subscription_free(s);
+    svl__subscription_end(s);
+    if (!released)
+        return;
+    struct callback_frame frame = { .kind = CALLBACK_STORED, .owner = h->options.store };
     pthread_mutex_unlock(&h->lock);
-    if (released)
-        released(user);
+    svl__callback_enter(&frame);
+    released(user);
+    svl__callback_leave(&frame);
     pthread_mutex_lock(&h->lock);
 }
 
 /* `lock` held: the subscription's next state after its turn. */
 static void settle(struct handlers *h, svl_subscription *s, enum subscription_state next)
 {
-    s->state = next;
+    s->state = s->detached ? SUBSCRIPTION_HALTED : next;
     if (s->detached)
         return;
     if (s->paused)
@@ -82,9 +93,8 @@ static void settle(struct handlers *h, svl_subscription *s, enum subscription_st
         s->state = SUBSCRIPTION_HALTED;
     else if (next == SUBSCRIPTION_READY ||
              (next == SUBSCRIPTION_IDLE && s->position < h->durable_id) ||
-             (next == SUBSCRIPTION_WAITING && h->stopping)) {
-        s->state = SUBSCRIPTION_IDLE;
-        svl__subscription_ready(s);
+             (next == SUBSCRIPTION_WAITING && h->stopping && !s->waits_for_resources)) {
+        svl__subscription_queue(s); /* this worker looks there next */
     }
 }
 
@@ -104,29 +114,49 @@ static void serve(struct handlers *h, svl_subscription *s)
     pthread_cond_broadcast(&h->changed);
 }
 
-/* `lock` held: nothing to do. False: the worker ends. */
+/* `lock` held: nothing to do before `next_ns`. False: the worker ends; while there is a time to keep the
+ * last idle one does not. */
 static bool rest(struct handlers *h, int64_t next_ns)
 {
     int64_t idle_ns = svl__monotonic_ns() + (int64_t)h->options.worker_idle_ms * NS_PER_MS;
-    bool keeps_time = next_ns != INT64_MAX && h->idle_workers == 0;
-    h->idle_workers++;
-    bool woken = svl__cond_wait(&h->work, &h->lock, next_ns < idle_ns ? next_ns : idle_ns);
+    int64_t until_ns = next_ns < idle_ns ? next_ns : idle_ns;
+    if (h->idle_workers++ == 0 || until_ns < h->watched_ns)
+        h->watched_ns = until_ns;
+    bool woken = svl__cond_wait(&h->work, &h->lock, until_ns);
     h->idle_workers--;
-    return woken || keeps_time || next_ns < idle_ns || h->ready_first;
+    h->watched_ns = INT64_MAX; /* of the others nothing is known */
+    if (woken || h->ready_first || next_ns < idle_ns)
+        return true;
+    return h->idle_workers == 0 && keep_time(h) != INT64_MAX;
+}
+
+/* Before a turn, however long: somebody else has to keep the time meanwhile. */
+static void hand_over_time(struct handlers *h, int64_t next_ns)
+{
+    if (next_ns == INT64_MAX)
+        return;
+    if (h->idle_workers == 0)
+        start_worker(h);
+    else if (next_ns < h->watched_ns)
+        pthread_cond_signal(&h->work);
 }
 
 static void *run(void *argument)
 {
     struct handlers *h = argument;
     pthread_mutex_lock(&h->lock);
-    while (!h->ending) {
+    while (!h->ending && !h->failed) {
         write_due(h);
-        int64_t next_ns = next_time(h);
+        int64_t next_ns = keep_time(h);
         svl_subscription *s = svl__ready_take(h);
-        if (s)
-            serve(h, s);
-        else if (!rest(h, next_ns))
+        if (!s && !rest(h, next_ns))
             break;
+        if (!s)
+            continue;
+        hand_over_time(h, next_ns);
+        if (h->ready_first)
+            svl__workers_wake(h);
+        serve(h, s);
     }
     h->workers--;
     bool last = h->ending && h->workers == 0 && h->last;

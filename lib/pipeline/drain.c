@@ -33,10 +33,12 @@ struct drain {
     struct buffer waiters;
     struct dispatch_result result;
     size_t bytes;
+    uint64_t gap_total; /* the ring's drops that were told or are in gap_count */
     uint64_t gap_count; /* records dropped for a full ring, told when gap_position is reached */
     uint64_t gap_position;
+    bool gap_added; /* in this round */
     bool stalled;
-    bool patient; /* waits for memory; else `failed` is set */
+    bool patient; /* the live ring: waits for memory; else `failed` is set */
     int failed;
 };
 
@@ -91,7 +93,19 @@ static bool add_gap(struct drain *d, uint64_t ring_end)
         return false;
     add_item(d, wire, len, true, false, ring_end);
     d->gap_count = 0;
+    d->gap_added = true;
     return true;
+}
+
+/* Drops since the last look: told where the ring's tail is now. */
+static void look_for_gap(struct drain *d, uint64_t total)
+{
+    if (total <= d->gap_total)
+        return;
+    if (d->gap_count == 0)
+        d->gap_position = svl__ring_tail(d->ring);
+    d->gap_count += total - d->gap_total;
+    d->gap_total = total;
 }
 
 /* The records that dispatch made of one, as one group. */
@@ -140,6 +154,11 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
     uint32_t len = frame->len - (uint32_t)sizeof tag;
     struct wire_view view;
     int rc = svl__wire_check(wire, len, &view);
+    if (rc == SVL_OK && len > d->pipeline->record_bytes_max)
+        rc = svl__fail(SVL_E_RECORD_SIZE,
+                       "the ring holds a record of %u bytes; open with a record_bytes_max of that "
+                       "at least (now %u)",
+                       len, d->pipeline->record_bytes_max);
     if (rc != SVL_OK)
         return rc;
     size_t first = d->items.len / sizeof(struct feed_item);
@@ -186,6 +205,13 @@ static void tell_damaged(struct drain *d, int code)
              "a ring frame that holds no record was skipped: %s", svl_last_error());
 }
 
+static void begin_round(struct drain *d)
+{
+    d->items.len = d->copied.len = d->scratch.len = d->waiters.len = 0;
+    d->bytes = 0;
+    d->gap_added = false;
+}
+
 /* Takes frames until the round is full or the ring is empty; *end is the position behind all that was
  * taken or skipped. */
 static size_t collect(struct drain *d, uint64_t *end)
@@ -193,10 +219,9 @@ static size_t collect(struct drain *d, uint64_t *end)
     size_t frames = 0;
     struct ring_frame frame;
     const svl_pipeline *p = d->pipeline;
-    d->items.len = d->copied.len = d->scratch.len = d->waiters.len = 0;
-    d->bytes = 0;
-    if (d->gap_count == 0 && (d->gap_count = svl__ring_take_dropped(d->ring)) != 0)
-        d->gap_position = svl__ring_tail(d->ring);
+    begin_round(d);
+    if (d->gap_count == 0)
+        look_for_gap(d, svl__ring_dropped(d->ring));
     while (frames < ROUND_FRAMES && d->bytes < ROUND_BYTES && !is_abandoned(p) &&
            svl__ring_next(d->ring, &frame)) {
         if (d->gap_count != 0 && frame.end > d->gap_position)
@@ -204,7 +229,9 @@ static size_t collect(struct drain *d, uint64_t *end)
         int rc;
         while ((rc = add_frame(d, &frame)) == SVL_E_NOMEM && wait_for_memory(d))
             ;
-        if (rc == SVL_E_NOMEM)
+        if (rc == SVL_E_RECORD_SIZE && !d->patient)
+            d->failed = rc; /* whole, published, and to be stored: with the right options */
+        if (rc == SVL_E_NOMEM || d->failed)
             return frames;
         if (rc != SVL_OK)
             tell_damaged(d, rc);
@@ -248,6 +275,10 @@ static int feed(struct drain *d, uint64_t end)
     };
     pthread_mutex_lock(&p->release_lock);
     p->noted_position = end;
+    if (d->gap_added) {
+        p->gap_position = end;
+        p->gap_total = d->gap_total - d->gap_count;
+    }
     pthread_mutex_unlock(&p->release_lock);
     uint64_t ticket;
     int rc;
@@ -265,11 +296,15 @@ static int feed(struct drain *d, uint64_t end)
 
 static void drain_begin(struct drain *d, svl_pipeline *p, struct ring *ring, bool patient)
 {
-    *d = (struct drain){ .pipeline = p, .ring = ring, .patient = patient };
+    *d = (struct drain){ .pipeline = p,
+                         .ring = ring,
+                         .patient = patient,
+                         .gap_total = svl__ring_dropped_told_get(ring) };
     pthread_mutex_lock(&p->release_lock);
     p->releasing = ring;
     p->noted_position = p->released_position = svl__ring_drained(ring);
     p->passed_position = p->released_position;
+    p->gap_total = 0;
     pthread_mutex_unlock(&p->release_lock);
 }
 
@@ -321,6 +356,16 @@ static void report_stall(struct drain *d)
     d->stalled = stalled;
 }
 
+/* The ring is closed and drained; what is counted now is the last. */
+static int tell_last_gap(struct drain *d, uint64_t end)
+{
+    begin_round(d);
+    look_for_gap(d, svl__ring_dropped_end(d->ring));
+    while (d->gap_count != 0 && !add_gap(d, end) && wait_for_memory(d))
+        ;
+    return d->items.len > 0 ? feed(d, end) : SVL_OK;
+}
+
 void *svl__drain_run(void *argument)
 {
     svl_pipeline *p = argument;
@@ -335,9 +380,12 @@ void *svl__drain_run(void *argument)
             atomic_fetch_add_explicit(&p->published, frames, memory_order_relaxed);
             rc = feed(&d, end);
         }
+        bool finished = is_finished(p, end);
+        if (rc == SVL_OK && finished && !is_abandoned(p))
+            rc = tell_last_gap(&d, end);
         if (rc == SVL_OK)
             tell_fed(p, end);
-        if (is_finished(p, end))
+        if (finished)
             break;
         if (frames == 0) {
             svl__ring_sleep(p->ring, INT64_MAX);
@@ -345,6 +393,8 @@ void *svl__drain_run(void *argument)
         }
     }
     drain_end(&d);
+    if (rc != SVL_OK && !is_abandoned(p))
+        svl__pipeline_fail(p, rc);
     pthread_mutex_lock(&p->lock);
     p->drained_all = true;
     bool orphaned = p->drainer_orphaned;

@@ -129,7 +129,7 @@ int svl_open(const char *path, const svl_options *options, svl_pipeline **out)
     rc = open_parts(p, path, options);
     if (rc != SVL_OK) {
         if (p->handlers)
-            svl__handlers_destroy(p->handlers, NULL, NULL);
+            svl__handlers_destroy(p->handlers, INT64_MAX, NULL, NULL);
         free_pipeline(p);
         return rc;
     }
@@ -159,10 +159,10 @@ static void end_drainer(svl_pipeline *p, int64_t deadline_ns)
 }
 
 /* The same for the stored handlers. */
-static void end_handlers(svl_pipeline *p)
+static void end_handlers(svl_pipeline *p, int64_t deadline_ns)
 {
     atomic_fetch_add(&p->holders, 1);
-    if (svl__handlers_destroy(p->handlers, let_go, p) == SVL_OK)
+    if (svl__handlers_destroy(p->handlers, deadline_ns, let_go, p) == SVL_OK)
         atomic_fetch_sub(&p->holders, 1);
 }
 
@@ -178,9 +178,11 @@ int svl_close(svl_pipeline *pipeline)
     if (atomic_load(&p->state) != PIPELINE_OPENED)
         rc = svl__pipeline_stop(p, deadline_ns);
     int64_t soon_ns = svl__deadline_ns(END_MS);
-    end_drainer(p, soon_ns > deadline_ns ? soon_ns : deadline_ns);
+    if (deadline_ns < soon_ns)
+        deadline_ns = soon_ns;
+    end_drainer(p, deadline_ns);
     svl__store_unobserve(p->store);
-    end_handlers(p);
+    end_handlers(p, deadline_ns);
     int closed = svl__pipeline_let_go(p);
     return closed != SVL_OK ? closed : rc;
 }

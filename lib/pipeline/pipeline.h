@@ -63,7 +63,9 @@ struct svl_pipeline {
     uint64_t noted_position; /* the highest one given to the store */
     uint64_t released_position;
     uint64_t
-        passed_position; /* drained behind it, but nothing of that was stored: dropped records */
+        passed_position;   /* drained behind it, but nothing of that was stored: dropped records */
+    uint64_t gap_position; /* behind the last gap record that was given to the store */
+    uint64_t gap_total;    /* the ring's drops that are told with it; 0: none under way */
 
     _Atomic uint64_t published, refused_full, dropped_full;
     uint64_t ring_recovered, ring_unfinished, ring_missing; /* set at start */
@@ -80,7 +82,8 @@ int svl__pipeline_failure(svl_pipeline *pipeline);
 /* Frees everything with the last holder; else SVL_E_TIMEOUT. */
 int svl__pipeline_let_go(svl_pipeline *pipeline);
 
-/* start.c: the store's observer; the ring's end. */
+/* start.c: the store's observer; the drainer's failure; the ring's end. */
+void svl__pipeline_fail(svl_pipeline *pipeline, int code);
 void svl__pipeline_observe(svl_pipeline *pipeline);
 void svl__pipeline_end_ring(svl_pipeline *pipeline);
 

@@ -19,12 +19,15 @@ static int not_running(svl_pipeline *p)
     return svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
 }
 
-/* The ring is full: what the bus' policy says. SVL_OK: *slot is reserved. */
-static int reserve_full(svl_pipeline *p, uint32_t len, int64_t deadline_ns, struct ring_slot *slot)
+/* The ring is full: what the bus' policy says. SVL_OK: *slot is reserved. One that waits for its id is not
+ * dropped but told. */
+static int reserve_full(svl_pipeline *p, uint32_t len, bool waits, int64_t deadline_ns,
+                        struct ring_slot *slot)
 {
     int rc = SVL_E_FULL;
-    if (p->full_policy == SVL_FULL_DROP_NEW) {
-        svl__ring_count_dropped(p->ring);
+    if (p->full_policy == SVL_FULL_DROP_NEW && !waits) {
+        if (!svl__ring_count_dropped(p->ring))
+            return SVL_E_CLOSED;
         atomic_fetch_add_explicit(&p->dropped_full, 1, memory_order_relaxed);
         return SVL_E_FULL;
     }
@@ -48,7 +51,7 @@ static int publish(svl_pipeline *p, const svl_record *record, struct slot_tag ta
     if (rc == SVL_E_FULL) {
         if (deadline_ns == 0)
             deadline_ns = svl__deadline_ns(p->block_timeout_ms);
-        rc = reserve_full(p, (uint32_t)sizeof tag + size, deadline_ns, &slot);
+        rc = reserve_full(p, (uint32_t)sizeof tag + size, tag.number != 0, deadline_ns, &slot);
     }
     if (rc == SVL_E_CLOSED)
         return not_running(p);

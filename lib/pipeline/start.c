@@ -16,8 +16,13 @@ static void on_written(const struct ring_position *rings, uint32_t n, void *user
     svl_pipeline *p = user;
     pthread_mutex_lock(&p->release_lock);
     for (uint32_t i = 0; i < n && p->releasing; i++) {
-        if (memcmp(rings[i].uuid, svl__ring_uuid(p->releasing), sizeof rings[i].uuid) != 0 ||
-            rings[i].position <= p->released_position)
+        if (memcmp(rings[i].uuid, svl__ring_uuid(p->releasing), sizeof rings[i].uuid) != 0)
+            continue;
+        if (p->gap_total != 0 && rings[i].position >= p->gap_position) {
+            svl__ring_dropped_told(p->releasing, p->gap_total);
+            p->gap_total = 0;
+        }
+        if (rings[i].position <= p->released_position)
             continue;
         uint64_t position = rings[i].position;
         if (position == p->noted_position && p->passed_position > position)
@@ -32,8 +37,17 @@ static void on_failed(svl_pipeline *p)
 {
     atomic_store_explicit(&p->failed, true, memory_order_release);
     svl__slots_fail(p->slots);
+    svl__handlers_failed(p->handlers);
     if (atomic_load_explicit(&p->state, memory_order_acquire) != PIPELINE_OPENED)
         svl__ring_close(p->ring); /* wakes blocked publishers and the drainer */
+}
+
+void svl__pipeline_fail(svl_pipeline *p, int code)
+{
+    if (!svl__store_has_failed(p->store)) /* it has told already */
+        svl__log(p->log, SVL_SEVERITY_FATAL, code, "the pipeline has stopped: %s",
+                 svl_last_error());
+    on_failed(p);
 }
 
 static void on_durable(uint64_t id, uint64_t ticket, void *user)

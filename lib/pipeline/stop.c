@@ -4,15 +4,16 @@
 #include "base/thread.h"
 #include "pipeline.h"
 
-/* Waits until everything before `position` in the ring is in the store's memory. */
-static int wait_fed(svl_pipeline *p, uint64_t position, int64_t deadline_ns)
+/* Waits until everything before `position` in the ring is in the store's memory; `to_end`: and the drainer
+ * has ended. */
+static int wait_fed(svl_pipeline *p, uint64_t position, bool to_end, int64_t deadline_ns)
 {
     int rc = SVL_OK;
     pthread_mutex_lock(&p->lock);
-    while (p->fed_position < position && !p->drained_all && rc == SVL_OK)
+    while ((to_end || p->fed_position < position) && !p->drained_all && rc == SVL_OK)
         if (!svl__cond_wait(&p->fed, &p->lock, deadline_ns))
             rc = SVL_E_TIMEOUT;
-    if (p->fed_position >= position)
+    if (p->fed_position >= position && (!to_end || p->drained_all))
         rc = SVL_OK;
     else if (p->drained_all)
         rc = SVL_E_FAILED;
@@ -28,7 +29,7 @@ int svl_flush(svl_pipeline *pipeline, int64_t timeout_ms)
     if (atomic_load_explicit(&pipeline->state, memory_order_acquire) == PIPELINE_OPENED)
         return svl__fail(SVL_E_STATE, "svl_flush() before svl_start()");
     int64_t deadline_ns = svl__deadline_ns(timeout_ms);
-    rc = wait_fed(pipeline, svl__ring_tail(pipeline->ring), deadline_ns);
+    rc = wait_fed(pipeline, svl__ring_tail(pipeline->ring), false, deadline_ns);
     if (rc == SVL_OK)
         rc = svl__store_wait(pipeline->store, svl__store_last_ticket(pipeline->store), deadline_ns);
     return rc;
@@ -43,11 +44,13 @@ int svl__pipeline_stop(svl_pipeline *p, int64_t deadline_ns)
     p->closed_tail = tail;
     pthread_mutex_unlock(&p->lock);
     svl__ring_wake(p->ring);
-    int rc = wait_fed(p, tail, deadline_ns);
+    int rc = wait_fed(p, tail, true, deadline_ns);
     if (rc == SVL_OK)
         rc = svl__store_wait(p->store, svl__store_last_ticket(p->store), deadline_ns);
     if (rc == SVL_OK)
         rc = svl__handlers_stop(p->handlers, svl__store_durable_id(p->store), deadline_ns);
+    if (rc == SVL_E_FAILED)
+        return svl__pipeline_failure(p);
     if (rc == SVL_OK) /* what the handlers emitted is durable too */
         rc = svl__store_wait(p->store, svl__store_last_ticket(p->store), deadline_ns);
     if (rc == SVL_OK)

@@ -21,7 +21,8 @@
  *   4480    4      wake word: counts wakes of the consumer
  *   4484    4      space word: counts wakes of the waiting producers
  *   4488    4      producers that wait for space
- *   4608    8      records dropped and not told yet
+ *   4608    8      records dropped since the ring was made; bit 63 nobody looks any more
+ *   4616    8      of these, told: a record says so that is safe elsewhere
  *   8192           data
  *
  * A frame starts at a multiple of 8:
@@ -47,6 +48,8 @@
 #define TAIL_CLOSED UINT64_C(2)
 #define TAIL_POSITION (~UINT64_C(7))
 
+#define DROPPED_ENDED (UINT64_C(1) << 63)
+
 #define FRAME_HEADER 8
 #define FRAME_BUSY UINT32_C(0x80000000)
 #define FRAME_DISCARD UINT32_C(0x40000000)
@@ -66,6 +69,7 @@ struct ring_control {
     _Atomic uint32_t space_word;
     _Atomic uint32_t space_waiters;
     _Alignas(128) _Atomic uint64_t dropped;
+    _Atomic uint64_t dropped_told;
 };
 _Static_assert(offsetof(struct ring_control, head) == 256, "the file's byte table");
 _Static_assert(offsetof(struct ring_control, wake_word) == 384, "the file's byte table");

@@ -40,7 +40,8 @@ int svl__ring_create(const struct ring_options *options, struct ring **out);
 /* Unmaps; NULL is fine. The file stays: svl__ring_unlink(). */
 void svl__ring_destroy(struct ring *ring);
 
-/* Removes the file of an empty ring. SVL_E_STATE if it is not empty (head != tail): never unlinked. */
+/* Removes the file of an empty ring. SVL_E_STATE if it is not empty (head != tail, or drops to be told):
+ * never unlinked. */
 int svl__ring_unlink(struct ring *ring);
 
 const uint8_t *svl__ring_uuid(const struct ring *ring); /* 16 random bytes, given at creation */
@@ -72,9 +73,9 @@ int svl__ring_reserve_wait(struct ring *ring, uint32_t len, int64_t deadline_ns,
 void svl__ring_commit(struct ring_slot *slot);  /* hands it over; pays an owed wake */
 void svl__ring_discard(struct ring_slot *slot); /* the consumer skips it; pays an owed wake */
 
-/* Counts one record dropped for a full ring; the consumer takes the count: svl__ring_take_dropped().
- * Wakes a sleeping consumer, so that the gap is told. */
-void svl__ring_count_dropped(struct ring *ring);
+/* Counts one record dropped for a full ring, for the consumer to tell: svl__ring_dropped(). Wakes it if
+ * it sleeps. False: nobody looks any more, nothing was counted. */
+bool svl__ring_count_dropped(struct ring *ring);
 
 /* The tail now: everything published before the call lies before it. */
 uint64_t svl__ring_tail(const struct ring *ring);
@@ -110,8 +111,13 @@ void svl__ring_sleep(struct ring *ring, int64_t deadline_ns);
 /* Ends svl__ring_sleep(), now or the next one. Any thread; not lost. */
 void svl__ring_wake(struct ring *ring);
 
-/* Records counted by svl__ring_count_dropped() since the last call. */
-uint64_t svl__ring_take_dropped(struct ring *ring);
+/* Records counted by svl__ring_count_dropped() since the ring was made. `end`: the last look, after it
+ * nothing is counted any more. */
+uint64_t svl__ring_dropped(struct ring *ring);
+uint64_t svl__ring_dropped_end(struct ring *ring);
+/* Of these, `total` are told, and safe elsewhere: a crash before has them told again. Any one thread. */
+void svl__ring_dropped_told(struct ring *ring, uint64_t total);
+uint64_t svl__ring_dropped_told_get(const struct ring *ring);
 
 /* Closes: reservations from now on answer SVL_E_CLOSED, waiting ones wake up. Returns the tail: all
  * that must still be drained, exactly. May be called again. */
@@ -145,7 +151,6 @@ struct ring_recovery {
     uint64_t discarded;
     uint64_t gaps;    /* zero spans: reserved, header not written */
     uint64_t damaged; /* resynchronised on a stamp */
-    uint64_t dropped; /* DROP_NEW's count that was not told yet */
 };
 
 /* On such a ring svl__ring_next() never stops at an open claim: it yields every committed frame up to

@@ -67,14 +67,18 @@ static int open_tmpfs(const char *directory, int *out)
 static void write_header(struct ring *ring, const uint8_t store_uuid[16])
 {
     uint8_t *h = ring->mapping;
-    store_u64(h, RING_MAGIC);
     store_u32(h + 8, RING_VERSION);
     store_u32(h + 20, RING_DATA_OFFSET);
     store_u64(h + 24, ring->capacity);
     store_u32(h + 32, ring->salt);
     memcpy(h + 40, ring->uuid, 16);
     memcpy(h + 56, store_uuid, 16);
-    store_u64(h + 72, svl__checksum(h, 72));
+    uint8_t copy[72];
+    memcpy(copy, h, sizeof copy);
+    store_u64(copy, RING_MAGIC);
+    store_u64(h + 72, svl__checksum(copy, sizeof copy));
+    /* The magic at last, and in one store: without it the header was cut off. */
+    atomic_store_explicit((_Atomic uint64_t *)(void *)h, RING_MAGIC, memory_order_release);
 }
 
 static int create_file(struct ring *ring, const struct ring_options *o)
@@ -150,7 +154,8 @@ int svl__ring_unlink(struct ring *ring)
 {
     struct ring_control *c = ring->control;
     uint64_t tail = ring->crashed ? ring->crash_tail : svl__ring_tail(ring);
-    if (atomic_load_explicit(&c->head, memory_order_acquire) < tail)
+    if (atomic_load_explicit(&c->head, memory_order_acquire) < tail ||
+        svl__ring_dropped_told_get(ring) < svl__ring_dropped(ring))
         return svl__fail(SVL_E_STATE, "the ring is not empty");
     if (!ring->shared)
         return SVL_OK;
@@ -205,18 +210,18 @@ static int take_positions(struct ring *ring, const char *name, uint64_t known)
     return SVL_OK;
 }
 
-/* The header is written last, before anybody gets the ring: without one, and with an untouched tail,
+/* The magic is written last, before anybody gets the ring: without it, and with an untouched tail,
  * nothing was ever in it. */
 static bool is_unfinished(int fd, uint64_t size, const char *name)
 {
-    static const uint8_t blank[RING_HEADER_BYTES];
-    uint8_t header[RING_HEADER_BYTES], tail[8];
-    if (size == 0)
-        return true;
-    return size >= RING_DATA_OFFSET &&
-           svl__file_read(fd, header, sizeof header, 0, name) == SVL_OK &&
-           svl__file_read(fd, tail, sizeof tail, 4096, name) == SVL_OK &&
-           memcmp(header, blank, sizeof header) == 0 && load_u64(tail) == 0;
+    uint8_t magic[8], tail[8];
+    if (size < RING_DATA_OFFSET) /* cut off in the allocation, if nothing was written */
+        return size == 0 ||
+               (size >= 8 && svl__file_read(fd, magic, sizeof magic, 0, name) == SVL_OK &&
+                load_u64(magic) == 0);
+    return svl__file_read(fd, magic, sizeof magic, 0, name) == SVL_OK &&
+           svl__file_read(fd, tail, sizeof tail, 4096, name) == SVL_OK && load_u64(magic) == 0 &&
+           load_u64(tail) == 0;
 }
 
 static int map_crashed(int fd, const char *name, const uint8_t store_uuid[16], struct ring **out)

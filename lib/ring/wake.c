@@ -121,22 +121,39 @@ void svl__ring_sleep(struct ring *ring, int64_t deadline_ns)
     ring->wake_seen = atomic_load_explicit(&c->wake_word, memory_order_acquire);
 }
 
-void svl__ring_count_dropped(struct ring *ring)
+/* Every count is either in the value of the last look or finds its bit there: one word, so nothing is
+ * counted and not told. */
+bool svl__ring_count_dropped(struct ring *ring)
 {
-    atomic_fetch_add_explicit(&ring->control->dropped, 1, memory_order_seq_cst);
+    struct ring_control *c = ring->control;
+    if (atomic_fetch_add_explicit(&c->dropped, 1, memory_order_seq_cst) & DROPPED_ENDED)
+        return false;
+    RING_STEP("dropped counted");
     /* The consumer asks for the count before it sleeps; one that sleeps already is woken for it. */
-    if (atomic_load_explicit(&ring->control->tail, memory_order_seq_cst) & TAIL_SLEEPS)
+    if (atomic_load_explicit(&c->tail, memory_order_seq_cst) & TAIL_SLEEPS)
         svl__ring_pay_wake(ring);
+    return true;
 }
 
-uint64_t svl__ring_take_dropped(struct ring *ring)
+uint64_t svl__ring_dropped(struct ring *ring)
 {
-    if (atomic_load_explicit(&ring->control->dropped, memory_order_relaxed) == 0)
-        return 0;
-    uint64_t n = atomic_exchange_explicit(&ring->control->dropped, 0, memory_order_relaxed);
-    if (ring->crashed)
-        ring->recovery.dropped += n;
-    return n;
+    return atomic_load_explicit(&ring->control->dropped, memory_order_seq_cst) & ~DROPPED_ENDED;
+}
+
+uint64_t svl__ring_dropped_end(struct ring *ring)
+{
+    return atomic_fetch_or_explicit(&ring->control->dropped, DROPPED_ENDED, memory_order_seq_cst) &
+           ~DROPPED_ENDED;
+}
+
+void svl__ring_dropped_told(struct ring *ring, uint64_t total)
+{
+    atomic_store_explicit(&ring->control->dropped_told, total, memory_order_relaxed);
+}
+
+uint64_t svl__ring_dropped_told_get(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->control->dropped_told, memory_order_relaxed);
 }
 
 uint64_t svl__ring_close(struct ring *ring)

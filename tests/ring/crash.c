@@ -330,12 +330,11 @@ static void test_create_when_it_cannot_be_then_its_own_code(void **state)
         uint64_t capacity;
         const char *directory;
         int code;
-    } cases[] = { { RING_BYTES_MIN / 2, NULL, SVL_E_OPTION },
-                  { RING_BYTES_MIN + 1, NULL, SVL_E_OPTION },
-                  { RING_BYTES_MAX * 2, NULL, SVL_E_OPTION },
-                  { RING_BYTES_MIN, "/proc", SVL_E_FILE_SYSTEM },
-                  { RING_BYTES_MIN, "/nowhere", SVL_E_PATH },
-                  { RING_BYTES_MIN, "/etc/passwd", SVL_E_PATH } };
+    } cases[] = {
+        { RING_BYTES_MIN / 2, NULL, SVL_E_OPTION }, { RING_BYTES_MIN + 1, NULL, SVL_E_OPTION },
+        { RING_BYTES_MAX * 2, NULL, SVL_E_OPTION }, { RING_BYTES_MIN, "/proc", SVL_E_FILE_SYSTEM },
+        { RING_BYTES_MIN, "/nowhere", SVL_E_PATH }, { RING_BYTES_MIN, "/etc/passwd", SVL_E_PATH }
+    };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         options.capacity = cases[i].capacity;
         options.directory = cases[i].directory;

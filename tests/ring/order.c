@@ -130,10 +130,13 @@ static void test_dropped_when_counted_then_taken_once(void **state)
 {
     (void)state;
     struct ring *ring = create();
-    svl__ring_count_dropped(ring);
-    svl__ring_count_dropped(ring);
-    assert_true(svl__ring_take_dropped(ring) == 2);
-    assert_true(svl__ring_take_dropped(ring) == 0);
+    assert_true(svl__ring_count_dropped(ring));
+    assert_true(svl__ring_count_dropped(ring));
+    assert_true(svl__ring_dropped(ring) == 2);
+    svl__ring_dropped_told(ring, 2);
+    assert_true(svl__ring_dropped_told_get(ring) == 2);
+    assert_true(svl__ring_dropped_end(ring) == 2);
+    assert_false(svl__ring_count_dropped(ring));
     svl__ring_destroy(ring);
 }
 
