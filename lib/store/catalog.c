@@ -6,7 +6,8 @@
  *   'R' ring name                  a crash ring: 1 byte (1 = its file was made) · its directory
  *   'V' key                        a value that an operation has put
  *
- * Every value but those of 'V' ends with its XXH3-64; those of 'V' start with theirs. */
+ * Every value ends with the XXH3-64 of key and value: one that is damaged never passes for another's.
+ * All are checked at open, so that none is missed for a damaged key. */
 #include "catalog.h"
 
 #include <fcntl.h>
@@ -28,6 +29,7 @@
 #define STATE_BYTES 72
 #define SEGMENT_BYTES 128
 #define KEY_MAX 481
+#define SUM_BYTES 8
 
 struct catalog {
     struct lmdb_env lmdb;
@@ -58,15 +60,17 @@ static int error(const struct catalog *catalog, int code, const char *what)
     return rc;
 }
 
-static void seal(uint8_t *bytes, size_t len)
+static uint64_t sum_of(const MDB_val *key, const uint8_t *value, size_t len)
 {
-    store_u64(bytes + len - 8, svl__checksum(bytes, len - 8));
+    return svl__checksum_seeded(value, len, svl__checksum(key->mv_data, key->mv_size));
 }
 
-static bool is_sealed(const MDB_val *value, size_t len)
+static bool is_sealed(const MDB_val *key, const MDB_val *value)
 {
     const uint8_t *bytes = value->mv_data;
-    return value->mv_size == len && load_u64(bytes + len - 8) == svl__checksum(bytes, len - 8);
+    size_t len = value->mv_size;
+    return len >= SUM_BYTES &&
+           load_u64(bytes + len - SUM_BYTES) == sum_of(key, bytes, len - SUM_BYTES);
 }
 
 static int damaged(const char *what)
@@ -84,16 +88,15 @@ static void encode_state(const struct catalog_state *state, uint8_t out[STATE_BY
     store_u64(out + 40, state->watermark);
     store_u64(out + 48, state->last_op);
     store_u64(out + 56, (uint64_t)state->ingest_last_ns);
-    seal(out, STATE_BYTES);
 }
 
-static int decode_state(const MDB_val *value, struct catalog_state *state)
+static int decode_state(const MDB_val *key, const MDB_val *value, struct catalog_state *state)
 {
     const uint8_t *in = value->mv_data;
     if (value->mv_size >= 8 && (load_u32(in) > VERSION || load_u32(in + 4) != 0))
         return svl__fail(SVL_E_VERSION, "a store of version %u with features %#x", load_u32(in),
                          load_u32(in + 4));
-    if (!is_sealed(value, STATE_BYTES) || load_u32(in) != VERSION)
+    if (!is_sealed(key, value) || value->mv_size != STATE_BYTES || load_u32(in) != VERSION)
         return damaged("the store's state");
     memcpy(state->store_uuid, in + 8, 16);
     state->next_id_floor = load_u64(in + 24);
@@ -120,13 +123,12 @@ static void encode_segment(const struct segment_info *info, uint8_t out[SEGMENT_
     store_u64(out + 80, (uint64_t)info->time_max_ns);
     store_u64(out + 88, (uint64_t)info->ingest_min_ns);
     store_u64(out + 96, (uint64_t)info->ingest_max_ns);
-    seal(out, SEGMENT_BYTES);
 }
 
-static int decode_segment(const MDB_val *value, struct segment_info *info)
+static int decode_segment(const MDB_val *key, const MDB_val *value, struct segment_info *info)
 {
     const uint8_t *in = value->mv_data;
-    if (!is_sealed(value, SEGMENT_BYTES))
+    if (!is_sealed(key, value) || value->mv_size != SEGMENT_BYTES)
         return damaged("a segment's entry");
     info->first_id = load_u64(in);
     info->last_id = load_u64(in + 8);
@@ -154,10 +156,12 @@ static size_t segment_key(uint64_t first_id, uint8_t out[9])
     return 9;
 }
 
-static int put(struct catalog_change *change, const void *key, size_t key_len, const void *value,
+/* The last SUM_BYTES of `value` are for the checksum. */
+static int put(struct catalog_change *change, const void *key, size_t key_len, uint8_t *value,
                size_t len)
 {
-    MDB_val k = { key_len, (void *)(uintptr_t)key }, v = { len, (void *)(uintptr_t)value };
+    MDB_val k = { key_len, (void *)(uintptr_t)key }, v = { len, value };
+    store_u64(value + len - SUM_BYTES, sum_of(&k, value, len - SUM_BYTES));
     return error(change->catalog, mdb_put(change->txn, change->catalog->table, &k, &v, 0), "put");
 }
 
@@ -259,20 +263,8 @@ static int read_state(struct catalog *catalog)
     if (code == MDB_NOTFOUND)
         rc = damaged("the store's state (it is missing)");
     else
-        rc = code ? error(catalog, code, "state") : decode_state(&value, &catalog->state);
+        rc = code ? error(catalog, code, "state") : decode_state(&key, &value, &catalog->state);
     svl__lmdb_end_read(&catalog->lmdb, txn);
-    return rc;
-}
-
-int svl__catalog_open(const struct catalog_options *options, struct catalog **out)
-{
-    int rc = open_named(options, CATALOG_NAME, false, out);
-    if (rc == SVL_OK)
-        rc = read_state(*out);
-    if (rc != SVL_OK) {
-        svl__catalog_close(*out);
-        *out = NULL;
-    }
     return rc;
 }
 
@@ -292,8 +284,9 @@ void svl__catalog_state_get(struct catalog *catalog, struct catalog_state *state
     pthread_mutex_unlock(&catalog->lock);
 }
 
-/* Calls `take` for each entry whose key starts with `prefix`. */
+/* Calls `take` for each entry whose key starts with `prefix`, or for all with EVERY_ENTRY. */
 typedef int entry_fn(const MDB_val *key, const MDB_val *value, void *user);
+#define EVERY_ENTRY '\0'
 
 static int each(struct catalog *catalog, char prefix, entry_fn *take, void *user)
 {
@@ -306,7 +299,8 @@ static int each(struct catalog *catalog, char prefix, entry_fn *take, void *user
     if (code == 0) {
         MDB_val key = { 1, &prefix }, value;
         code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-        while (code == 0 && rc == SVL_OK && key.mv_size > 0 && *(char *)key.mv_data == prefix) {
+        while (code == 0 && rc == SVL_OK &&
+               (prefix == EVERY_ENTRY || *(const char *)key.mv_data == prefix)) {
             rc = take(&key, &value, user);
             code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
         }
@@ -318,12 +312,32 @@ static int each(struct catalog *catalog, char prefix, entry_fn *take, void *user
     return rc;
 }
 
+static int check_entry(const MDB_val *key, const MDB_val *value, void *user)
+{
+    (void)user;
+    return is_sealed(key, value) ? SVL_OK : damaged("an entry");
+}
+
+int svl__catalog_open(const struct catalog_options *options, struct catalog **out)
+{
+    int rc = open_named(options, CATALOG_NAME, false, out);
+    if (rc == SVL_OK)
+        rc = read_state(*out);
+    if (rc == SVL_OK)
+        rc = each(*out, EVERY_ENTRY, check_entry, NULL);
+    if (rc != SVL_OK) {
+        svl__catalog_close(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
 static int take_segment(const MDB_val *key, const MDB_val *value, void *user)
 {
     struct buffer *out = user;
     struct segment_info info;
     uint8_t expected[9];
-    int rc = decode_segment(value, &info);
+    int rc = decode_segment(key, value, &info);
     if (rc != SVL_OK)
         return rc;
     if (key->mv_size != segment_key(info.first_id, expected) ||
@@ -339,12 +353,12 @@ static int take_ring(const MDB_val *key, const MDB_val *value, void *user)
     struct ring_name ring = { .directory = "" };
     const uint8_t *bytes = value->mv_data;
     size_t len = value->mv_size;
-    if (key->mv_size - 1 >= sizeof ring.name || len < 9 || len - 9 >= sizeof ring.directory ||
-        bytes[0] > 1 || load_u64(bytes + len - 8) != svl__checksum(bytes, len - 8))
+    if (!is_sealed(key, value) || key->mv_size - 1 >= sizeof ring.name || len < 1 + SUM_BYTES ||
+        len - 1 - SUM_BYTES >= sizeof ring.directory || bytes[0] > 1)
         return damaged("a crash ring's entry");
     memcpy(ring.name, (const uint8_t *)key->mv_data + 1, key->mv_size - 1);
     ring.made = bytes[0];
-    memcpy(ring.directory, bytes + 1, len - 9);
+    memcpy(ring.directory, bytes + 1, len - 1 - SUM_BYTES);
     svl__buffer_append(out, &ring, sizeof ring);
     return out->failed ? SVL_E_NOMEM : SVL_OK;
 }
@@ -395,10 +409,10 @@ int svl__catalog_value(struct catalog *catalog, svl_slice key, struct buffer *ou
     rc = error(catalog, mdb_get(txn, catalog->table, &k, &v), "value");
     if (rc == SVL_OK) {
         const uint8_t *value = v.mv_data;
-        if (v.mv_size < 8 || load_u64(value) != svl__checksum(value + 8, v.mv_size - 8))
+        if (!is_sealed(&k, &v))
             rc = damaged("a value");
         else
-            svl__buffer_append(out, value + 8, v.mv_size - 8);
+            svl__buffer_append(out, value, v.mv_size - SUM_BYTES);
         if (out->failed)
             rc = SVL_E_NOMEM;
     }
@@ -445,12 +459,11 @@ static size_t ring_key(const struct ring_name *ring, uint8_t out[sizeof ring->na
 
 int svl__catalog_put_ring(struct catalog_change *change, const struct ring_name *ring)
 {
-    uint8_t key[sizeof ring->name + 1], value[sizeof ring->directory + 9];
-    size_t len = strlen(ring->directory);
+    uint8_t key[sizeof ring->name + 1], value[1 + sizeof ring->directory + SUM_BYTES];
+    size_t len = 1 + strlen(ring->directory);
     value[0] = ring->made;
-    memcpy(value + 1, ring->directory, len);
-    seal(value, len + 9);
-    return put(change, key, ring_key(ring, key), value, len + 9);
+    memcpy(value + 1, ring->directory, len - 1);
+    return put(change, key, ring_key(ring, key), value, len + SUM_BYTES);
 }
 
 int svl__catalog_remove_ring(struct catalog_change *change, const struct ring_name *ring)
@@ -467,12 +480,11 @@ int svl__catalog_put_value(struct catalog_change *change, svl_slice key, svl_sli
     size_t key_len = value_key(key, bytes);
     if (!value.data)
         return del(change, bytes, key_len);
-    uint8_t *sealed = svl__malloc(value.len + 8);
+    uint8_t *sealed = svl__malloc(value.len + SUM_BYTES);
     if (!sealed)
         return SVL_E_NOMEM;
-    store_u64(sealed, svl__checksum(value.data, value.len));
-    memcpy(sealed + 8, value.data, value.len);
-    int rc = put(change, bytes, key_len, sealed, value.len + 8);
+    memcpy(sealed, value.data, value.len);
+    int rc = put(change, bytes, key_len, sealed, value.len + SUM_BYTES);
     svl__free(sealed);
     return rc;
 }
@@ -529,8 +541,7 @@ static int verify_segment(const MDB_val *key, const MDB_val *value, void *user)
 {
     struct verify *v = user;
     struct segment_info info = { 0 };
-    (void)key;
-    if (decode_segment(value, &info) != SVL_OK) {
+    if (decode_segment(key, value, &info) != SVL_OK) {
         report(v);
         return SVL_OK;
     }
@@ -545,9 +556,7 @@ static int verify_segment(const MDB_val *key, const MDB_val *value, void *user)
 
 static int verify_value(const MDB_val *key, const MDB_val *value, void *user)
 {
-    const uint8_t *bytes = value->mv_data;
-    (void)key;
-    if (value->mv_size < 8 || load_u64(bytes) != svl__checksum(bytes + 8, value->mv_size - 8)) {
+    if (!is_sealed(key, value)) {
         damaged("a value");
         report(user);
     }

@@ -10,12 +10,14 @@
  *            two tables (free list, main), 48 bytes each · last page u64 · transaction u64
  *   table    pad u32 · flags u16 · depth u16 · branch pages u64 · leaf pages u64 · overflow pages u64 ·
  *            entries u64 · root u64
+ *   free     an entry of the free list: key, transaction u64; data, count u64, then as many page numbers,
+ *            descending
  *   node     0: low u16 · 2: high u16 · 4: flags u16 · 6: key size u16 · 8: key, then data. Of a leaf,
  *            low and high are the data's size; of a branch, with the flags on top, the child's number
  *
- * Checked: flags, bounds, overlap, order of offsets, each page used once, depth, page numbers within the
- * file, the tables' own records, keys ascending within a page. Not checked: what the values say - the
- * blocks have checksums of their own. */
+ * Checked: flags, bounds, overlap, order of offsets, each page used once or free, depth, page numbers
+ * within the file, the tables' own records, keys ascending within a page. Not checked: what the values
+ * say - the blocks have checksums of their own. */
 #include <fcntl.h>
 #include <string.h>
 
@@ -49,22 +51,25 @@ struct meta {
     uint64_t transaction;
 };
 
+enum tree { TREE_FREE_LIST, TREE_MAIN, TREE_TABLE };
+
 /* A page that waits to be visited. */
 struct visit {
     uint64_t page;
     uint32_t depth;
     uint32_t depth_max; /* leaves lie here */
-    bool is_main;       /* sub-tables may hang from its leaves */
+    enum tree tree;     /* tables may hang from the leaves of TREE_MAIN only */
     bool integer_keys;
 };
 
 struct check {
     int fd;
     const char *name;
-    uint64_t map_bytes;  /* that the file was made with */
-    uint64_t pages;      /* in the file */
-    uint64_t last_page;  /* highest that the meta page admits */
-    uint8_t *used;       /* a bit a page */
+    uint64_t map_bytes; /* that the file was made with */
+    uint64_t pages;     /* in the file */
+    uint64_t last_page; /* highest that the meta page admits */
+    uint64_t transaction;
+    uint8_t *used;       /* a bit a page: in a tree, or free */
     struct buffer stack; /* struct visit each */
     uint8_t page[PAGE];
 };
@@ -79,21 +84,28 @@ static int read_page(struct check *c, uint64_t page)
     return svl__file_read(c->fd, c->page, PAGE, page * PAGE, c->name);
 }
 
-/* Notes that the pages are used: each may be once. */
-static int take_pages(struct check *c, uint64_t page, uint64_t n, uint64_t from)
+/* Notes that the page is used: it may be once. */
+static int take_page(struct check *c, uint64_t page, uint64_t from)
 {
-    if (n == 0 || page < 2 || page > c->last_page || n > c->last_page - page + 1 ||
-        page + n > c->pages)
+    if (page < 2 || page > c->last_page)
         return bad(c, from, "points outside the file");
-    for (uint64_t i = page; i < page + n; i++) {
-        if (c->used[i / 8] & (1u << (i % 8)))
-            return bad(c, from, "points to a page that is used elsewhere");
-        c->used[i / 8] |= (uint8_t)(1u << (i % 8));
-    }
+    if (c->used[page / 8] & (1u << (page % 8)))
+        return bad(c, from, "points to a page that is used elsewhere");
+    c->used[page / 8] |= (uint8_t)(1u << (page % 8));
     return SVL_OK;
 }
 
-static int push_table(struct check *c, const uint8_t *table, bool is_main, uint64_t from)
+static int take_pages(struct check *c, uint64_t page, uint64_t n, uint64_t from)
+{
+    if (n == 0 || page >= c->pages || n > c->pages - page)
+        return bad(c, from, "points outside the file");
+    int rc = SVL_OK;
+    for (uint64_t i = page; rc == SVL_OK && i < page + n; i++)
+        rc = take_page(c, i, from);
+    return rc;
+}
+
+static int push_table(struct check *c, const uint8_t *table, enum tree tree, uint64_t from)
 {
     uint64_t root = load_u64(table + 40);
     uint16_t flags = load_u16(table + 4), depth = load_u16(table + 6);
@@ -101,12 +113,34 @@ static int push_table(struct check *c, const uint8_t *table, bool is_main, uint6
         return depth == 0 ? SVL_OK : bad(c, from, "a table without root has a depth");
     if (depth == 0 || depth > DEPTH_MAX || (flags & ~TABLE_INTEGERKEY) != 0)
         return bad(c, from, "a table's depth or flags");
-    struct visit visit = { root, 1, depth, is_main, flags & TABLE_INTEGERKEY };
+    struct visit visit = { root, 1, depth, tree, flags & TABLE_INTEGERKEY };
     int rc = take_pages(c, root, 1, from);
     if (rc != SVL_OK)
         return rc;
     svl__buffer_append(&c->stack, &visit, sizeof visit);
     return c->stack.failed ? SVL_E_NOMEM : SVL_OK;
+}
+
+/* An entry of the free list, whose data is at `offset` of the file. LMDB takes it at its word: it would
+ * write over a page in use, or read behind a list that says to be longer than it is. Free pages may lie
+ * behind the end of the file. */
+static int check_free_pages(struct check *c, const struct visit *v, uint64_t offset, uint64_t size)
+{
+    uint64_t count, page, before = NO_PAGE;
+    if (size < sizeof count || size % sizeof count != 0)
+        return bad(c, v->page, "the size of a list of free pages");
+    int rc = svl__file_read(c->fd, &count, sizeof count, offset, c->name);
+    if (rc == SVL_OK && count >= size / sizeof count)
+        rc = bad(c, v->page, "the length of a list of free pages");
+    for (uint64_t i = 1; rc == SVL_OK && i <= count; i++) {
+        rc = svl__file_read(c->fd, &page, sizeof page, offset + i * sizeof page, c->name);
+        if (rc == SVL_OK && page >= before)
+            rc = bad(c, v->page, "free pages out of order");
+        if (rc == SVL_OK)
+            rc = take_page(c, page, v->page);
+        before = page;
+    }
+    return rc;
 }
 
 /* The data of a leaf's node: inside the page, a run of overflow pages, or a table. */
@@ -117,6 +151,9 @@ static int check_value(struct check *c, const struct visit *v, const uint8_t *no
     const uint8_t *data = node + NODE_HEADER + key;
     if (flags & ~(NODE_BIGDATA | NODE_SUBDATA))
         return bad(c, v->page, "a node's flags");
+    bool is_free_list = v->tree == TREE_FREE_LIST;
+    if (is_free_list && (key != 8 || load_u64(node + NODE_HEADER) > c->transaction))
+        return bad(c, v->page, "a list of free pages of no transaction");
     if (flags & NODE_BIGDATA) {
         if (NODE_HEADER + key + 8 > room)
             return bad(c, v->page, "a node reaches out of its page");
@@ -128,15 +165,19 @@ static int check_value(struct check *c, const struct visit *v, const uint8_t *no
         if (rc == SVL_OK && (load_u64(header) != first || load_u16(header + 10) != FLAG_OVERFLOW ||
                              load_u32(header + 12) != n))
             rc = bad(c, first, "not the overflow page that a node points to");
+        if (rc == SVL_OK && is_free_list)
+            rc = check_free_pages(c, v, first * PAGE + PAGE_HEADER, size);
         return rc;
     }
     if (NODE_HEADER + key + size > room)
         return bad(c, v->page, "a node reaches out of its page");
     if (flags & NODE_SUBDATA) {
-        if (!v->is_main || size != TABLE_BYTES)
+        if (v->tree != TREE_MAIN || size != TABLE_BYTES)
             return bad(c, v->page, "a table where none can be");
-        return push_table(c, data, false, v->page);
+        return push_table(c, data, TREE_TABLE, v->page);
     }
+    if (is_free_list)
+        return check_free_pages(c, v, v->page * PAGE + (uint64_t)(data - c->page), size);
     return SVL_OK;
 }
 
@@ -155,7 +196,7 @@ static int check_child(struct check *c, const struct visit *v, const uint8_t *no
 {
     uint64_t child =
         load_u16(node) | (uint64_t)load_u16(node + 2) << 16 | (uint64_t)load_u16(node + 4) << 32;
-    struct visit visit = { child, v->depth + 1, v->depth_max, v->is_main, v->integer_keys };
+    struct visit visit = { child, v->depth + 1, v->depth_max, v->tree, v->integer_keys };
     int rc = take_pages(c, child, 1, v->page);
     if (rc != SVL_OK)
         return rc;
@@ -250,9 +291,9 @@ static int walk(struct check *c, const struct meta *meta)
     store_u16(free_list + 4, TABLE_INTEGERKEY);
     uint8_t main_table[TABLE_BYTES];
     memcpy(main_table, meta->tables[1], TABLE_BYTES);
-    int rc = push_table(c, free_list, false, 0);
+    int rc = push_table(c, free_list, TREE_FREE_LIST, 0);
     if (rc == SVL_OK)
-        rc = push_table(c, main_table, true, 0);
+        rc = push_table(c, main_table, TREE_MAIN, 0);
     while (rc == SVL_OK && c->stack.len > 0) {
         struct visit visit;
         c->stack.len -= sizeof visit;
@@ -284,8 +325,9 @@ int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes)
     if (rc == SVL_OK) {
         const struct meta *newest = &metas[metas[1].transaction > metas[0].transaction];
         c->last_page = newest->last_page;
+        c->transaction = newest->transaction;
         /* The file may end before last_page: pages taken and freed again in one transaction. */
-        c->used = svl__calloc(1, c->pages / 8 + 1);
+        c->used = svl__calloc(1, c->last_page / 8 + 1);
         rc = c->used ? walk(c, newest) : SVL_E_NOMEM;
     }
     svl__free(c->used);
