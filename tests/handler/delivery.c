@@ -94,6 +94,32 @@ static void wait_until_done(const struct script *s, uint64_t position)
         short_sleep();
 }
 
+static int witness_seen(svl_batch *batch, void *user)
+{
+    const svl_record *records;
+    size_t n;
+    int rc = svl_batch_records(batch, &records, &n);
+    atomic_fetch_add((_Atomic size_t *)user, n);
+    return rc;
+}
+
+/* Publishes, and waits until another subscription has seen it all: who is not paused would have, too. */
+static void publish_before_witness(size_t n)
+{
+    static _Atomic size_t seen;
+    atomic_store(&seen, 0);
+    svl_stored_options o = { .struct_size = sizeof o, .filter.source = "in" };
+    svl_subscription *witness;
+    assert_ok(svl_on_stored(pipeline, &o, witness_seen, &seen, &witness));
+    for (int rounds = 0; rounds < 3; rounds++) { /* the last of them after the first was seen */
+        size_t before = atomic_load(&seen), some = rounds < 2 ? n / 3 : n - 2 * (n / 3);
+        publish(some);
+        while (atomic_load(&seen) < before + some)
+            short_sleep();
+    }
+    assert_ok(svl_unsubscribe(witness, NULL));
+}
+
 static void wait_until_paused(const struct script *s)
 {
     while (!info_of(s).paused)
@@ -216,8 +242,7 @@ static void test_record_when_it_can_never_be_done_then_stands_alone_and_pauses(v
     /* Paused over a restart; mended and resumed, it goes on where it was. */
     open_with(&s, &o);
     assert_true(info_of(&s).paused);
-    publish(10);
-    assert_ok(svl_flush(pipeline, -1));
+    publish_before_witness(10);
     assert_int_equal(s.done_count, 36);
     s.poison = 0;
     assert_ok(svl_subscription_resume(s.subscription));
@@ -234,8 +259,7 @@ static void test_subscription_when_paused_then_nothing_comes_until_resumed(void 
     svl_stored_options o = quick("pause");
     open_with(&s, &o);
     assert_ok(svl_subscription_pause(s.subscription));
-    publish(20);
-    assert_ok(svl_flush(pipeline, -1));
+    publish_before_witness(20);
     assert_int_equal(s.calls, 0);
     assert_true(info_of(&s).backlog == 20);
     assert_ok(svl_subscription_resume(s.subscription));
@@ -418,8 +442,7 @@ static void test_unsubscribe_when_called_then_position_is_kept_and_user_released
     wait_until_done(&s, 10);
     assert_ok(svl_unsubscribe(s.subscription, released));
     assert_int_equal(atomic_load(&released_count), 1);
-    publish(10);
-    assert_ok(svl_flush(pipeline, -1));
+    publish_before_witness(10);
     assert_int_equal(s.done_count, 10);
     assert_ok(svl_on_stored(pipeline, &o, handle, &s, &s.subscription));
     wait_until_done(&s, 20);

@@ -1,0 +1,356 @@
+/* The pool of workers: nobody waits behind a stuck handler, times are kept whoever sleeps or works, and
+ * stopping does not spin. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "handler/subscription.h"
+#include "support/support.h"
+
+static char path[512];
+static svl_pipeline *pipeline;
+static _Atomic int may_return;
+
+/* A handler that does what its `act` says. */
+struct script {
+    enum { ACT_PASS, ACT_STICK, ACT_FAIL_ONCE, ACT_DEFER, ACT_EMIT } act;
+    _Atomic unsigned calls, done;
+    _Atomic uint64_t last_ids[4]; /* of the first calls */
+    svl_subscription *subscription;
+};
+
+static int new_path(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_path());
+    atomic_store(&may_return, 0);
+    return 0;
+}
+
+static void short_sleep(void)
+{
+    struct timespec t = { 0, 1000000 };
+    nanosleep(&t, NULL);
+}
+
+static int handle(svl_batch *batch, void *user)
+{
+    struct script *s = user;
+    const svl_record *records;
+    size_t n;
+    assert_ok(svl_batch_records(batch, &records, &n));
+    unsigned call = atomic_fetch_add(&s->calls, 1);
+    if (call < 4)
+        atomic_store(&s->last_ids[call], records[n - 1].id);
+    while (s->act == ACT_STICK && !atomic_load(&may_return))
+        short_sleep();
+    if (s->act == ACT_FAIL_ONCE && call == 0)
+        return SVL_FAIL;
+    if (s->act == ACT_DEFER)
+        return svl_batch_defer(batch, 0, 3600000);
+    for (size_t i = 0; s->act == ACT_EMIT && i < n; i++) {
+        svl_record emitted = { .source = slice_of("emitted") };
+        assert_ok(svl_batch_emit(batch, i, &emitted));
+    }
+    atomic_fetch_add(&s->done, (unsigned)n);
+    return SVL_OK;
+}
+
+static void open_pipeline(uint32_t workers_max, uint32_t worker_idle_ms)
+{
+    svl_options options;
+    assert_ok(svl_options_init(&options, sizeof options));
+    options.workers_max = workers_max;
+    options.worker_idle_ms = worker_idle_ms;
+    assert_ok(svl_open(path, &options, &pipeline));
+}
+
+static svl_stored_options named(const char *name)
+{
+    svl_stored_options o;
+    assert_ok(svl_stored_options_init(&o, sizeof o));
+    o.name = name;
+    o.filter.source = "in";
+    return o;
+}
+
+static void subscribe(struct script *s, const svl_stored_options *o)
+{
+    assert_ok(svl_on_stored(pipeline, o, handle, s, &s->subscription));
+}
+
+static void publish(size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        assert_ok(svl_publish_text(pipeline, SVL_SEVERITY_INFO, "in", "x"));
+    assert_ok(svl_flush(pipeline, -1));
+}
+
+static void wait_for(const _Atomic unsigned *counter, unsigned n)
+{
+    while (atomic_load(counter) < n)
+        short_sleep();
+}
+
+static void test_subscriptions_when_others_are_stuck_then_served(void **state)
+{
+    (void)state;
+    static struct script stuck[3], free_one;
+    static const char *const names[] = { "a", "b", "c" };
+    memset(stuck, 0, sizeof stuck);
+    memset(&free_one, 0, sizeof free_one);
+    open_pipeline(4, 5000);
+    for (int i = 0; i < 3; i++) {
+        svl_stored_options o = named(names[i]);
+        subscribe(&stuck[i], &o);
+    }
+    svl_stored_options o = named("free");
+    subscribe(&free_one, &o);
+    assert_ok(svl_start(pipeline));
+    publish(1); /* workers are there, and idle */
+    for (int i = 0; i < 3; i++)
+        wait_for(&stuck[i].done, 1);
+    wait_for(&free_one.done, 1);
+    for (int i = 0; i < 3; i++)
+        stuck[i].act = ACT_STICK;
+    publish(1); /* all four are ready in one step; three of them stick */
+    wait_for(&free_one.done, 2);
+    atomic_store(&may_return, 1);
+    assert_ok(svl_close(pipeline));
+}
+
+static void test_retry_when_it_waits_longer_than_workers_idle_then_made(void **state)
+{
+    (void)state;
+    static struct script failing, other;
+    failing = (struct script){ .act = ACT_FAIL_ONCE };
+    other = (struct script){ .act = ACT_PASS };
+    open_pipeline(4, 10);
+    svl_stored_options a = named("failing"), b = named("other");
+    a.retry_base_ms = a.retry_max_ms = 100;
+    subscribe(&failing, &a);
+    subscribe(&other, &b);
+    assert_ok(svl_start(pipeline));
+    publish(3);
+    wait_for(&failing.done, 3);
+    assert_ok(svl_close(pipeline));
+}
+
+static void test_retry_when_the_only_worker_is_in_a_callback_then_another_keeps_the_time(
+    void **state)
+{
+    (void)state;
+    static struct script failing, stuck;
+    failing = (struct script){ .act = ACT_FAIL_ONCE };
+    stuck = (struct script){ .act = ACT_PASS };
+    open_pipeline(2, 5000);
+    svl_stored_options a = named("failing"), b = named("stuck");
+    a.retry_base_ms = a.retry_max_ms = 50;
+    b.filter.source = "stick";
+    subscribe(&failing, &a);
+    subscribe(&stuck, &b);
+    assert_ok(svl_start(pipeline));
+    stuck.act = ACT_STICK;
+    publish(1);
+    assert_ok(svl_publish_text(pipeline, SVL_SEVERITY_INFO, "stick", "x"));
+    wait_for(&stuck.calls, 1);
+    wait_for(&failing.done, 1); /* with the other handler in its callback all the while */
+    atomic_store(&may_return, 1);
+    assert_ok(svl_close(pipeline));
+}
+
+static void test_failed_batch_when_retried_then_the_same_records(void **state)
+{
+    (void)state;
+    static struct script s;
+    s = (struct script){ .act = ACT_FAIL_ONCE };
+    open_pipeline(1, 5000);
+    svl_stored_options o = named("same");
+    o.retry_base_ms = o.retry_max_ms = 200;
+    subscribe(&s, &o);
+    assert_ok(svl_start(pipeline));
+    publish(1);
+    wait_for(&s.calls, 1);
+    publish(5); /* while it waits for its second attempt */
+    wait_for(&s.calls, 2);
+    assert_true(atomic_load(&s.last_ids[1]) == 1);
+    wait_for(&s.done, 6);
+    assert_ok(svl_close(pipeline));
+}
+
+static void test_window_when_the_batch_is_full_then_not_waited_for(void **state)
+{
+    (void)state;
+    static struct script s;
+    s = (struct script){ .act = ACT_PASS };
+    open_pipeline(2, 5000);
+    svl_stored_options o = named("window");
+    o.batch_window_ms = 3600000;
+    o.batch_records_max = 10;
+    subscribe(&s, &o);
+    assert_ok(svl_start(pipeline));
+    publish(3);
+    publish(10);
+    wait_for(&s.done, 10);
+    assert_ok(svl_stop(pipeline, -1)); /* and stopping does not wait for it either */
+    assert_int_equal(atomic_load(&s.done), 13);
+    assert_ok(svl_close(pipeline));
+}
+
+static void test_stop_when_a_batch_is_deferred_then_left_for_the_next_start(void **state)
+{
+    (void)state;
+    static struct script s;
+    s = (struct script){ .act = ACT_DEFER };
+    open_pipeline(2, 5000);
+    svl_stored_options o = named("defer");
+    subscribe(&s, &o);
+    assert_ok(svl_start(pipeline));
+    publish(4);
+    wait_for(&s.calls, 1);
+    assert_ok(svl_stop(pipeline, -1));
+    assert_in_range(atomic_load(&s.calls), 1, 2); /* at most once more: without its wait */
+    assert_ok(svl_close(pipeline));
+
+    s.act = ACT_PASS;
+    open_pipeline(2, 5000);
+    subscribe(&s, &o);
+    assert_ok(svl_start(pipeline));
+    wait_for(&s.done, 4);
+    assert_ok(svl_close(pipeline));
+}
+
+static uint64_t count_emitted(void)
+{
+    svl_query query;
+    svl_cursor *cursor;
+    const svl_record *record;
+    uint64_t n = 0;
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.source = slice_of("emitted");
+    assert_ok(svl_store_query(svl_pipeline_store(pipeline), &query, &cursor));
+    while (svl_cursor_next(cursor, &record) == SVL_OK)
+        n++;
+    svl_cursor_close(cursor);
+    return n;
+}
+
+static void test_name_when_opened_again_at_once_then_goes_on_where_it_was(void **state)
+{
+    (void)state;
+    static struct script s;
+    s = (struct script){ .act = ACT_EMIT };
+    svl_store_options store;
+    svl_options options;
+    assert_ok(svl_store_options_init(&store, sizeof store));
+    assert_ok(svl_options_init(&options, sizeof options));
+    store.sync_interval_ms = 60000; /* what is fed is not durable soon */
+    options.store = &store;
+    assert_ok(svl_open(path, &options, &pipeline));
+    svl_stored_options o = named("again");
+    subscribe(&s, &o);
+    assert_ok(svl_start(pipeline));
+    for (int round = 1; round <= 5; round++) {
+        publish(10);
+        wait_for(&s.done, 10 * (unsigned)round);
+        assert_ok(svl_unsubscribe(s.subscription, NULL));
+        subscribe(&s, &o);
+    }
+    assert_ok(svl_subscription_pause(s.subscription));
+    assert_ok(svl_unsubscribe(s.subscription, NULL));
+    subscribe(&s, &o);
+    svl_subscription_info info = { .struct_size = sizeof info };
+    assert_ok(svl_subscription_info_get(s.subscription, &info));
+    assert_true(info.paused);
+    assert_ok(svl_stop(pipeline, -1));
+    assert_int_equal(atomic_load(&s.done), 50);
+    assert_true(count_emitted() == 50);
+    assert_ok(svl_close(pipeline));
+}
+
+static struct script left_behind;
+static _Atomic int released_in_callback;
+
+static void released(void *user)
+{
+    (void)user;
+    /* Waiting for itself is refused here too. */
+    atomic_store(&released_in_callback, svl_flush(pipeline, -1) == SVL_E_DEADLOCK ? 1 : 2);
+}
+
+static int unsubscribe_the_other(svl_batch *batch, void *user)
+{
+    (void)batch;
+    (void)user;
+    wait_for(&left_behind.calls, 1);
+    assert_ok(svl_unsubscribe(left_behind.subscription, released));
+    atomic_store(&may_return, 1);
+    return SVL_OK;
+}
+
+static void test_unsubscribe_when_in_another_callback_then_position_kept_and_released(void **state)
+{
+    (void)state;
+    memset(&left_behind, 0, sizeof left_behind);
+    left_behind.act = ACT_STICK;
+    atomic_store(&released_in_callback, 0);
+    open_pipeline(4, 5000);
+    svl_stored_options a = named("left"), b = named("other");
+    a.checkpoint_interval_ms = 3600000;
+    subscribe(&left_behind, &a);
+    assert_ok(svl_on_stored(pipeline, &b, unsubscribe_the_other, NULL, NULL));
+    assert_ok(svl_start(pipeline));
+    publish(1);
+    while (!atomic_load(&released_in_callback))
+        short_sleep();
+    assert_int_equal(atomic_load(&released_in_callback), 1);
+    assert_ok(svl_close(pipeline));
+
+    open_pipeline(4, 5000);
+    subscribe(&left_behind, &a);
+    svl_subscription_info info = { .struct_size = sizeof info };
+    assert_ok(svl_subscription_info_get(left_behind.subscription, &info));
+    assert_true(info.position == 1);
+    assert_ok(svl_close(pipeline));
+}
+
+static void test_retry_wait_when_attempts_grow_then_doubles_with_jitter(void **state)
+{
+    (void)state;
+    svl_stored_options o = { .retry_base_ms = 100, .retry_max_ms = 1000 };
+    static const int64_t ms[] = { 100, 200, 400, 800, 1000, 1000 };
+    for (uint32_t attempts = 1; attempts <= 6; attempts++) {
+        int64_t low = INT64_MAX, high = 0;
+        for (int i = 0; i < 1000; i++) {
+            int64_t wait = svl__retry_wait_ns(&o, attempts);
+            low = wait < low ? wait : low;
+            high = wait > high ? wait : high;
+        }
+        int64_t full = ms[attempts - 1] * 1000000;
+        assert_true(low >= full / 2 && high <= full);
+        assert_true(low < full * 6 / 10 && high > full * 9 / 10); /* it does vary */
+    }
+    assert_true(svl__retry_wait_ns(&o, UINT32_MAX) <= 1000000000);
+}
+
+#define WORKERS_TEST(f) cmocka_unit_test_setup(f, new_path)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WORKERS_TEST(test_subscriptions_when_others_are_stuck_then_served),
+        WORKERS_TEST(test_retry_when_it_waits_longer_than_workers_idle_then_made),
+        WORKERS_TEST(test_retry_when_the_only_worker_is_in_a_callback_then_another_keeps_the_time),
+        WORKERS_TEST(test_failed_batch_when_retried_then_the_same_records),
+        WORKERS_TEST(test_window_when_the_batch_is_full_then_not_waited_for),
+        WORKERS_TEST(test_stop_when_a_batch_is_deferred_then_left_for_the_next_start),
+        WORKERS_TEST(test_name_when_opened_again_at_once_then_goes_on_where_it_was),
+        WORKERS_TEST(test_unsubscribe_when_in_another_callback_then_position_kept_and_released),
+        cmocka_unit_test(test_retry_wait_when_attempts_grow_then_doubles_with_jitter),
+    };
+    int failed = cmocka_run_group_tests_name("handler/workers", tests, NULL, NULL);
+    temp_remove_all();
+    return failed;
+}
