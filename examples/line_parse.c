@@ -78,10 +78,17 @@ static bool take_zone(struct scan *s, int *east)
     return true;
 }
 
+/* A day of the calendar, within what nanoseconds since 1970 can tell (1678 to 2261). */
 static bool is_date(const struct tm *t)
 {
-    return t->tm_mon >= 0 && t->tm_mon < 12 && t->tm_mday >= 1 && t->tm_mday <= 31 &&
-           t->tm_hour < 24 && t->tm_min < 60 && t->tm_sec <= 60;
+    static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    int year = t->tm_year + 1900;
+    if (year < 1678 || year > 2261 || t->tm_mon < 0 || t->tm_mon >= 12)
+        return false;
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    int last = days[t->tm_mon] + (leap && t->tm_mon == 1);
+    return t->tm_mday >= 1 && t->tm_mday <= last && t->tm_hour < 24 && t->tm_min < 60 &&
+           t->tm_sec <= 60;
 }
 
 static bool take_clock(struct scan *s, struct tm *t)
@@ -237,8 +244,6 @@ void line_parse(svl_slice text, int64_t now_ns, struct line *line)
     }
     if (line->key.len > 480)
         line->key.len = 480;
-    if (line->source.len > 255)
-        line->source.len = 255;
 }
 
 static int parse_ago(const char *text, int64_t now_ns, int64_t *time_ns)

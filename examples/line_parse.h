@@ -8,7 +8,7 @@
 struct line {
     int64_t time_ns;   /* 0: none found */
     uint32_t severity; /* SVL_SEVERITY_* */
-    svl_slice source;  /* the program; empty: none found */
+    svl_slice source;  /* the program, as it stands there: any bytes; empty: none found */
     svl_slice key;     /* the package, or the host; empty: none found */
 };
 

@@ -9,7 +9,6 @@
  * crash ring are stored by then. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -18,26 +17,23 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "input.h"
 #include "line_parse.h"
 #include "show.h"
 
 #define NS_PER_S INT64_C(1000000000)
-#define LINE_MAX_BYTES (256u << 10)
 #define SHOWN 3
 
 struct job {
     const char *store_path;
     const char *file_path; /* "-": standard input */
+    const char *source;    /* of lines that name none */
     const char *watch;
     bool json;
     long rate; /* lines a second at most; 0: as fast as it goes */
     svl_pipeline *pipeline;
-    FILE *in;
-    char
-        type[32]; /* "line.<file>": which file a record came from; the same file has the same one */
-    uint64_t offset;
-    uint64_t size;
-    uint64_t lines, bytes, cut;
+    struct input input;
+    uint64_t lines, bytes;
     bool progress;
 };
 
@@ -50,6 +46,17 @@ static int64_t now_ns(void)
 
 /* --- handlers --- */
 
+/* Plain ASCII that is not the library's own: what a source may be without more ado. */
+static bool is_source(const char *text, size_t len)
+{
+    if (len == 0 || len > 255 || (len >= 10 && memcmp(text, "serverlog.", 10) == 0))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (text[i] < '!' || text[i] > '~')
+            return false;
+    return true;
+}
+
 static int shape(svl_ingest *ingest, svl_record *record, void *user)
 {
     (void)ingest;
@@ -59,7 +66,7 @@ static int shape(svl_ingest *ingest, svl_record *record, void *user)
     if (line.time_ns != 0)
         record->time_ns = line.time_ns;
     record->severity = line.severity;
-    if (line.source.len > 0)
+    if (is_source(line.source.data, line.source.len))
         record->source = line.source;
     record->key = line.key;
     return SVL_OK;
@@ -99,39 +106,30 @@ static int raise_alerts(svl_batch *batch, void *user)
     return rc;
 }
 
-/* --- the file and the place in it --- */
+/* --- the place in the file --- */
 
-/* A file is known by device, inode and its first line's first bytes (FNV-1a), so that a new file in the
- * place of a rotated one is another. */
-static int identify(struct job *job)
+/* The newest stored line of this file: where it ended, and what stood before that. False: none. */
+static bool take_place(const svl_record *record, uint64_t *offset, uint64_t *check)
 {
-    struct stat st;
-    char head[256];
-    if (fstat(fileno(job->in), &st) != 0)
-        return -1;
-    job->size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
-    if (!S_ISREG(st.st_mode)) {
-        snprintf(job->type, sizeof job->type, "line");
-        return 0;
+    int found = 0;
+    for (uint32_t i = 0; i < record->attribute_count; i++) {
+        const svl_attribute *a = &record->attributes[i];
+        if (a->name.len == 11 && memcmp(a->name.data, "file.offset", 11) == 0 && ++found)
+            *offset = (uint64_t)a->i64;
+        else if (a->name.len == 10 && memcmp(a->name.data, "file.check", 10) == 0 && ++found)
+            *check = (uint64_t)a->i64;
     }
-    size_t n = fread(head, 1, sizeof head, job->in);
-    const char *newline = memchr(head, '\n', n);
-    n = newline ? (size_t)(newline - head) : n;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ (uint64_t)st.st_dev << 32 ^ (uint64_t)st.st_ino;
-    for (size_t i = 0; i < n; i++)
-        hash = (hash ^ (unsigned char)head[i]) * UINT64_C(0x100000001b3);
-    snprintf(job->type, sizeof job->type, "line.%016llx", (unsigned long long)hash);
-    return 0;
+    return found == 2;
 }
 
-/* The place behind the newest stored line of this file. */
-static int find_place(struct job *job)
+static int go_on(struct job *job)
 {
     svl_query query;
     svl_cursor *cursor;
     const svl_record *record;
+    uint64_t offset, check;
     int rc = svl_query_init(&query, sizeof query);
-    query.type = (svl_slice){ job->type, strlen(job->type) };
+    query.type = (svl_slice){ job->input.type, strlen(job->input.type) };
     query.flags = SVL_QUERY_BACKWARD;
     query.limit = 1;
     if (rc == SVL_OK)
@@ -139,22 +137,20 @@ static int find_place(struct job *job)
     if (rc != SVL_OK)
         return rc;
     rc = svl_cursor_next(cursor, &record);
-    for (uint32_t i = 0; rc == SVL_OK && i < record->attribute_count; i++) {
-        const svl_attribute *a = &record->attributes[i];
-        if (a->name.len == 11 && memcmp(a->name.data, "file.offset", 11) == 0)
-            job->offset = (uint64_t)a->i64;
-    }
+    if (rc == SVL_OK && take_place(record, &offset, &check) &&
+        !input_go_on(&job->input, offset, check))
+        fprintf(stderr, "%s is not what was read before; it is read from its start\n",
+                job->file_path);
     svl_cursor_close(cursor);
     return rc == SVL_E_END ? SVL_OK : rc;
 }
 
 static int open_input(struct job *job)
 {
-    if (strcmp(job->file_path, "-") == 0)
-        job->in = stdin;
-    else
-        job->in = fopen(job->file_path, "re");
-    if (!job->in || identify(job) != 0) {
+    const char *name = strrchr(job->file_path, '/');
+    name = name ? name + 1 : job->file_path;
+    job->source = is_source(name, strlen(name)) ? name : "file";
+    if (input_open(&job->input, job->file_path) != 0) {
         fprintf(stderr, "%s: %s\n", job->file_path, strerror(errno));
         return -1;
     }
@@ -163,19 +159,19 @@ static int open_input(struct job *job)
 
 /* --- reading and publishing --- */
 
-static int publish_line(struct job *job, const char *text, size_t len)
+static int publish_line(struct job *job, svl_slice text)
 {
-    svl_attribute place = { .name = { "file.offset", 11 },
-                            .kind = SVL_ATTRIBUTE_I64,
-                            .i64 = (int64_t)job->offset };
-    const char *name = strrchr(job->file_path, '/');
-    name = name ? name + 1 : job->file_path;
-    size_t name_len = strlen(name);
-    svl_record record = { .source = { name, name_len < 255 ? name_len : 255 },
-                          .type = { job->type, strlen(job->type) },
-                          .body = { text, len },
-                          .attributes = &place,
-                          .attribute_count = job->size > 0 };
+    svl_attribute place[] = { { .name = { "file.offset", 11 },
+                                .kind = SVL_ATTRIBUTE_I64,
+                                .i64 = (int64_t)job->input.offset },
+                              { .name = { "file.check", 10 },
+                                .kind = SVL_ATTRIBUTE_I64,
+                                .i64 = (int64_t)input_check(&job->input) } };
+    svl_record record = { .source = { job->source, strlen(job->source) },
+                          .type = { job->input.type, strlen(job->input.type) },
+                          .body = text,
+                          .attributes = place,
+                          .attribute_count = job->input.is_file ? 2 : 0 };
     int rc;
     do
         rc = svl_publish(job->pipeline, &record);
@@ -193,9 +189,10 @@ static void show_progress(const struct job *job, int64_t start_ns, bool last)
     shown_ns = now;
     char read[32], size[32];
     double seconds = (double)(now - start_ns) / (double)NS_PER_S;
-    fprintf(stderr, "\r%s of %s  %3.0f %%  %.0f lines/s ", show_bytes(job->offset, read),
-            show_bytes(job->size, size),
-            job->size ? 100.0 * (double)job->offset / (double)job->size : 0.0,
+    const struct input *in = &job->input;
+    fprintf(stderr, "\r%s of %s  %3.0f %%  %.0f lines/s ", show_bytes(in->offset, read),
+            show_bytes(in->size, size),
+            in->size ? 100.0 * (double)in->offset / (double)in->size : 0.0,
             seconds > 0 ? (double)job->lines / seconds : 0);
     if (last)
         fputc('\n', stderr);
@@ -213,35 +210,23 @@ static void keep_rate(const struct job *job, int64_t start_ns)
     }
 }
 
-/* A last line without its end is left for the next run: it is still being written. */
 static int read_lines(struct job *job)
 {
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t len;
-    int rc = SVL_OK;
     int64_t start_ns = now_ns();
-    if (job->size > 0 && fseeko(job->in, (off_t)job->offset, SEEK_SET) != 0)
-        return -1;
-    while (rc == SVL_OK && (len = getline(&line, &capacity, job->in)) > 0) {
-        bool whole = line[len - 1] == '\n';
-        if (!whole && job->size > 0)
-            break;
-        job->offset += (uint64_t)len;
-        job->bytes += (uint64_t)len;
-        size_t n = (size_t)len - whole;
-        if (n > LINE_MAX_BYTES) {
-            n = LINE_MAX_BYTES;
-            job->cut++;
-        }
-        rc = publish_line(job, line, n);
+    uint64_t start = job->input.offset;
+    svl_slice line;
+    int rc = SVL_OK, more = 1;
+    while (rc == SVL_OK && (more = input_line(&job->input, &line)) == 1) {
+        rc = publish_line(job, line);
         job->lines++;
         show_progress(job, start_ns, false);
         keep_rate(job, start_ns);
     }
-    free(line);
+    if (more < 0)
+        fprintf(stderr, "%s: %s\n", job->file_path, strerror(errno));
+    job->bytes = job->input.offset - start;
     show_progress(job, start_ns, true);
-    return rc;
+    return more < 0 ? SVL_FAIL : rc;
 }
 
 /* --- asking --- */
@@ -374,8 +359,12 @@ static int report(const struct job *job, uint64_t place, int64_t took_ns)
     if (pipeline.ring_recovered > 0)
         printf("%llu records were recovered from the crash ring\n",
                (unsigned long long)pipeline.ring_recovered);
-    if (job->cut > 0)
-        printf("%llu lines were cut to %u bytes\n", (unsigned long long)job->cut, LINE_MAX_BYTES);
+    if (job->input.cut > 0)
+        printf("%llu lines were cut to %u bytes\n", (unsigned long long)job->input.cut,
+               LINE_BYTES_MAX);
+    if (job->input.unfinished > 0)
+        printf("%llu bytes of an unfinished last line are left for the next run\n",
+               (unsigned long long)job->input.unfinished);
     return SVL_OK;
 }
 
@@ -411,20 +400,15 @@ static int set_up(struct job *job)
         rc = svl_on_stored(job->pipeline, &watch, raise_alerts, job, NULL);
     if (rc == SVL_OK)
         rc = svl_start(job->pipeline);
-    return rc == SVL_OK && job->size > 0 ? find_place(job) : rc;
+    return rc == SVL_OK && job->input.is_file ? go_on(job) : rc;
 }
 
 static int run(struct job *job)
 {
     int rc = set_up(job);
-    uint64_t place = job->offset;
-    if (rc == SVL_OK && place > job->size) {
-        fprintf(stderr,
-                "%s is shorter than what was read of it before; it is read from its start\n",
-                job->file_path);
-        job->offset = place = 0;
-    }
-    job->progress = isatty(STDERR_FILENO) && job->size - job->offset > 4u << 20;
+    uint64_t place = job->input.offset;
+    job->progress =
+        isatty(STDERR_FILENO) && job->input.size > place && job->input.size - place > 4u << 20;
     int64_t start_ns = now_ns();
     if (rc == SVL_OK)
         rc = read_lines(job);
@@ -439,9 +423,8 @@ static int run(struct job *job)
         rc = report(job, place, took_ns);
     if (rc == SVL_OK)
         rc = ask_all(job);
-    if (rc != SVL_OK)
-        fprintf(stderr, "%s\n",
-                rc < 0 && svl_last_error()[0] ? svl_last_error() : svl_strerror(rc));
+    if (rc < 0)
+        fprintf(stderr, "%s\n", svl_last_error()[0] ? svl_last_error() : svl_strerror(rc));
     int closed = svl_close(job->pipeline);
     if (rc == SVL_OK && closed != SVL_OK)
         fprintf(stderr, "%s\n", svl_last_error());
@@ -480,7 +463,7 @@ int main(int argc, char **argv)
                                              { "json", no_argument, NULL, 'j' },
                                              { "help", no_argument, NULL, 'h' },
                                              { NULL, 0, NULL, 0 } };
-    struct job job = { .store_path = "logpipe.store" };
+    static struct job job = { .store_path = "logpipe.store" };
     for (int c; (c = getopt_long(argc, argv, "w:r:jh", options, NULL)) != -1;) {
         if (c == 'w' && optarg[0]) {
             job.watch = optarg;
@@ -502,5 +485,7 @@ int main(int argc, char **argv)
     job.file_path = optind + 1 < argc ? argv[optind + 1] : default_file();
     if (open_input(&job) != 0)
         return 1;
-    return run(&job) == SVL_OK ? 0 : 1;
+    int rc = run(&job);
+    input_close(&job.input);
+    return show_end() == 0 && rc == SVL_OK ? 0 : 1;
 }

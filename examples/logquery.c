@@ -5,6 +5,7 @@
  * Opens a store that no other process has open, prints the records that meet all conditions, oldest first.
  * Also its statistics, and a check of everything in it. */
 #define _POSIX_C_SOURCE 200809L
+#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -62,13 +63,24 @@ static uint32_t parse_severity(const char *text)
     return *end || n < 1 || n > SVL_SEVERITY_MAX ? 0 : (uint32_t)n;
 }
 
-static bool parse_ids(const char *text, svl_query *query)
+/* Digits only: no sign, no space. Returns what stands behind them, NULL if they are no number above 0. */
+static const char *parse_number(const char *text, uint64_t *n)
 {
     char *end;
-    query->id_min = query->id_max = strtoull(text, &end, 10);
-    if (*end == '-')
-        query->id_max = strtoull(end + 1, &end, 10);
-    return !*end && query->id_min > 0 && query->id_max >= query->id_min;
+    if (text[0] < '0' || text[0] > '9')
+        return NULL;
+    errno = 0;
+    *n = strtoull(text, &end, 10);
+    return errno || *n == 0 ? NULL : end;
+}
+
+static bool parse_ids(const char *text, svl_query *query)
+{
+    const char *end = parse_number(text, &query->id_min);
+    query->id_max = query->id_min;
+    if (end && *end == '-')
+        end = parse_number(end + 1, &query->id_max);
+    return end && !*end && query->id_max >= query->id_min;
 }
 
 static svl_slice slice(const char *text)
@@ -105,8 +117,8 @@ static void take_option(struct request *r, int c, const char *value)
         r->wrong |= !parse_ids(value, q);
         break;
     case 'n':
-        q->limit = strtoull(value, NULL, 10);
-        r->wrong |= q->limit == 0;
+        value = parse_number(value, &q->limit);
+        r->wrong |= !value || *value;
         break;
     case 'b':
         q->flags |= SVL_QUERY_BACKWARD;
@@ -157,7 +169,8 @@ static int query(svl_store *store, const struct request *r)
     if (rc != SVL_OK)
         return rc;
     while ((rc = svl_cursor_next_many(cursor, 1000, &records, &n)) != SVL_E_END) {
-        if (rc == SVL_E_CORRUPT) {
+        if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN ||
+            rc == SVL_E_CODEC) {
             fprintf(stderr, "%s\n", svl_last_error());
             damaged = rc; /* what is readable behind it is shown */
             continue;
@@ -268,9 +281,10 @@ int main(int argc, char **argv)
         }
         take_option(&r, c, optarg);
     }
-    if (r.wrong || argc - optind != 1) {
+    if (r.wrong || argc - optind != 1 || r.verify + r.stats + (r.count || r.explain) > 1) {
         usage(stderr);
         return 2;
     }
-    return run(argv[optind], &r) == SVL_OK ? 0 : 1;
+    int rc = run(argv[optind], &r);
+    return show_end() == 0 && rc == SVL_OK ? 0 : 1;
 }

@@ -28,7 +28,8 @@ static size_t decode(const unsigned char *p, size_t left, unsigned *c)
 static bool acts(unsigned c)
 {
     return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x200e || c == 0x200f ||
-           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069) || c == 0xfeff;
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0x061c ||
+           c == 0xfeff || (c >= 0xfff9 && c <= 0xfffb);
 }
 
 void show_text(FILE *out, svl_slice text)
@@ -41,8 +42,10 @@ void show_text(FILE *out, svl_slice text)
             fprintf(out, "\\x%02x", p[i]);
         else if (c == '\t')
             fputc(' ', out);
+        else if (c == '\\')
+            fputs("\\\\", out);
         else if (acts(c))
-            fprintf(out, "%s%02x", c < 0x100 ? "\\x" : "\\u", c);
+            fprintf(out, c < 0x100 ? "\\x%02x" : "\\u%04x", c);
         else
             fwrite(p + i, 1, n, out);
         i += n ? n : 1;
@@ -54,7 +57,7 @@ static void show_time(FILE *out, int64_t time_ns)
     time_t seconds = (time_t)(time_ns / NS_PER_S);
     struct tm t;
     char text[64];
-    if (!gmtime_r(&seconds, &t) || strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &t) == 0)
+    if (!gmtime_r(&seconds, &t) || strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &t) == 0)
         fprintf(out, "%lld", (long long)time_ns);
     else
         fprintf(out, "%s", text);
@@ -137,6 +140,14 @@ void show_record_json(FILE *out, const svl_record *record)
     fputs("},\"body\":", out);
     json_text(out, record->body);
     fputs("}\n", out);
+}
+
+int show_end(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    perror("standard output");
+    return -1;
 }
 
 const char *show_bytes(uint64_t bytes, char out[32])

@@ -63,6 +63,40 @@ with tempfile.TemporaryDirectory() as folder:
     subprocess.run([logpipe, store, "-"], input=b"\x1b[31mred\xff\n", check=True, capture_output=True)
     shown = subprocess.run([logquery, "--limit", "1", "--backward", store], capture_output=True, check=True).stdout
     assert b"\x1b" not in shown and b"\\x1b[31mred\\xff" in shown, shown
+    # A last line without an end waits for it, and is told; a first line, too.
+    growing, place = folder / "growing.log", folder / "growing"
+    for text, told in (("Mar 14 10:00:00 h app[1]: o", "27 bytes of an unfinished"), ("ne\ntw", "2 bytes"), ("o\r\n", "")):
+        with open(growing, "a") as file:
+            file.write(text)
+        result = subprocess.run([logpipe, place, growing], capture_output=True, text=True)
+        assert result.returncode == 0 and told in result.stdout, result.stdout + result.stderr
+    assert [r["body"] for r in query(place, "--severity", "info")] == ["Mar 14 10:00:00 h app[1]: one", "two"]
+    # Another file in its place with the same first line: all of it.
+    growing.write_text("".join("Mar 14 10:00:00 h app[1]: one\n" if i == 0 else "other %d\n" % i for i in range(50)))
+    result = subprocess.run([logpipe, place, growing], capture_output=True, text=True)
+    assert result.returncode == 0 and "from its start" in result.stderr
+    assert len(query(place)) == 52
+    # No line switches its own alert off, none is misread for its time.
+    odd = folder / "serverlog.odd"
+    odd.write_bytes(b"Mar 14 10:00:00 h serverlog.x[1]: error\nMar 14 10:00:00 h \xff[1]: error\n"
+                    b"9999-12-31T23:59:59Z h far[1]: error\n" + b"x" * 300000 + b"\n\x00\n")
+    result = subprocess.run([logpipe, place, odd], capture_output=True, text=True)
+    assert result.returncode == 0 and "1 lines were cut" in result.stdout, result.stdout + result.stderr
+    assert len(query(place, "--source", "alerts")) == 3
+    assert len(query(place, "--source", "file")) == 5
+    assert all(abs(r["time_ns"]) < 1 << 62 for r in query(place))
+    # A file that says it is empty and is not.
+    subprocess.run([logpipe, folder / "proc", "/proc/self/limits"], check=True, capture_output=True)
+    assert query(folder / "proc")[0]["body"].startswith("Limit")
+    # What fails is said, with the exit status too.
+    for command in ([logpipe, place, folder], [logpipe, place, folder / "none"], [logquery, "-n", "5x", place],
+                    [logquery, "-n", "-1", place], [logquery, "-i", "-5", place], [logquery, "-f", "2026-02-30", place],
+                    [logquery, "--verify", "--stats", place], [logquery, "-s", "25", place]):
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode != 0 and result.stderr, command
+    with open("/dev/full", "w") as full:
+        for command in ([logpipe, place, odd], [logquery, place]):
+            assert subprocess.run(command, stdout=full, stderr=subprocess.PIPE).returncode == 1, command
     missing = subprocess.run([logquery, folder / "nothing"], capture_output=True, text=True)
     assert missing.returncode == 1 and "no store" in missing.stderr
 print("%d kills, %d lines" % (kills, len(lines)))
