@@ -28,7 +28,8 @@ struct filter {
 static int check_text(const char *text, const char *what)
 {
     size_t len = text ? strlen(text) : 0;
-    if (len > RECORD_NAME_MAX + 1)
+    bool is_prefix = len > 0 && text[len - 1] == '*';
+    if (len > RECORD_NAME_MAX + (size_t)is_prefix)
         return svl__fail(SVL_E_NAME_TOO_LONG, "a filter's %s of %zu bytes; at most %d", what, len,
                          RECORD_NAME_MAX);
     if (len > 0 && !svl__utf8_valid(text, len))

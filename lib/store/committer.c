@@ -132,8 +132,12 @@ static size_t portion(const struct commit *c, size_t from)
 {
     uint64_t limit = c->store->options.segment_bytes / SEGMENT_PART, bytes = 0;
     size_t n = 0;
-    while (from + n < c->count && (n == 0 || bytes + c->blocks[from + n]->len <= limit))
-        bytes += c->blocks[from + n++]->len;
+    while (from + n < c->count) {
+        bytes += svl__segment_block_bytes(c->blocks[from + n]);
+        if (n > 0 && bytes > limit)
+            break;
+        n++;
+    }
     return n;
 }
 

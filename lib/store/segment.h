@@ -80,6 +80,9 @@ void svl__segment_info_get(const struct segment *segment, struct segment_info *i
 int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n,
                         bool finish);
 
+/* What a block takes of a segment's map at most, its part of the key index included. */
+uint64_t svl__segment_block_bytes(const struct block *block);
+
 /* --- reading: any thread, beside a commit --- */
 
 /* The zones of blocks that reach into ids [id_min, id_max], ascending or, with `backward`, descending:

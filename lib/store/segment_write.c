@@ -115,14 +115,26 @@ static uint64_t used_bytes(struct segment *s)
     return ((uint64_t)info.me_last_pgno + 1) * PAGE_BYTES;
 }
 
+/* What the keys of a block take in a run at most: twice their bytes for pages that long keys leave half
+ * empty; and of each one the run's number, the ids, and LMDB's own. */
+static uint64_t run_bytes(const struct key_set *keys)
+{
+    return 2 * svl__key_set_bytes(keys) + UINT64_C(16) * svl__key_set_count(keys);
+}
+
+uint64_t svl__segment_block_bytes(const struct block *block)
+{
+    return align_up(block->len + 16, PAGE_BYTES) + 128 + (block->keys ? run_bytes(block->keys) : 0);
+}
+
 /* Blocks never eat into what the last run needs. */
 static bool has_room(const struct commit *c, struct block *const *blocks, size_t n)
 {
-    uint64_t need = used_bytes(c->segment) + HEADROOM_BYTES + 2 * c->pending_key_bytes;
-    for (size_t i = 0; i < n; i++) {
-        need += align_up(blocks[i]->len + 16, PAGE_BYTES) + 128;
-        need += blocks[i]->keys ? 2 * svl__key_set_bytes(blocks[i]->keys) : 0;
-    }
+    uint64_t need = used_bytes(c->segment) + HEADROOM_BYTES;
+    for (size_t i = 0; i < c->set_count; i++)
+        need += run_bytes(c->sets[i]);
+    for (size_t i = 0; i < n; i++)
+        need += svl__segment_block_bytes(blocks[i]);
     return need <= c->info.map_bytes;
 }
 
