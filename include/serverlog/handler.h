@@ -2,7 +2,8 @@
  *
  * An INGEST handler runs inline, in order, before a record is stored: it may change, drop or add
  * records. A STORED handler gets durable records in batches, at least once, with a durable position,
- * retries and effects that are atomic with that position.
+ * retries and effects that are atomic with that position. What retention takes before it was handed
+ * out is counted, and told to the log callback.
  *
  * Know before use:
  *   - handlers are registered between svl_open() and svl_start(); stored ones also later;
@@ -72,11 +73,13 @@ typedef struct svl_subscription_info {
     uint64_t failures; /* calls that failed or marked a record */
     uint64_t retries;
     uint64_t emitted;
+    uint64_t lost;     /* retired by retention before they were handed out */
     uint32_t attempts; /* of the batch that is being retried, 0 if none */
     int32_t last_code; /* of the last failure, 0 if none */
 } svl_subscription_info;
 
-/* Called for each record that the filter matches, in order, on the pipeline's thread.
+/* Called for each record that the filter matches, in order, on the pipeline's thread; for what a crash
+ * left in the ring, on the thread that calls svl_start().
  *
  * `record` may be changed: members assigned, attributes replaced; what it points to must stay valid
  * until the callback returns. `id` and `ingest_ns` are not given yet.
@@ -121,7 +124,8 @@ SVL_EXPORT int svl_stored_options_init(svl_stored_options *options, size_t size)
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION  the arguments; `handler` is never called
  *            SVL_E_STATE  after svl_start()
  *            SVL_E_NOMEM, SVL_E_FORKED
- * Ownership  options are copied; `user` must stay valid until svl_close() has returned
+ * Ownership  options are copied; `user` must stay valid until svl_close() has returned, and after its
+ *            SVL_E_TIMEOUT until the handler has
  * Thread     one thread at a time
  * Blocks     no */
 SVL_EXPORT int svl_on_ingest(svl_pipeline *pipeline, const svl_ingest_options *options,
@@ -148,7 +152,8 @@ SVL_EXPORT int svl_ingest_emit(svl_ingest *ingest, const svl_record *record);
  *            SVL_E_CLOSED  after svl_stop()
  *            SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  options are copied; `user` must stay valid until svl_unsubscribe() or svl_close() has
- *            returned. *out is owned: svl_unsubscribe(), or left to svl_close()
+ *            returned, and after the latter's SVL_E_TIMEOUT until the handler has. *out is owned:
+ *            svl_unsubscribe(), or left to svl_close(). The handler may be called before *out is set
  * Thread     any thread
  * Blocks     no */
 SVL_EXPORT int svl_on_stored(svl_pipeline *pipeline, const svl_stored_options *options,

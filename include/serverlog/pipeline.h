@@ -29,7 +29,8 @@ enum svl_full_policy {
     SVL_FULL_BLOCK = 0,   /* waits for space, block_timeout_ms at most, then SVL_E_FULL */
     SVL_FULL_FAIL = 1,    /* answers SVL_E_FULL */
     SVL_FULL_DROP_NEW = 2 /* answers SVL_OK and drops it, counted: the log gets a record of source
-                             "serverlog.gap" that says how many, at the place where they were missing */
+                             "serverlog.gap" that says how many, behind what was in the ring then.
+                             svl_publish_sync() answers SVL_E_FULL instead */
 };
 
 /* svl_options.flags */
@@ -41,7 +42,9 @@ typedef struct svl_options {
     uint32_t struct_size;           /* set by svl_options_init() */
     uint32_t flags;                 /* SVL_PIPELINE_* */
     const svl_store_options *store; /* NULL = all defaults */
-    uint64_t ring_bytes; /* 8 MiB; 64 KiB to 1 GiB, a power of two; at least 8 record_bytes_max */
+    uint64_t ring_bytes; /* 8 MiB; 64 KiB to 1 GiB, a power of two; at least 8 record_bytes_max (the
+                            default grows with it). A published record takes at most an eighth of it, 16
+                            bytes of its own included */
     const char *ring_directory; /* "/dev/shm": a tmpfs for the crash ring */
     uint32_t full_policy;       /* SVL_FULL_* */
     uint32_t block_timeout_ms;  /* 10,000; 1 to 3,600,000 */

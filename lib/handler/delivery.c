@@ -138,6 +138,27 @@ static bool take_records(svl_subscription *s, const svl_record *records, size_t 
     return true;
 }
 
+/* Retention has taken what was not handed out yet: the position goes on behind it, and that is told. */
+static void pass_retired(svl_subscription *s)
+{
+    struct handlers *h = s->handlers;
+    uint64_t first_id = svl__store_first_id(h->options.store);
+    pthread_mutex_lock(&h->lock);
+    uint64_t position = s->position, lost = first_id > position + 1 ? first_id - 1 - position : 0;
+    if (lost > 0) {
+        s->position = first_id - 1;
+        s->attempts = 0;
+        s->batch_end = s->split_end = 0;
+        s->counts.lost += lost;
+    }
+    pthread_mutex_unlock(&h->lock);
+    if (lost > 0)
+        svl__log(h->log, SVL_SEVERITY_WARN, SVL_OK,
+                 "subscription %s: records %llu to %llu were retired before it came to them",
+                 s->name ? s->name : "(unnamed)", (unsigned long long)position + 1,
+                 (unsigned long long)first_id - 1);
+}
+
 /* Fills the batch from the position on. */
 static int read_batch(svl_subscription *s, uint64_t position, uint32_t records_max, uint64_t upto)
 {
@@ -161,6 +182,8 @@ static int read_batch(svl_subscription *s, uint64_t position, uint32_t records_m
             close_cursor(s);
             break;
         }
+        if (d->records.failed || d->attributes.failed || d->bytes.failed)
+            break;
         if (rc == SVL_E_CORRUPT) {
             svl__log(s->handlers->log, SVL_SEVERITY_ERROR, rc,
                      "subscription %s: records after %llu cannot be read: %s; delivery goes on "
@@ -317,17 +340,17 @@ static void give_up(svl_subscription *s, int code, uint64_t id, uint32_t attempt
                     enum subscription_state *next)
 {
     struct handlers *h = s->handlers;
+    pthread_mutex_lock(&h->lock);
+    s->paused = true;
+    svl__progress_save(s, false, NULL);
+    pthread_mutex_unlock(&h->lock);
+    *next = SUBSCRIPTION_PAUSED;
     svl__log(
         h->log, SVL_SEVERITY_ERROR, code,
         "subscription %s is paused: record %llu failed in %u attempts%s%s; mend the handler, then "
         "svl_subscription_resume()",
         s->name ? s->name : "(unnamed)", (unsigned long long)id, attempts,
         s->delivery->batch.reason[0] ? ": " : "", s->delivery->batch.reason);
-    pthread_mutex_lock(&h->lock);
-    s->paused = true;
-    svl__progress_save(s, false, NULL);
-    pthread_mutex_unlock(&h->lock);
-    *next = SUBSCRIPTION_PAUSED;
 }
 
 /* The first record that is not done has failed: try again, split, or give up. */
@@ -343,9 +366,9 @@ static void after_failure(svl_subscription *s, int code, bool marked, size_t lef
         s->attempts++;
     if (s->batch_end == 0)
         s->batch_end = s->delivery->batch.records[s->delivery->batch.count - 1].id;
-    uint32_t attempts = s->attempts;
     bool stopping = h->stopping;
     uint32_t max = s->options.retry_attempts_max;
+    uint32_t attempts = s->split_end ? max : s->attempts;
     bool exhausted = (max != UINT32_MAX && attempts >= max) || s->split_end != 0;
     if (exhausted && !marked && left > 1) {
         if (s->split_end == 0)
@@ -421,15 +444,17 @@ static int prepare(svl_subscription *s)
     return s->delivery ? SVL_OK : SVL_E_NOMEM;
 }
 
-void svl__deliver(svl_subscription *s, enum subscription_state *next)
+static void deliver(svl_subscription *s, enum subscription_state *next)
 {
     struct handlers *h = s->handlers;
+    if (!s->cursor) /* an open one still holds what it has come to */
+        pass_retired(s);
     pthread_mutex_lock(&h->lock);
     uint64_t position = s->position, upto = h->stopping ? h->stop_id : h->durable_id;
     if (s->attempts > 0 && s->batch_end != 0 && s->batch_end < upto)
         upto = s->batch_end; /* the same records, not more: an attempt is theirs */
     uint32_t max = s->split_end ? s->split_records : s->options.batch_records_max;
-    uint32_t attempt = s->attempts + 1;
+    uint32_t attempt = s->split_end ? s->options.retry_attempts_max : s->attempts + 1;
     bool stopping = h->stopping;
     pthread_mutex_unlock(&h->lock);
 
@@ -466,4 +491,16 @@ void svl__deliver(svl_subscription *s, enum subscription_state *next)
         *next = SUBSCRIPTION_HALTED; /* closed meanwhile: it comes again at the next start */
     else
         apply(s, rc, next);
+}
+
+void svl__delivery_rest(svl_subscription *s)
+{
+    close_cursor(s);
+}
+
+void svl__deliver(svl_subscription *s, enum subscription_state *next)
+{
+    deliver(s, next);
+    if (*next != SUBSCRIPTION_READY)
+        close_cursor(s);
 }

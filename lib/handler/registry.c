@@ -292,18 +292,17 @@ int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *option
 
 /* --- running --- */
 
-/* A window is open, and so much has come since that the batch may be full. */
-static bool may_fill_window(const svl_subscription *s, uint64_t durable_id)
+bool svl__window_may_be_full(const svl_subscription *s)
 {
     return s->state == SUBSCRIPTION_WAITING && s->window_until_ns != 0 &&
-           durable_id - s->window_id >= s->options.batch_records_max;
+           s->handlers->durable_id - s->window_id >= s->options.batch_records_max;
 }
 
 static void wake_behind(struct handlers *h)
 {
     for (svl_subscription *s = h->first; s; s = s->next)
         if ((s->state == SUBSCRIPTION_IDLE && s->position < h->durable_id) ||
-            may_fill_window(s, h->durable_id))
+            svl__window_may_be_full(s))
             svl__subscription_ready(s);
 }
 

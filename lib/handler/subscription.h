@@ -102,6 +102,8 @@ struct handlers {
 /* registry.c; `lock` held. Into the queue; ready: and a worker is woken for it. */
 void svl__subscription_queue(svl_subscription *s);
 void svl__subscription_ready(svl_subscription *s);
+/* It waits for its window, and so much has come since that the batch may be full. */
+bool svl__window_may_be_full(const svl_subscription *s);
 /* Takes it off everything and frees it; nobody works for it. Its position is kept. */
 void svl__subscription_end(svl_subscription *s);
 void svl__ready_remove(svl_subscription *s);
@@ -122,6 +124,8 @@ int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket);
 /* delivery.c: one turn of a running subscription; `lock` not held. Sets *next and, for WAITING,
  * wait_until_ns. */
 void svl__deliver(svl_subscription *s, enum subscription_state *next);
+/* Lets go of what a running subscription holds of the store: it will not go on at once. */
+void svl__delivery_rest(svl_subscription *s);
 void svl__delivery_destroy(struct delivery *delivery);
 
 /* workers.c; `lock` held. Without a thread to be had it sets short_of_threads, and the next record that

@@ -93,7 +93,8 @@ static void settle(struct handlers *h, svl_subscription *s, enum subscription_st
         s->state = SUBSCRIPTION_HALTED;
     else if (next == SUBSCRIPTION_READY ||
              (next == SUBSCRIPTION_IDLE && s->position < h->durable_id) ||
-             (next == SUBSCRIPTION_WAITING && h->stopping && !s->waits_for_resources)) {
+             (next == SUBSCRIPTION_WAITING && h->stopping && !s->waits_for_resources) ||
+             svl__window_may_be_full(s) || (next == SUBSCRIPTION_PAUSED && !s->paused)) {
         svl__subscription_queue(s); /* this worker looks there next */
     }
 }
@@ -107,6 +108,11 @@ static void serve(struct handlers *h, svl_subscription *s)
     pthread_mutex_unlock(&h->lock);
     svl__deliver(s, &next);
     pthread_mutex_lock(&h->lock);
+    if (s->paused && s->cursor) {
+        pthread_mutex_unlock(&h->lock);
+        svl__delivery_rest(s);
+        pthread_mutex_lock(&h->lock);
+    }
     h->running--;
     settle(h, s, next);
     if (s->released_by_worker)

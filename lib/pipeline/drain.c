@@ -37,7 +37,7 @@ struct drain {
     uint64_t gap_count; /* records dropped for a full ring, told when gap_position is reached */
     uint64_t gap_position;
     bool gap_added; /* in this round */
-    bool stalled;
+    uint64_t stalls_told;
     bool patient; /* the live ring: waits for memory; else `failed` is set */
     int failed;
 };
@@ -143,45 +143,6 @@ static void add_waiter(struct drain *d, struct slot_tag tag, size_t item)
         svl__buffer_append(&d->waiters, &waiter, sizeof waiter);
 }
 
-/* One frame. Without memory it is tried again: nothing of it was added. */
-static int add_frame(struct drain *d, const struct ring_frame *frame)
-{
-    struct slot_tag tag;
-    if (frame->len < sizeof tag)
-        return SVL_E_CORRUPT;
-    memcpy(&tag, frame->payload, sizeof tag);
-    const uint8_t *wire = frame->payload + sizeof tag;
-    uint32_t len = frame->len - (uint32_t)sizeof tag;
-    struct wire_view view;
-    int rc = svl__wire_check(wire, len, &view);
-    if (rc == SVL_OK && len > d->pipeline->record_bytes_max)
-        rc = svl__fail(SVL_E_RECORD_SIZE,
-                       "the ring holds a record of %u bytes; open with a record_bytes_max of that "
-                       "at least (now %u)",
-                       len, d->pipeline->record_bytes_max);
-    if (rc != SVL_OK)
-        return rc;
-    size_t first = d->items.len / sizeof(struct feed_item);
-    if (svl__dispatch_count(d->pipeline->dispatch) == 0) {
-        if (!add_untouched(d, wire, len, frame->end))
-            return SVL_E_NOMEM;
-    } else {
-        rc = svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result);
-        if (rc == SVL_E_NOMEM)
-            return rc;
-        bool ok = rc == SVL_OK ? add_result(d, wire, len, frame->end)
-                               : add_untouched(d, wire, len, frame->end);
-        if (!ok)
-            return SVL_E_NOMEM;
-        if (rc == SVL_OK && d->result.dropped) {
-            svl__slots_dropped(d->pipeline->slots, tag);
-            return SVL_OK;
-        }
-    }
-    add_waiter(d, tag, first);
-    return SVL_OK;
-}
-
 static bool is_abandoned(const svl_pipeline *p)
 {
     return atomic_load_explicit(&p->abandon, memory_order_relaxed);
@@ -197,6 +158,40 @@ static bool wait_for_memory(struct drain *d)
     }
     nanosleep(&pause, NULL);
     return true;
+}
+
+/* One frame. SVL_E_NOMEM: nobody waits for memory any more, nothing of it was added. */
+static int add_frame(struct drain *d, const struct ring_frame *frame)
+{
+    struct slot_tag tag;
+    if (frame->len < sizeof tag)
+        return SVL_E_CORRUPT;
+    memcpy(&tag, frame->payload, sizeof tag);
+    const uint8_t *wire = frame->payload + sizeof tag;
+    uint32_t len = frame->len - (uint32_t)sizeof tag;
+    struct wire_view view;
+    int rc = svl__wire_check(wire, len, &view);
+    uint32_t max = svl__store_options(d->pipeline->store)->record_bytes_max;
+    if (rc == SVL_OK && len > max)
+        rc = svl__fail(SVL_E_RECORD_SIZE,
+                       "the ring holds a record of %u bytes; open with a record_bytes_max of that "
+                       "at least (now %u)",
+                       len, max);
+    if (rc != SVL_OK)
+        return rc;
+    size_t first = d->items.len / sizeof(struct feed_item);
+    /* Once: a handler is not called again because memory was short after it. */
+    bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0 &&
+                  svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result) == SVL_OK;
+    while (
+        !(shaped ? add_result(d, wire, len, frame->end) : add_untouched(d, wire, len, frame->end)))
+        if (!wait_for_memory(d))
+            return SVL_E_NOMEM;
+    if (shaped && d->result.dropped)
+        svl__slots_dropped(d->pipeline->slots, tag);
+    else
+        add_waiter(d, tag, first);
+    return SVL_OK;
 }
 
 static void tell_damaged(struct drain *d, int code)
@@ -220,15 +215,12 @@ static size_t collect(struct drain *d, uint64_t *end)
     struct ring_frame frame;
     const svl_pipeline *p = d->pipeline;
     begin_round(d);
-    if (d->gap_count == 0)
-        look_for_gap(d, svl__ring_dropped(d->ring));
+    look_for_gap(d, svl__ring_dropped(d->ring));
     while (frames < ROUND_FRAMES && d->bytes < ROUND_BYTES && !is_abandoned(p) &&
            svl__ring_next(d->ring, &frame)) {
         if (d->gap_count != 0 && frame.end > d->gap_position)
             add_gap(d, *end);
-        int rc;
-        while ((rc = add_frame(d, &frame)) == SVL_E_NOMEM && wait_for_memory(d))
-            ;
+        int rc = add_frame(d, &frame);
         if (rc == SVL_E_RECORD_SIZE && !d->patient)
             d->failed = rc; /* whole, published, and to be stored: with the right options */
         if (rc == SVL_E_NOMEM || d->failed)
@@ -349,11 +341,10 @@ static void report_stall(struct drain *d)
 {
     struct ring_stats stats;
     svl__ring_stats_get(d->ring, &stats);
-    bool stalled = stats.stalled_claims > 0;
-    if (stalled && !d->stalled)
+    if (stats.stalled_claims > d->stalls_told)
         svl__log(d->pipeline->log, SVL_SEVERITY_WARN, SVL_OK,
                  "a thread stopped while it was publishing; records behind it wait");
-    d->stalled = stalled;
+    d->stalls_told = stats.stalled_claims;
 }
 
 /* The ring is closed and drained; what is counted now is the last. */
@@ -380,6 +371,9 @@ void *svl__drain_run(void *argument)
             atomic_fetch_add_explicit(&p->published, frames, memory_order_relaxed);
             rc = feed(&d, end);
         }
+        if (rc == SVL_OK && svl__ring_is_broken(p->ring))
+            rc = svl__fail(SVL_E_CORRUPT, "something in this process wrote over the ring; what is "
+                                          "whole in it is stored at the next start");
         bool finished = is_finished(p, end);
         if (rc == SVL_OK && finished && !is_abandoned(p))
             rc = tell_last_gap(&d, end);

@@ -20,11 +20,19 @@ static int check_u32(uint32_t *value, uint32_t by_default, uint32_t max, const c
     return SVL_OK;
 }
 
+uint32_t svl__pipeline_record_bytes_max(uint64_t ring_bytes)
+{
+    return (uint32_t)(ring_bytes / RING_FRAME_PART - RING_FRAME_HEADER - sizeof(struct slot_tag));
+}
+
 static int check_ring(svl_options *o, uint32_t record_bytes_max)
 {
     uint64_t least = (uint64_t)record_bytes_max * RING_FRAME_PART;
-    if (o->ring_bytes == 0)
+    bool by_default = o->ring_bytes == 0;
+    if (by_default)
         o->ring_bytes = RING_BYTES_DEFAULT;
+    while (by_default && o->ring_bytes < least)
+        o->ring_bytes *= 2;
     if (o->ring_bytes < RING_BYTES_MIN || o->ring_bytes > RING_BYTES_MAX ||
         (o->ring_bytes & (o->ring_bytes - 1)) != 0)
         return svl__fail(SVL_E_OPTION, "ring_bytes is %llu; a power of two, %llu to %llu",

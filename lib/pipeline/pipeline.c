@@ -49,11 +49,14 @@ static int create_parts(svl_pipeline *p)
     return rc;
 }
 
-/* Frees what is there once nothing runs any more. Returns what closing the store said. */
+/* Frees what is there once nothing runs any more. Returns what closing the store said. The ring ends after
+ * the last write: what is in the journal leaves it. */
 static int free_pipeline(svl_pipeline *p)
 {
+    int rc = p->store ? svl__store_end(p->store) : SVL_OK;
     svl__pipeline_end_ring(p);
-    int rc = p->store ? svl__store_close_owned(p->store) : SVL_OK;
+    if (p->store)
+        svl__store_release(p->store);
     svl__dispatch_destroy(p->dispatch);
     svl__slots_destroy(p->slots);
     pthread_cond_destroy(&p->fed);
@@ -102,6 +105,8 @@ static int open_parts(svl_pipeline *p, const char *path, const svl_options *opti
     rc = svl__pipeline_options_check(options, &p->options, p->record_bytes_max);
     if (rc != SVL_OK)
         return rc;
+    if (p->record_bytes_max > svl__pipeline_record_bytes_max(p->options.ring_bytes))
+        p->record_bytes_max = svl__pipeline_record_bytes_max(p->options.ring_bytes);
     p->full_policy = p->options.full_policy;
     p->block_timeout_ms = p->options.block_timeout_ms;
     p->ring_directory = svl__strdup(p->options.ring_directory);
@@ -119,7 +124,12 @@ int svl_open(const char *path, const svl_options *options, svl_pipeline **out)
         return svl__fail(SVL_E_INVALID, "out is NULL");
     *out = NULL;
     svl_options checked;
+    svl_store_options store;
     int rc = svl__pipeline_options_check(options, &checked, 0);
+    if (rc == SVL_OK)
+        rc = svl__store_options_check(checked.store, &store);
+    if (rc == SVL_OK) /* nothing is made on the disk before all options are known to be right */
+        rc = svl__pipeline_options_check(options, &checked, store.record_bytes_max);
     if (rc != SVL_OK)
         return rc;
     svl_pipeline *p;
@@ -181,7 +191,7 @@ int svl_close(svl_pipeline *pipeline)
     if (deadline_ns < soon_ns)
         deadline_ns = soon_ns;
     end_drainer(p, deadline_ns);
-    svl__store_unobserve(p->store);
+    svl__pipeline_observe_writes(p);
     end_handlers(p, deadline_ns);
     int closed = svl__pipeline_let_go(p);
     return closed != SVL_OK ? closed : rc;

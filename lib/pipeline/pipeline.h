@@ -75,6 +75,9 @@ struct svl_pipeline {
 int svl__pipeline_options_check(const svl_options *from, svl_options *to,
                                 uint32_t record_bytes_max);
 
+/* The largest record that goes into a ring of this size, with what a frame adds. */
+uint32_t svl__pipeline_record_bytes_max(uint64_t ring_bytes);
+
 /* SVL_E_INVALID, SVL_E_FORKED; with `function` also SVL_E_DEADLOCK inside a callback. */
 int svl__pipeline_check(const svl_pipeline *pipeline, const char *function);
 int svl__pipeline_failure(svl_pipeline *pipeline);
@@ -85,6 +88,8 @@ int svl__pipeline_let_go(svl_pipeline *pipeline);
 /* start.c: the store's observer; the drainer's failure; the ring's end. */
 void svl__pipeline_fail(svl_pipeline *pipeline, int code);
 void svl__pipeline_observe(svl_pipeline *pipeline);
+/* From now on only for the ring's sake: nobody is told any more. */
+void svl__pipeline_observe_writes(svl_pipeline *pipeline);
 void svl__pipeline_end_ring(svl_pipeline *pipeline);
 
 /* drain.c */

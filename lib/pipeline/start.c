@@ -65,6 +65,13 @@ void svl__pipeline_observe(svl_pipeline *p)
     svl__store_observe(p->store, &observer);
 }
 
+void svl__pipeline_observe_writes(svl_pipeline *p)
+{
+    struct store_observer observer = { .written = on_written, .user = p };
+    svl__store_unobserve(p->store);
+    svl__store_observe(p->store, &observer);
+}
+
 static uint64_t position_of(const uint8_t uuid[16], void *store)
 {
     return svl__store_ring_position(store, uuid);

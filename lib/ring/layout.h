@@ -50,7 +50,7 @@
 
 #define DROPPED_ENDED (UINT64_C(1) << 63)
 
-#define FRAME_HEADER 8
+#define FRAME_HEADER RING_FRAME_HEADER
 #define FRAME_BUSY UINT32_C(0x80000000)
 #define FRAME_DISCARD UINT32_C(0x40000000)
 #define FRAME_PAD UINT32_C(0x20000000)
@@ -93,9 +93,11 @@ struct ring {
     uint64_t claim_position;
     uint32_t wake_seen;
     bool claim_counted;
-    uint64_t crash_tail; /* where recovery ends */
+    bool broken;
+    uint64_t dropped_seen; /* when the consumer looked last */
+    uint64_t crash_tail;   /* where recovery ends */
     struct ring_recovery recovery;
-    _Atomic uint64_t high_water, stalled, stalled_ns_max, damaged;
+    _Atomic uint64_t high_water, stalled, stalled_ns_max;
 
     void *mapping;
     size_t mapping_bytes;

@@ -199,16 +199,19 @@ static uint64_t resynchronise(const struct ring *ring, uint64_t position, uint64
     return position < limit ? position : limit;
 }
 
-/* A zero header, in a crashed ring: a span reserved and untouched; or what is no frame: damage. */
+/* In a crashed ring: a zero header is a span reserved and untouched; what is no frame is damage. */
 static void skip_to_next(struct ring *ring, uint64_t position, uint64_t header, uint64_t limit)
 {
-    if (!ring->crashed)
-        atomic_fetch_add_explicit(&ring->damaged, 1, memory_order_relaxed);
-    else if (header == 0)
+    if (header == 0)
         ring->recovery.gaps++;
     else
         ring->recovery.damaged++;
     set_drained(ring, resynchronise(ring, position, limit));
+}
+
+bool svl__ring_is_broken(const struct ring *ring)
+{
+    return ring->broken;
 }
 
 bool svl__ring_next(struct ring *ring, struct ring_frame *frame)
@@ -221,6 +224,9 @@ bool svl__ring_next(struct ring *ring, struct ring_frame *frame)
         if (header == 0 && !ring->crashed)
             return false; /* reserved a moment ago */
         if (header == 0 || !is_frame(ring, position, header, limit)) {
+            ring->broken = !ring->crashed;
+            if (ring->broken)
+                return false;
             skip_to_next(ring, position, header, limit);
             continue;
         }
@@ -285,5 +291,4 @@ void svl__ring_stats_get(struct ring *ring, struct ring_stats *stats)
         stats->high_water_bytes = stats->used_bytes;
     stats->stalled_claims = atomic_load_explicit(&ring->stalled, memory_order_relaxed);
     stats->stalled_ns_max = atomic_load_explicit(&ring->stalled_ns_max, memory_order_relaxed);
-    stats->damaged = atomic_load_explicit(&ring->damaged, memory_order_relaxed);
 }

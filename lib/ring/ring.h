@@ -22,6 +22,7 @@
 #define RING_BYTES_MAX (UINT64_C(1) << 30)
 /* A frame, header included, is at most this part of the ring. */
 #define RING_FRAME_PART 8
+#define RING_FRAME_HEADER 8
 
 struct ring;
 
@@ -90,9 +91,10 @@ struct ring_frame {
 
 /* The next committed frame; discarded ones and padding are skipped. False: none is ready, either
  * because the ring is drained or because the next one is still being written. A frame with a wrong
- * stamp or length: the ring is damaged from here (somebody wrote over it); it resynchronises on the
- * next valid stamp and counts it in svl__ring_stats.damaged. */
+ * stamp or length: somebody wrote over the ring, which is broken from there on: nothing comes any more, and
+ * recovery will take what is whole. */
 bool svl__ring_next(struct ring *ring, struct ring_frame *frame);
+bool svl__ring_is_broken(const struct ring *ring);
 
 /* The position up to which svl__ring_next() has come. */
 uint64_t svl__ring_drained(const struct ring *ring);
@@ -105,7 +107,7 @@ void svl__ring_release(struct ring *ring, uint64_t position);
 /* Sleeps until something is reserved, `svl__ring_wake()` is called or `deadline_ns` (monotonic,
  * INT64_MAX = never) has passed. Returns at once if the ring is not drained. With a claim open (the
  * next frame is reserved but not committed) it waits by short, growing sleeps, and after a second
- * counts it as stalled. */
+ * counts it as stalled and returns. */
 void svl__ring_sleep(struct ring *ring, int64_t deadline_ns);
 
 /* Ends svl__ring_sleep(), now or the next one. Any thread; not lost. */
@@ -128,7 +130,6 @@ struct ring_stats {
     uint64_t high_water_bytes; /* seen by the consumer */
     uint64_t stalled_claims;   /* claims open for more than a second */
     uint64_t stalled_ns_max;   /* the longest */
-    uint64_t damaged;          /* places where a stamp was wrong */
 };
 void svl__ring_stats_get(struct ring *ring, struct ring_stats *stats);
 

@@ -49,6 +49,16 @@ static int map(struct ring *ring, int fd)
     return SVL_OK;
 }
 
+/* Interrupted by a signal on older kernels: again. */
+static int allocate(int fd, uint64_t bytes)
+{
+    int error;
+    do
+        error = posix_fallocate(fd, 0, (off_t)bytes);
+    while (error == EINTR);
+    return error;
+}
+
 static int open_tmpfs(const char *directory, int *out)
 {
     struct statfs fs;
@@ -91,7 +101,7 @@ static int create_file(struct ring *ring, const struct ring_options *o)
         return rc;
     int fd = svl__file_open(directory, o->name, O_RDWR | O_CREAT | O_EXCL, 0600, &rc);
     if (rc == SVL_OK) {
-        int error = posix_fallocate(fd, 0, (off_t)ring->mapping_bytes);
+        int error = allocate(fd, ring->mapping_bytes);
         if (error != 0)
             rc = svl__fail_errno(error, "%zu bytes in %s for a crash ring", ring->mapping_bytes,
                                  o->directory);
@@ -247,7 +257,7 @@ static int map_crashed(int fd, const char *name, const uint8_t store_uuid[16], s
     ring->salt = load_u32(header + 32);
     memcpy(ring->uuid, header + 40, 16);
     /* Holes would be SIGBUS on a full tmpfs. */
-    int error = posix_fallocate(fd, 0, (off_t)ring->mapping_bytes);
+    int error = allocate(fd, ring->mapping_bytes);
     if (error != 0)
         return svl__fail_errno(error, "crash ring %s", name);
     return map(ring, fd);

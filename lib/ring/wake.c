@@ -60,22 +60,25 @@ void svl__ring_wake(struct ring *ring)
     svl__ring_pay_wake(ring);
 }
 
-static void note_claim(struct ring *ring, int64_t now_ns)
+/* True when the claim has just become a stalled one. */
+static bool note_claim(struct ring *ring, int64_t now_ns)
 {
     if (ring->claim_since_ns == 0 || ring->claim_position != ring->drained) {
         ring->claim_since_ns = now_ns;
         ring->claim_position = ring->drained;
         ring->claim_counted = false;
-        return;
+        return false;
     }
     uint64_t age = (uint64_t)(now_ns - ring->claim_since_ns);
     if (age < (uint64_t)NS_PER_S)
-        return;
-    if (!ring->claim_counted)
+        return false;
+    bool is_new = !ring->claim_counted;
+    if (is_new)
         atomic_fetch_add_explicit(&ring->stalled, 1, memory_order_relaxed);
     ring->claim_counted = true;
     if (age > atomic_load_explicit(&ring->stalled_ns_max, memory_order_relaxed))
         atomic_store_explicit(&ring->stalled_ns_max, age, memory_order_relaxed);
+    return is_new;
 }
 
 static bool is_ready(const struct ring *ring)
@@ -94,13 +97,18 @@ static void wait_for_claim(struct ring *ring, uint32_t wake, int64_t deadline_ns
     int64_t sleep_ns = CLAIM_SLEEP_NS_MIN;
     while (!is_ready(ring)) {
         int64_t now = svl__monotonic_ns();
-        note_claim(ring, now);
-        if (now >= deadline_ns ||
+        if (note_claim(ring, now) || now >= deadline_ns ||
             atomic_load_explicit(&ring->control->wake_word, memory_order_acquire) != wake)
             return;
         futex_wait(ring, &ring->control->wake_word, wake, now + sleep_ns);
         sleep_ns = sleep_ns * 2 < CLAIM_SLEEP_NS_MAX ? sleep_ns * 2 : CLAIM_SLEEP_NS_MAX;
     }
+}
+
+static uint64_t dropped_now(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->control->dropped, memory_order_seq_cst) & /* B4 */
+           ~DROPPED_ENDED;
 }
 
 void svl__ring_sleep(struct ring *ring, int64_t deadline_ns)
@@ -112,8 +120,11 @@ void svl__ring_sleep(struct ring *ring, int64_t deadline_ns)
         return;
     }
     RING_STEP("wake word read");
-    uint64_t tail = atomic_fetch_or_explicit(&c->tail, TAIL_SLEEPS, memory_order_acq_rel); /* A4 */
+    uint64_t tail =
+        atomic_fetch_or_explicit(&c->tail, TAIL_SLEEPS, memory_order_seq_cst); /* A4, B4 */
     RING_STEP("sleep bit set");
+    if (dropped_now(ring) != ring->dropped_seen)
+        return;
     if ((tail & TAIL_POSITION) == ring->drained)
         futex_wait(ring, &c->wake_word, wake, deadline_ns);
     else
@@ -122,22 +133,23 @@ void svl__ring_sleep(struct ring *ring, int64_t deadline_ns)
 }
 
 /* Every count is either in the value of the last look or finds its bit there: one word, so nothing is
- * counted and not told. */
+ * counted and not told. And none sleeps through a count: it is added, then the sleep bit looked at; the
+ * bit is set, then the count looked at; all of it sequentially consistent (B4). */
 bool svl__ring_count_dropped(struct ring *ring)
 {
     struct ring_control *c = ring->control;
     if (atomic_fetch_add_explicit(&c->dropped, 1, memory_order_seq_cst) & DROPPED_ENDED)
         return false;
     RING_STEP("dropped counted");
-    /* The consumer asks for the count before it sleeps; one that sleeps already is woken for it. */
-    if (atomic_load_explicit(&c->tail, memory_order_seq_cst) & TAIL_SLEEPS)
+    if (atomic_load_explicit(&c->tail, memory_order_seq_cst) & TAIL_SLEEPS) /* B4 */
         svl__ring_pay_wake(ring);
     return true;
 }
 
 uint64_t svl__ring_dropped(struct ring *ring)
 {
-    return atomic_load_explicit(&ring->control->dropped, memory_order_seq_cst) & ~DROPPED_ENDED;
+    ring->dropped_seen = dropped_now(ring);
+    return ring->dropped_seen;
 }
 
 uint64_t svl__ring_dropped_end(struct ring *ring)

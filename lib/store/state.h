@@ -88,9 +88,6 @@ struct svl_store {
     uint32_t ring_position_count;
 };
 
-/* options.c: fills in defaults, checks ranges. */
-int svl__store_options_check(const svl_store_options *from, svl_store_options *to);
-
 /* flusher.c, encoder.c, committer.c: the threads' functions. */
 void *svl__flusher_run(void *store);
 void *svl__encoder_run(void *store);
@@ -121,7 +118,6 @@ void svl__store_fail(svl_store *store, int code);
 /* SVL_E_FAILED with words. */
 int svl__store_failure(const svl_store *store);
 void svl__store_hold(svl_store *store);
-void svl__store_release(svl_store *store);
 /* svl__store_check_forked(), and SVL_E_DEADLOCK inside an ingest callback of it. */
 int svl__store_check_wait(const svl_store *store, const char *function);
 

@@ -336,7 +336,7 @@ static int commit_all(svl_store *store)
     return rc;
 }
 
-int svl__store_close_owned(svl_store *store)
+int svl__store_end(svl_store *store)
 {
     if (svl__forked(store->process_mark)) {
         /* Threads, locks and LMDB environments are the parent's: only memory could be given back, and
@@ -354,7 +354,14 @@ int svl__store_close_owned(svl_store *store)
                        store->path);
     else if (store->failed)
         rc = svl__store_failure(store);
-    svl__store_release(store);
+    return rc;
+}
+
+int svl__store_close_owned(svl_store *store)
+{
+    int rc = svl__store_end(store);
+    if (rc != SVL_E_FORKED)
+        svl__store_release(store);
     return rc;
 }
 

@@ -44,8 +44,14 @@ int svl__store_open_owned(const char *path, const svl_store_options *options, sv
 void svl__store_observe(svl_store *store, const struct store_observer *observer);
 /* No call of the observer comes after this, and none is going on when it returns. */
 void svl__store_unobserve(svl_store *store);
-/* As svl_store_close(). */
+/* Closing in two steps: everything becomes durable that can, and the writing threads end; reading, and the
+ * crash rings' names, go on working until the store is freed. As svl_store_close(). */
+int svl__store_end(svl_store *store);
+void svl__store_release(svl_store *store);
 int svl__store_close_owned(svl_store *store);
+/* SVL_OK if a store may be opened with these options: for whoever opens more than a store. `whole` gets
+ * the defaults filled in. */
+int svl__store_options_check(const svl_store_options *from, svl_store_options *whole);
 
 /* SVL_E_FORKED, with words, in a child of the process that opened it. */
 int svl__store_check_forked(const svl_store *store);
