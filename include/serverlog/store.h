@@ -48,7 +48,8 @@ typedef struct svl_store_options {
     uint64_t tail_bytes;       /* 24 MiB; 1 MiB to 1 GiB in memory: then a commit; twice: wait */
     uint64_t journal_file_bytes_max; /* 16 MiB; 256 KiB to 1 GiB: journal files double up to this */
     uint64_t segment_bytes;          /* 256 MiB; 8 MiB to 16 GiB: map size of a segment */
-    uint64_t block_bytes;        /* 256 KiB; 4 KiB to 4 MiB of records in a block, uncompressed */
+    uint64_t block_bytes; /* 256 KiB; 4 KiB to 4 MiB, at most an eighth of segment_bytes: of records
+                             in a block, uncompressed */
     uint64_t retain_bytes_max;   /* 0 = no limit; else at least 8 segment_bytes: of disk space */
     uint64_t retain_records_max; /* 0 = no limit */
     uint64_t retain_age_ms_max;  /* 0 = no limit; by ingest time */

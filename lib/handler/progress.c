@@ -36,7 +36,7 @@ int svl__progress_load(svl_subscription *s, bool *found)
     struct buffer value = { 0 };
     *found = false;
     int rc = svl__store_value(s->handlers->options.store, progress_key(s, key), &value);
-    if (rc == SVL_OK && (value.len != PROGRESS_BYTES || value.data[0] > VERSION))
+    if (rc == SVL_OK && (value.len != PROGRESS_BYTES || value.data[0] != VERSION))
         rc = svl__fail(SVL_E_VERSION, "the position of subscription %s", s->name);
     if (rc == SVL_OK) {
         *found = true;

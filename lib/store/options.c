@@ -73,8 +73,11 @@ static int check_sizes(svl_store_options *o)
                        "journal_file_bytes_max");
     if (rc == SVL_OK)
         rc = check_u64(&o->segment_bytes, MIB(256), MIB(8), GIB(16), "segment_bytes");
+    /* A block of keys alone takes five times its bytes of a map: see svl__segment_block_bytes(). */
+    uint64_t block_max = o->segment_bytes / 8 < MIB(4) ? o->segment_bytes / 8 : MIB(4);
     if (rc == SVL_OK)
-        rc = check_u64(&o->block_bytes, KIB(256), KIB(4), MIB(4), "block_bytes");
+        rc = check_u64(&o->block_bytes, KIB(256), KIB(4), block_max,
+                       "block_bytes (it depends on segment_bytes)");
     if (rc != SVL_OK)
         return rc;
     uint64_t record_max = o->journal_file_bytes_max / 8;
