@@ -139,7 +139,9 @@ int svl__fail_errno(int error_number, const char *format, ...)
 
 int svl__internal(const char *file, int line, const char *what)
 {
+#if defined(SVL_STEPS)
     assert(false && "invariant of libserverlog");
+#endif
     return svl__fail(SVL_E_INTERNAL, "%s, at %s:%d; please report it", what, file, line);
 }
 

@@ -12,6 +12,12 @@
 
 #include "error.h"
 
+/* Not in linux/magic.h of every libc. */
+#define CIFS_MAGIC UINT32_C(0xff534d42)
+#define SMB2_MAGIC UINT32_C(0xfe534d42)
+#define NINE_P_MAGIC UINT32_C(0x01021997)
+#define CEPH_MAGIC UINT32_C(0x00c36400)
+
 int svl__file_open(int directory, const char *name, int flags, mode_t mode, int *rc)
 {
     int fd;
@@ -164,18 +170,16 @@ int svl__directory_open(const char *path, int *out)
 
 int svl__directory_check_local(int directory, const char *path)
 {
-    /* Not in linux/magic.h of every libc. */
-    enum { CIFS = 0xff534d42, SMB2 = 0xfe534d42, NINE_P = 0x01021997, CEPH = 0x00c36400 };
     struct statfs fs;
     if (fstatfs(directory, &fs) != 0)
         return svl__fail_errno(errno, "statfs of %s", path);
     switch ((uint32_t)fs.f_type) {
     case NFS_SUPER_MAGIC:
     case SMB_SUPER_MAGIC:
-    case (uint32_t)CIFS:
-    case (uint32_t)SMB2:
-    case NINE_P:
-    case CEPH:
+    case CIFS_MAGIC:
+    case SMB2_MAGIC:
+    case NINE_P_MAGIC:
+    case CEPH_MAGIC:
     case AFS_SUPER_MAGIC:
     case CODA_SUPER_MAGIC:
     case FUSE_SUPER_MAGIC:

@@ -322,6 +322,10 @@ int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes)
     struct meta metas[2];
     for (uint64_t i = 0; rc == SVL_OK && i < 2; i++)
         rc = read_meta(c, i, &metas[i]);
+    /* Written in turn, a transaction each: else one of them is damaged, and perhaps the newer. */
+    if (rc == SVL_OK && metas[0].transaction + 1 != metas[1].transaction &&
+        metas[1].transaction + 1 != metas[0].transaction)
+        rc = bad(c, 0, "transaction numbers of the meta pages");
     if (rc == SVL_OK) {
         const struct meta *newest = &metas[metas[1].transaction > metas[0].transaction];
         c->last_page = newest->last_page;

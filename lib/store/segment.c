@@ -70,6 +70,9 @@ static int decode_meta(struct segment *segment, const MDB_val *value)
         return svl__fail(SVL_E_FOREIGN, "%s belongs to another store", segment->lmdb.name);
     if (memcmp(in + 16, info->uuid, 16) != 0 || load_u64(in + 48) != info->first_id)
         return damaged(segment, "it is not the segment that the catalog names");
+    /* A commit enters the segment first, then the catalog. */
+    if (load_u64(in + 56) < info->last_id || load_u64(in + 72) < info->blocks)
+        return damaged(segment, "it is older than the catalog says");
     segment->runs = load_u32(in + 12);
     info->last_id = load_u64(in + 56);
     segment->indexed_to = load_u64(in + 64);

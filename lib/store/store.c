@@ -22,6 +22,8 @@
 #include "base/thread.h"
 #include "state.h"
 
+#define STORE_PAGE 4096
+
 int svl__store_check_forked(const svl_store *store)
 {
     if (!store)
@@ -133,18 +135,31 @@ static mode_t directory_mode(uint32_t file_mode)
     return (mode_t)(file_mode | (file_mode & 0444) >> 2);
 }
 
+static int create_directory(svl_store *store)
+{
+    if (store->options.flags & SVL_STORE_NO_CREATE)
+        return svl__fail(SVL_E_NOT_FOUND, "there is no store at %s", store->path);
+    if (mkdir(store->path, directory_mode(store->options.file_mode)) != 0 && errno != EEXIST) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return svl__fail(SVL_E_PATH, "%s cannot be made: there is no such directory above it",
+                             store->path);
+        return svl__fail_errno(errno, "creation of directory %s", store->path);
+    }
+    int rc = svl__directory_open(store->path, &store->directory);
+    if (rc == SVL_E_NOT_FOUND)
+        rc = svl__fail(SVL_E_PATH, "%s was removed while it was opened", store->path);
+    return rc;
+}
+
 static int open_directory(svl_store *store)
 {
+    /* LMDB takes the system's page size for its own; the checks before it know one. */
+    if (sysconf(_SC_PAGESIZE) != STORE_PAGE)
+        return svl__fail(SVL_E_RESOURCE, "pages of %ld bytes; a store needs a system with %d",
+                         sysconf(_SC_PAGESIZE), STORE_PAGE);
     int rc = svl__directory_open(store->path, &store->directory);
-    if (rc == SVL_E_NOT_FOUND) {
-        if (store->options.flags & SVL_STORE_NO_CREATE)
-            return svl__fail(SVL_E_NOT_FOUND, "there is no store at %s", store->path);
-        if (mkdir(store->path, directory_mode(store->options.file_mode)) != 0 && errno != EEXIST)
-            return svl__fail_errno(errno, "creation of directory %s", store->path);
-        rc = svl__directory_open(store->path, &store->directory);
-        if (rc == SVL_E_NOT_FOUND)
-            rc = svl__fail(SVL_E_PATH, "%s was removed while it was opened", store->path);
-    }
+    if (rc == SVL_E_NOT_FOUND)
+        rc = create_directory(store);
     if (rc == SVL_OK && !(store->options.flags & SVL_STORE_ANY_FILE_SYSTEM))
         rc = svl__directory_check_local(store->directory, store->path);
     return rc;

@@ -95,6 +95,49 @@ static int read_all(svl_store *store, uint64_t *count)
     return damaged ? OUTCOME_DAMAGED : OUTCOME_WHOLE;
 }
 
+/* How many of the first `count` records have a key that starts with "key-1". */
+static uint64_t keyed_of(uint64_t count)
+{
+    uint64_t n = 0;
+    for (uint64_t i = 1; i <= count; i++)
+        n += i % 37 >= 10 && i % 37 < 20;
+    return n;
+}
+
+static int ask_by_key(svl_store *store, uint64_t *count)
+{
+    svl_query query;
+    svl_cursor *cursor;
+    const svl_record *record;
+    *count = 0;
+    svl_query_init(&query, sizeof query);
+    query.key_kind = SVL_KEY_PREFIX;
+    query.key_low = slice_of("key-1");
+    if (svl_store_query(store, &query, &cursor) != SVL_OK)
+        return OUTCOME_WRONG;
+    int rc, outcome = OUTCOME_WHOLE;
+    for (int i = 0; (rc = svl_cursor_next(cursor, &record)) != SVL_E_END; i++) {
+        if (i == 10 * RECORDS || (rc == SVL_OK && !is_right(record)))
+            outcome = OUTCOME_WRONG;
+        if (outcome == OUTCOME_WRONG)
+            break;
+        *count += rc == SVL_OK;
+    }
+    svl_cursor_close(cursor);
+    return outcome;
+}
+
+/* What seems whole takes records, and commits them. */
+static bool goes_on(svl_store *store, uint64_t count)
+{
+    char key[32], body[200];
+    svl_record record = record_of(count + 1, key, body);
+    uint64_t id;
+    return svl_store_append(store, &record, 1, &id) == SVL_OK && id == count + 1 &&
+           svl_store_commit(store, -1) == SVL_OK &&
+           svl_store_verify(store, NULL, NULL, NULL) == SVL_OK;
+}
+
 /* In a child: opens, reads all, asks by key, verifies, appends, closes. */
 static int use_store(const char *path)
 {
@@ -106,28 +149,20 @@ static int use_store(const char *path)
                                        rc == SVL_E_FOREIGN || rc == SVL_E_PATH)
                    ? OUTCOME_REFUSED
                    : OUTCOME_WRONG;
-    uint64_t count;
+    uint64_t count, keyed;
     int outcome = read_all(store, &count);
-    svl_query query;
-    svl_cursor *cursor;
-    svl_query_init(&query, sizeof query);
-    query.key_kind = SVL_KEY_PREFIX;
-    query.key_low = slice_of("key-1");
-    if (svl_store_query(store, &query, &cursor) == SVL_OK) {
-        const svl_record *record;
-        for (int i = 0; i < 10 * RECORDS && svl_cursor_next(cursor, &record) != SVL_E_END; i++)
-            if (record && !is_right(record))
-                outcome = OUTCOME_WRONG;
-        svl_cursor_close(cursor);
-    }
+    if (outcome != OUTCOME_WRONG && ask_by_key(store, &keyed) == OUTCOME_WRONG)
+        outcome = OUTCOME_WRONG;
     rc = svl_store_verify(store, NULL, NULL, NULL);
     if (outcome == OUTCOME_DAMAGED && rc == SVL_OK)
         outcome = OUTCOME_WRONG; /* verify must see what a reader sees */
     /* Nothing on the disk proves that the very last batch was flushed: only that one may be missing without
      * a word. */
-    if (outcome == OUTCOME_WHOLE && rc == SVL_OK && count < RECORDS - 1)
-        outcome = OUTCOME_WRONG;
-    if (outcome == OUTCOME_WHOLE && rc != SVL_OK)
+    if (outcome == OUTCOME_WHOLE && rc == SVL_OK)
+        outcome = count >= RECORDS - 1 && keyed == keyed_of(count) && goes_on(store, count)
+                      ? OUTCOME_WHOLE
+                      : OUTCOME_WRONG;
+    else if (outcome == OUTCOME_WHOLE)
         outcome = OUTCOME_DAMAGED;
     svl_store_close(store);
     return outcome;
