@@ -111,22 +111,36 @@ def paragraphs(lines):
     return out[:-1] if out and out[-1] == ".Pp" else out
 
 
-def errors(lines, codes):
-    """Items {code: text} and what is said beside them."""
-    items, prose, last = [], [], None
+def errors(lines):
+    """What the Errors field says: prose, and items of codes with one text for all of them.
+
+    A line of codes and, behind two blanks, their text; a list that goes on ends its line with a comma; text
+    that goes on is indented. Anything else would make a page that says something false: refused."""
+    prose, items, open_list = [], [], False
     for line in lines:
-        match = re.match(r"^((?:SVL_E_\w+(?:, )?)+),?(?:\s+(.*))?$", line)
+        match = re.match(r"^((?:SVL_E_\w+, )*SVL_E_\w+)(,?)(?:  +(\S.*))?$", line)
         if match:
-            names = re.findall(r"SVL_E_\w+", match.group(1))
-            text = (match.group(2) or "").strip()
-            last = [[n, text or codes[n]] for n in names]
-            items += last
-        elif last and line.strip():
-            for item in last[-1:]:
-                item[1] += " " + line.strip()
-        elif line.strip() and line.strip() != "none":
+            names = match.group(1).split(", ")
+            if open_list:
+                items[-1][0].extend(names)
+            else:
+                items.append([names, ""])
+            items[-1][1] = match.group(3) or ""
+            open_list = bool(match.group(2))
+            if open_list and match.group(3):
+                raise ValueError("a comma before a text: %s" % line)
+            continue
+        if open_list or "SVL_E_" in line:
+            raise ValueError("codes and texts stand apart, two blanks between them: %s" % line)
+        if line.startswith(" ") and items and items[-1][1]:
+            items[-1][1] += " " + line.strip()
+        elif not line.startswith(" ") and line != "none":
             prose.append(line)
-    return items, prose
+        elif line != "none":
+            raise ValueError("a text of no code: %s" % line)
+    if open_list:
+        raise ValueError("a list of codes ends with a comma")
+    return prose, items
 
 
 def synopsis(function):
@@ -146,15 +160,20 @@ def describe(function, codes):
 
 
 def describe_errors(function, codes):
-    items, prose = errors(function.fields["Errors"], codes)
+    try:
+        prose, items = errors(function.fields["Errors"])
+    except ValueError as problem:
+        raise SystemExit("%s: Errors: %s" % (function.name, problem))
     out = [".Ss %s" % function.name]
     if not items and not prose:
         return out + ["None."]
     out += paragraphs(prose)
     if items:
         out.append(".Bl -tag -width SVL_E_FILE_SYSTEM")
-        for name, text in items:
-            out += [".It Dv %s" % name] + paragraphs([text])
+        for names, text in items:
+            # A list without a text: each code with its own, from types.h.
+            for group in [names] if text else [[name] for name in names]:
+                out += [".It Dv %s" % " , ".join(group)] + paragraphs([text or codes[group[0]]])
         out.append(".El")
     return out
 

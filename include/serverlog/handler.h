@@ -121,7 +121,8 @@ SVL_EXPORT int svl_stored_options_init(svl_stored_options *options, size_t size)
  * the one before it left.
  *
  * Result     SVL_OK
- * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION  the arguments; `handler` is never called
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION, SVL_E_RESERVED, SVL_E_NAME_TOO_LONG,
+ *            SVL_E_KEY_TOO_LONG, SVL_E_UTF8  the arguments; `handler` is never called
  *            SVL_E_STATE  after svl_start()
  *            SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  options are copied; `user` must stay valid until svl_close() has returned, and after its
@@ -135,9 +136,9 @@ SVL_EXPORT int svl_on_ingest(svl_pipeline *pipeline, const svl_ingest_options *o
  * is not seen by ingest handlers.
  *
  * Result     SVL_OK
- * Errors     those of svl_publish() for a record
+ * Errors     those of svl_publish() for a record, and
  *            SVL_E_LIMIT  more than ingest_emit_max records, or too many bytes, for one record
- *            SVL_E_NOMEM
+ *            SVL_E_INVALID, SVL_E_NOMEM
  * Ownership  copied
  * Thread     callback only
  * Blocks     no */
@@ -147,10 +148,12 @@ SVL_EXPORT int svl_ingest_emit(svl_ingest *ingest, const svl_record *record);
  * crash; opening a name again with other settings updates them.
  *
  * Result     *out (may be NULL) is the subscription
- * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION  the arguments; `handler` is never called
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION, SVL_E_RESERVED, SVL_E_NAME_TOO_LONG,
+ *            SVL_E_KEY_TOO_LONG, SVL_E_UTF8  the arguments; `handler` is never called
  *            SVL_E_BUSY    the name is open already
  *            SVL_E_CLOSED  after svl_stop()
- *            SVL_E_NOMEM, SVL_E_FORKED
+ *            SVL_E_VERSION  the name's position is one of a newer version
+ *            SVL_E_CORRUPT, SVL_E_IO, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  options are copied; `user` must stay valid until svl_unsubscribe() or svl_close() has
  *            returned, and after the latter's SVL_E_TIMEOUT until the handler has. *out is owned:
  *            svl_unsubscribe(), or left to svl_close(). The handler may be called before *out is set
@@ -240,9 +243,9 @@ SVL_EXPORT int svl_batch_defer(svl_batch *batch, size_t i, uint32_t delay_ms);
  * progress, when record `i` is done, and discarded when it is not: exactly once.
  *
  * Result     SVL_OK
- * Errors     those of svl_publish() for a record
+ * Errors     those of svl_publish() for a record, and
  *            SVL_E_LIMIT  more than 10,000 emits, or more bytes than a quarter of a journal file
- *            SVL_E_NOMEM
+ *            SVL_E_INVALID, SVL_E_NOMEM
  * Ownership  copied
  * Thread     callback only
  * Blocks     no */

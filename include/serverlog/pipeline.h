@@ -100,7 +100,8 @@ SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeli
  *                            is none, or not ours: named, left as it is
  *            SVL_E_RECORD_SIZE  a crash ring holds a record above record_bytes_max: open with more
  *            SVL_E_RESOURCE  no threads
- *            SVL_E_FAILED, SVL_E_NOMEM, SVL_E_IO, SVL_E_DEADLOCK, SVL_E_FORKED
+ *            SVL_E_DEADLOCK  inside a callback
+ *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_NOMEM, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     one thread at a time
  * Blocks     while recovered records are written */
@@ -114,7 +115,7 @@ SVL_EXPORT int svl_start(svl_pipeline *pipeline);
  *            SVL_E_DEADLOCK  inside a callback: nothing is changed
  *            SVL_E_FAILED    something was not made durable
  *            SVL_E_STATE     never started
- *            SVL_E_FORKED
+ *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     timeout_ms at most (-1 = without end) */
@@ -175,12 +176,12 @@ SVL_EXPORT int svl_publish_many(svl_pipeline *pipeline, const svl_record *record
 /* Publishes a record and waits until it is durable.
  *
  * Result     *id (may be NULL) is the record's id: safe against power loss
- * Errors     SVL_E_TIMEOUT   published: it will be stored, but is not durable yet
+ * Errors     as svl_publish(), and
+ *            SVL_E_TIMEOUT   published: it will be stored, but is not durable yet
  *            SVL_E_DROPPED   an ingest handler dropped it
  *            SVL_E_FULL      nothing was published: no space, or 1,024 callers wait already
  *            SVL_E_DEADLOCK  inside a callback: nothing was published
  *            SVL_E_FAILED    the store is in fail-stop: it may be there after opening again
- *            otherwise as svl_publish()
  * Ownership  copied
  * Thread     any thread
  * Blocks     on a flush, shared with all who wait at the time; timeout_ms at most (-1 = without end) */
@@ -190,8 +191,9 @@ SVL_EXPORT int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record
 /* Waits until all that was published before is durable.
  *
  * Result     SVL_OK
- * Errors     SVL_E_TIMEOUT, SVL_E_STATE before svl_start(), SVL_E_DEADLOCK inside a callback,
- *            SVL_E_FAILED, SVL_E_FORKED
+ * Errors     SVL_E_STATE     before svl_start()
+ *            SVL_E_DEADLOCK  inside a callback
+ *            SVL_E_INVALID, SVL_E_TIMEOUT, SVL_E_FAILED, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     on a flush, timeout_ms at most (-1 = without end) */

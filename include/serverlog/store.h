@@ -129,7 +129,7 @@ typedef void svl_damage_fn(int32_t code, const char *what, void *user);
 /* Fills `options` with zeros (all defaults) and its size.
  *
  * Result     SVL_OK
- * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE for a NULL or a size that no version had
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE  a NULL, or a size that no version had
  * Ownership  the caller's memory
  * Thread     any thread
  * Blocks     no */
@@ -138,7 +138,7 @@ SVL_EXPORT int svl_store_options_init(svl_store_options *options, size_t size);
 /* Fills `query` with zeros (every record) and its size.
  *
  * Result     SVL_OK
- * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE for a NULL or a size that no version had
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE  a NULL, or a size that no version had
  * Ownership  the caller's memory
  * Thread     any thread
  * Blocks     no */
@@ -149,8 +149,9 @@ SVL_EXPORT int svl_query_init(svl_query *query, size_t size);
  *
  * Result     *out is the store
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION  the arguments
+ *            SVL_E_CODEC        the codec of the options is not built in
  *            SVL_E_BUSY         another process, or another handle of this one, writes there
- *            SVL_E_PATH         not a directory, a symbolic link, or not the caller's
+ *            SVL_E_PATH         not a directory, a symbolic link, not the caller's, or nowhere to make it
  *            SVL_E_NOT_FOUND    no store there, and SVL_STORE_NO_CREATE
  *            SVL_E_FOREIGN      the directory holds other files
  *            SVL_E_VERSION      written by a newer version
@@ -166,7 +167,7 @@ SVL_EXPORT int svl_store_open(const char *path, const svl_store_options *options
  *
  * Result     SVL_OK also for NULL
  * Errors     SVL_E_INVALID  a pipeline's store: nothing is closed
- *            SVL_E_DEADLOCK inside a callback of this store: nothing is closed
+ *            SVL_E_DEADLOCK  inside a callback of this store: nothing is closed
  *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE  closed, but something was not made durable
  *            SVL_E_FORKED   in a child: nothing is done, the parent is undisturbed
  * Ownership  the handle is consumed; cursors stay valid and are closed by their owners. Until the last
@@ -178,8 +179,8 @@ SVL_EXPORT int svl_store_close(svl_store *store);
 /* Appends `n` records as one durable batch: after a crash all or none of them are there.
  *
  * Result     *first_id (may be NULL) is the first record's id; the others follow without a gap
- * Errors     those of a record: SVL_E_INVALID, SVL_E_KEY_TOO_LONG, SVL_E_NAME_TOO_LONG,
- *            SVL_E_ATTRIBUTES, SVL_E_RECORD_SIZE, SVL_E_RESERVED, SVL_E_UTF8: nothing is stored
+ * Errors     SVL_E_INVALID, SVL_E_KEY_TOO_LONG, SVL_E_NAME_TOO_LONG, SVL_E_ATTRIBUTES,
+ *            SVL_E_RECORD_SIZE, SVL_E_RESERVED, SVL_E_UTF8  a record breaks a limit: nothing is stored
  *            SVL_E_LIMIT     the batch is larger than a quarter of a journal file
  *            SVL_E_FAILED    the store is in fail-stop: the batch may be there after opening again
  *            SVL_E_NO_SPACE  the disk is full: nothing is stored
@@ -194,7 +195,8 @@ SVL_EXPORT int svl_store_append(svl_store *store, const svl_record *records, siz
 /* Waits until all that was appended before is durable.
  *
  * Result     SVL_OK
- * Errors     SVL_E_TIMEOUT, SVL_E_FAILED, SVL_E_DEADLOCK inside an ingest callback, SVL_E_FORKED
+ * Errors     SVL_E_DEADLOCK  inside an ingest callback
+ *            SVL_E_INVALID, SVL_E_TIMEOUT, SVL_E_FAILED, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     on a flush, timeout_ms at most (-1 = without end) */
@@ -203,8 +205,9 @@ SVL_EXPORT int svl_store_flush(svl_store *store, int64_t timeout_ms);
 /* Moves all durable records into their LMDB segment now, instead of at commit_bytes or commit_age_ms.
  *
  * Result     SVL_OK
- * Errors     SVL_E_TIMEOUT, SVL_E_FAILED, SVL_E_NO_SPACE, SVL_E_DEADLOCK inside an ingest callback,
- *            SVL_E_FORKED
+ * Errors     SVL_E_TIMEOUT   not committed yet; a full disk is waited for
+ *            SVL_E_DEADLOCK  inside an ingest callback
+ *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     on flushes, timeout_ms at most (-1 = without end) */
@@ -214,8 +217,9 @@ SVL_EXPORT int svl_store_commit(svl_store *store, int64_t timeout_ms);
  *
  * Result     *out holds a copy of the record
  * Errors     SVL_E_NOT_FOUND  never given, not durable yet, or retired
- *            SVL_E_CORRUPT    its block is damaged: the text names it
- *            SVL_E_INVALID, SVL_E_IO, SVL_E_NOMEM, SVL_E_FORKED
+ *            SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_CODEC  its block or segment is damaged,
+ *                             missing, or not readable here: the text names it
+ *            SVL_E_INVALID, SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE, SVL_E_FORKED
  * Ownership  *out is owned: svl_record_buffer_destroy()
  * Thread     any thread
  * Blocks     on disk reads */
@@ -295,8 +299,8 @@ SVL_EXPORT void svl_cursor_close(svl_cursor *cursor);
  * The store does this by itself after each commit.
  *
  * Result     *records_retired (may be NULL) is how many records went
- * Errors     SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_DEADLOCK inside an ingest callback,
- *            SVL_E_FORKED
+ * Errors     SVL_E_DEADLOCK  inside an ingest callback
+ *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  nothing changes hands; open cursors keep what they read
  * Thread     any thread
  * Blocks     on a catalog commit */
@@ -306,10 +310,10 @@ SVL_EXPORT int svl_store_retain(svl_store *store, uint64_t *records_retired);
  * Goes on after damage. `damage` and `progress` may be NULL; progress counts bytes.
  *
  * Result     SVL_OK: no damage
- * Errors     SVL_E_CORRUPT  damage was found: each finding went to `damage`
- *            what `progress` returned, if not SVL_OK
- *            SVL_E_INVALID, SVL_E_IO, SVL_E_NOMEM, SVL_E_DEADLOCK inside an ingest callback,
- *            SVL_E_FORKED
+ * Errors     what `progress` returned, if not SVL_OK
+ *            SVL_E_CORRUPT   damage was found: each finding went to `damage`
+ *            SVL_E_DEADLOCK  inside an ingest callback
+ *            SVL_E_INVALID, SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread; the store may be written meanwhile
  * Blocks     on disk reads */

@@ -50,9 +50,21 @@ for name, function in functions.items():
     names = re.findall(r"^\.Nm (\w+)", text, re.M)
     if name not in names:
         problems.append(f"{name}: its page's NAME section does not name it")
-    for code in re.findall(r"SVL_E_\w+", " ".join(function.fields.get("Errors", []))):
-        if code not in text:
-            problems.append(f"{name}: its page does not name {code}")
+    # The ERRORS of the page name exactly the codes of the comment, as items.
+    section = re.search(r"^\.Sh ERRORS\n(.*?)^\.Sh", text, re.M | re.S).group(1)
+    part = re.search(rf"^\.Ss {name}\n(.*?)(?=^\.Ss|\Z)", section, re.M | re.S).group(1)
+    items = sorted(re.findall(r"SVL_E_\w+", " ".join(re.findall(r"^\.It Dv (.*)", part, re.M))))
+    if items != sorted(re.findall(r"SVL_E_\w+", " ".join(function.fields.get("Errors", [])))):
+        problems.append(f"{name}: the codes of its page are not those of its comment")
+
+# What would make a page say something false is refused.
+for wrong in (["SVL_E_TIMEOUT, SVL_E_DEADLOCK inside a callback"], ["SVL_E_TIMEOUT,"], ["SVL_E_TIMEOUT,  late"],
+              ["SVL_E_TIMEOUT  late", "SVL_E_IO or SVL_E_NOMEM"], ["SVL_E_TIMEOUT", "  late"]):
+    try:
+        make_pages.errors(wrong)
+        problems.append(f"make_pages.errors() takes {wrong}")
+    except ValueError:
+        pass
 
 for page in [root / "man/serverlog.7"] + [man3 / (f["name"] + ".3") for f in families]:
     lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True)
