@@ -76,6 +76,11 @@ int svl__handlers_create(const struct handlers_options *options, struct handlers
     if (!h)
         return SVL_E_NOMEM;
     h->options = *options;
+    h->threads = svl__calloc(options->workers_max, sizeof *h->threads);
+    if (!h->threads) {
+        svl__free(h);
+        return SVL_E_NOMEM;
+    }
     h->log = svl__store_log(options->store);
     h->durable_id = svl__store_durable_id(options->store);
     pthread_mutex_init(&h->lock, NULL);
@@ -411,6 +416,7 @@ void svl__handlers_free(struct handlers *h)
 {
     void (*last)(void *) = h->last;
     void *user = h->last_user;
+    svl__workers_join(h);
     while (h->first) {
         svl_subscription *s = h->first;
         h->first = s->next;
@@ -424,6 +430,7 @@ void svl__handlers_free(struct handlers *h)
     pthread_cond_destroy(&h->changed);
     pthread_cond_destroy(&h->work);
     pthread_mutex_destroy(&h->lock);
+    svl__free(h->threads);
     svl__free(h);
     if (last)
         last(user);

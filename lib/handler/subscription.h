@@ -76,6 +76,14 @@ struct svl_subscription {
     struct delivery *delivery;
 };
 
+enum worker_state { WORKER_NONE, WORKER_RUNS, WORKER_ENDED };
+
+struct worker {
+    struct handlers *handlers;
+    pthread_t thread;
+    enum worker_state state; /* ended: to be joined */
+};
+
 struct handlers {
     struct handlers_options options;
     const struct log_sink *log;
@@ -86,6 +94,7 @@ struct handlers {
     struct parted *parted;
     svl_subscription *ready_first, *ready_last;
     uint32_t ready_count;
+    struct worker *threads; /* workers_max of them */
     uint32_t workers, idle_workers, running;
     int64_t
         watched_ns; /* an idle worker looks again by then, at the latest; INT64_MAX: not known */
@@ -131,6 +140,8 @@ void svl__delivery_destroy(struct delivery *delivery);
 /* workers.c; `lock` held. Without a thread to be had it sets short_of_threads, and the next record that
  * becomes durable tries again. */
 void svl__workers_wake(struct handlers *handlers);
+/* `lock` not held: waits for the last instructions of the workers that have ended. */
+void svl__workers_join(struct handlers *handlers);
 
 /* retry.c: how long to wait after `attempts` failed ones. */
 int64_t svl__retry_wait_ns(const svl_stored_options *options, uint32_t attempts);

@@ -1,28 +1,44 @@
 /* workers.c - the elastic pool: no thread when nothing is pending, more as subscriptions become ready,
  * and an idle one ends.
  *
- * Threads are detached and counted; whoever takes the count to zero after the end frees everything. The
- * queue is first in, first out, so the least recently served subscription comes next. */
+ * Threads are counted, and joined when their place is needed again or at the end; one that svl_close() could
+ * not wait for frees everything as the last to leave. The queue is first in, first out, so the least
+ * recently served subscription comes next. */
 #include "base/callback.h"
 #include "base/clock.h"
 #include "base/thread.h"
 #include "subscription.h"
 
-static void *run(void *handlers);
+static void *run(void *worker);
 
 /* --- `lock` held --- */
 
 static void start_worker(struct handlers *h)
 {
-    pthread_t thread;
+    struct worker *w = h->threads;
     if (h->workers >= h->options.workers_max)
         return;
-    if (svl__thread_start(&thread, "svl-worker", run, h) == SVL_OK) {
-        pthread_detach(thread);
+    while (w->state == WORKER_RUNS)
+        w++;
+    if (w->state == WORKER_ENDED)
+        pthread_join(w->thread, NULL); /* it needs no lock any more */
+    w->state = WORKER_NONE;
+    w->handlers = h;
+    if (svl__thread_start(&w->thread, "svl-worker", run, w) == SVL_OK) {
+        w->state = WORKER_RUNS;
         h->workers++;
         h->short_of_threads = h->short_told = false;
     } else if (h->workers == 0) {
         h->short_of_threads = true;
+    }
+}
+
+void svl__workers_join(struct handlers *h)
+{
+    for (uint32_t i = 0; i < h->options.workers_max; i++) {
+        if (h->threads[i].state == WORKER_ENDED)
+            pthread_join(h->threads[i].thread, NULL);
+        h->threads[i].state = WORKER_NONE;
     }
 }
 
@@ -149,7 +165,8 @@ static void hand_over_time(struct handlers *h, int64_t next_ns)
 
 static void *run(void *argument)
 {
-    struct handlers *h = argument;
+    struct worker *self = argument;
+    struct handlers *h = self->handlers;
     pthread_mutex_lock(&h->lock);
     while (!h->ending && !h->failed) {
         write_due(h);
@@ -165,7 +182,10 @@ static void *run(void *argument)
         serve(h, s);
     }
     h->workers--;
-    bool last = h->ending && h->workers == 0 && h->last;
+    bool orphaned = h->last != NULL, last = orphaned && h->workers == 0;
+    self->state = orphaned ? WORKER_NONE : WORKER_ENDED;
+    if (orphaned)
+        pthread_detach(pthread_self());
     pthread_cond_broadcast(&h->changed);
     pthread_mutex_unlock(&h->lock);
     if (last)

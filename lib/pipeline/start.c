@@ -3,8 +3,10 @@
  * A crash ring's name is in the catalog before a record is in the ring, and goes from there after its
  * file is gone; so whatever a crash leaves is found. Recovered records go through the ingest handlers
  * like new ones, before any new one is taken. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -97,11 +99,37 @@ static void tell_missing(svl_pipeline *p, const struct ring_name *name)
              name->directory, name->name);
 }
 
+/* An empty ring's end. First it is no longer `made`: killed in between, nobody misses its file. */
+static int remove_ring(svl_pipeline *p, struct ring *ring, const struct ring_name *name)
+{
+    struct ring_name empty = *name;
+    empty.made = false;
+    int rc = svl__ring_is_empty(ring) ? svl__store_ring_put(p->store, &empty) : SVL_E_STATE;
+    if (rc == SVL_OK)
+        rc = svl__ring_unlink(ring);
+    return rc == SVL_OK ? svl__store_ring_remove(p->store, name) : rc;
+}
+
+/* The tmpfs may be mounted later: the ring is looked for again at the next start. */
+static bool is_unreachable(svl_pipeline *p, const struct ring_name *name)
+{
+    struct stat st;
+    if (stat(name->directory, &st) == 0 || errno != ENOENT)
+        return false;
+    svl__log(
+        p->log, SVL_SEVERITY_WARN, SVL_OK,
+        "crash ring %s: there is no directory %s now; it is looked for again at the next start",
+        name->name, name->directory);
+    return true;
+}
+
 /* One ring that a crash left: into the store, durable, then gone. Killed in between, it starts again
  * where the journal has come to. */
 static int recover_ring(svl_pipeline *p, const struct ring_name *name)
 {
     struct ring *ring;
+    if (is_unreachable(p, name))
+        return SVL_OK;
     int rc = svl__ring_open_crashed(name->directory, name->name, svl__store_uuid(p->store),
                                     position_of, p->store, &ring);
     if (rc == SVL_E_NOT_FOUND && name->made)
@@ -119,10 +147,8 @@ static int recover_ring(svl_pipeline *p, const struct ring_name *name)
     if (rc == SVL_OK) {
         svl__ring_release(ring, svl__ring_drained(ring));
         tell_recovered(p, ring);
-        rc = svl__ring_unlink(ring);
+        rc = remove_ring(p, ring, name);
     }
-    if (rc == SVL_OK)
-        rc = svl__store_ring_remove(p->store, name);
     svl__ring_destroy(ring);
     return rc;
 }
@@ -231,8 +257,8 @@ void svl__pipeline_end_ring(svl_pipeline *p)
     pthread_mutex_lock(&p->release_lock);
     p->releasing = NULL;
     pthread_mutex_unlock(&p->release_lock);
-    if (svl__ring_is_shared(p->ring) && svl__ring_unlink(p->ring) == SVL_OK)
-        svl__store_ring_remove(p->store, &p->ring_name);
+    if (svl__ring_is_shared(p->ring))
+        remove_ring(p, p->ring, &p->ring_name);
     svl__ring_destroy(p->ring);
     p->ring = NULL;
 }

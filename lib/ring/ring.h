@@ -41,8 +41,9 @@ int svl__ring_create(const struct ring_options *options, struct ring **out);
 /* Unmaps; NULL is fine. The file stays: svl__ring_unlink(). */
 void svl__ring_destroy(struct ring *ring);
 
-/* Removes the file of an empty ring. SVL_E_STATE if it is not empty (head != tail, or drops to be told):
- * never unlinked. */
+/* Nothing is in it (head == tail), and no drop is to be told. */
+bool svl__ring_is_empty(struct ring *ring);
+/* Removes the file of an empty ring. SVL_E_STATE if it is not empty: never unlinked. */
 int svl__ring_unlink(struct ring *ring);
 
 const uint8_t *svl__ring_uuid(const struct ring *ring); /* 16 random bytes, given at creation */

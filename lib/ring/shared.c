@@ -160,12 +160,16 @@ void svl__ring_destroy(struct ring *ring)
     svl__free(ring);
 }
 
+bool svl__ring_is_empty(struct ring *ring)
+{
+    uint64_t tail = ring->crashed ? ring->crash_tail : svl__ring_tail(ring);
+    return atomic_load_explicit(&ring->control->head, memory_order_acquire) >= tail &&
+           svl__ring_dropped_told_get(ring) >= svl__ring_dropped(ring);
+}
+
 int svl__ring_unlink(struct ring *ring)
 {
-    struct ring_control *c = ring->control;
-    uint64_t tail = ring->crashed ? ring->crash_tail : svl__ring_tail(ring);
-    if (atomic_load_explicit(&c->head, memory_order_acquire) < tail ||
-        svl__ring_dropped_told_get(ring) < svl__ring_dropped(ring))
+    if (!svl__ring_is_empty(ring))
         return svl__fail(SVL_E_STATE, "the ring is not empty");
     if (!ring->shared)
         return SVL_OK;
@@ -185,7 +189,10 @@ static int check_header(const uint8_t *h, uint64_t size, const char *name,
                         const uint8_t store_uuid[16])
 {
     if (load_u64(h) != RING_MAGIC || load_u64(h + 72) != svl__checksum(h, 72))
-        return svl__fail(SVL_E_CORRUPT, "crash ring %s: its header is damaged", name);
+        return svl__fail(SVL_E_CORRUPT,
+                         "crash ring %s: its header is damaged; remove the file to start without "
+                         "what was in it",
+                         name);
     if (load_u32(h + 8) != RING_VERSION || load_u32(h + 16) != 0)
         return svl__fail(SVL_E_VERSION, "crash ring %s: version %u with features %#x", name,
                          load_u32(h + 8), load_u32(h + 16));
