@@ -85,10 +85,10 @@ int svl_store_commit(svl_store *store, int64_t timeout_ms)
     while (store->commit_done < request && !store->failed && rc == SVL_OK)
         if (!svl__cond_wait(&store->progress, &store->lock, deadline_ns))
             rc = SVL_E_TIMEOUT;
-    if (store->commit_done >= request)
-        rc = SVL_OK;
-    else if (store->failed)
+    if (store->failed)
         rc = svl__store_failure(store);
+    else if (store->commit_done >= request)
+        rc = SVL_OK;
     pthread_mutex_unlock(&store->lock);
     return rc;
 }

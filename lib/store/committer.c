@@ -283,7 +283,8 @@ static void wait_for_blocks(svl_store *store)
     uint64_t id = store->tail.durable_id;
     store->encode_wanted = id;
     pthread_cond_signal(&store->encoder_wake);
-    while (store->tail.encoded_id < id && !store->failed && !store->closing)
+    while (store->tail.encoded_id < id && !store->failed && !store->closing &&
+           !(store->ending && store->encoder_short)) /* the journal holds the rest */
         svl__cond_wait(&store->committer_wake, &store->lock, INT64_MAX);
 }
 

@@ -126,8 +126,11 @@ void *svl__encoder_run(void *argument)
         if (rc == SVL_E_NOMEM) {
             /* Records stay in memory and in the journal; the memory limit holds feeding back. */
             pthread_mutex_lock(&store->lock);
+            store->encoder_short = true;
+            pthread_cond_signal(&store->committer_wake);
             svl__cond_wait(&store->encoder_wake, &store->lock,
                            svl__monotonic_ns() + RETRY_MS * NS_PER_MS);
+            store->encoder_short = false;
             pthread_mutex_unlock(&store->lock);
         } else if (rc != SVL_OK) {
             svl__store_fail(store, rc);

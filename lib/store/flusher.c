@@ -97,11 +97,29 @@ static void check_clock_at_start(svl_store *store)
         tell_step(store, step_ns);
 }
 
+/* All memory that showing the batch will take: once it is written it can only become visible. */
+static int prepare(svl_store *store, struct batch *batch)
+{
+    svl_slice ops = { batch->ops.data, batch->ops.len };
+    int rc = svl__values_apply(&batch->values, ops, batch->op_count, batch->last_op, 0);
+    if (rc == SVL_OK) {
+        pthread_mutex_lock(&store->lock);
+        rc = svl__tail_reserve_batches(&store->tail, store->written_batches + 1);
+        if (rc == SVL_OK)
+            rc = svl__values_reserve(&store->values, store->written_values + batch->values.count);
+        pthread_mutex_unlock(&store->lock);
+    }
+    return rc;
+}
+
 static int write_batch(svl_store *store, struct batch *batch)
 {
     int64_t ingest_ns = ingest_now(store, batch->ticket);
     if (!svl__batch_set_ingest(batch, ingest_ns))
         return SVL_E_NOMEM;
+    int rc = prepare(store, batch);
+    if (rc != SVL_OK)
+        return rc;
     struct journal_section sections[2];
     uint32_t n = 0;
     if (batch->count > 0)
@@ -188,6 +206,8 @@ static struct batch *write_list(svl_store *store, struct batch *list, int *rc)
         struct batch *written = list;
         list = list->next;
         written->next = NULL;
+        store->written_batches++;
+        store->written_values += written->values.count;
         if (written->ring_count > 0)
             svl__store_tell_written(store, written->rings, written->ring_count);
         if (store->written_last)
@@ -224,20 +244,12 @@ static int write_new(svl_store *store, struct batch *list)
 }
 
 /* `lock` held: the written batches become durable: visible, and whoever waits is told. */
-static int publish_written(svl_store *store)
+static void publish_written(svl_store *store)
 {
     while (store->written_first) {
         struct batch *batch = store->written_first;
-        if (svl__tail_reserve(&store->tail) != SVL_OK)
-            return SVL_E_NOMEM;
-        if (batch->op_count > 0) {
-            int rc =
-                svl__values_apply(&store->values, (svl_slice){ batch->ops.data, batch->ops.len },
-                                  batch->op_count, batch->last_op, store->durable_op);
-            if (rc != SVL_OK)
-                return rc;
-            store->durable_op = batch->last_op;
-        }
+        svl__values_merge(&store->values, &batch->values);
+        store->durable_op = batch->last_op;
         store->written_first = batch->next;
         if (!store->written_first)
             store->written_last = NULL;
@@ -251,8 +263,8 @@ static int publish_written(svl_store *store)
         else
             svl__batch_release(batch);
     }
+    store->written_batches = store->written_values = 0;
     pthread_cond_broadcast(&store->progress);
-    return SVL_OK;
 }
 
 static int flush(svl_store *store)
@@ -263,9 +275,7 @@ static int flush(svl_store *store)
         return rc;
     pthread_mutex_lock(&store->lock);
     store->stats.flushes++;
-    /* Without memory for the tail's queue the batches stay in the written list, durable but not shown
-     * yet: the next round tries again. */
-    int shown = publish_written(store);
+    publish_written(store);
     uint64_t id = store->tail.durable_id, ticket = store->durable_ticket;
     bool encode = store->tail.wire_bytes >= store->options.block_bytes;
     pthread_cond_signal(&store->committer_wake);
@@ -273,7 +283,7 @@ static int flush(svl_store *store)
         pthread_cond_signal(&store->encoder_wake);
     pthread_mutex_unlock(&store->lock);
     svl__store_tell_durable(store, id, ticket);
-    return shown == SVL_E_NOMEM ? SVL_OK : shown;
+    return SVL_OK;
 }
 
 /* `lock` held. Sleeps until there is something to write or to flush; false: the store closes, and all

@@ -66,12 +66,14 @@ struct svl_store {
     uint64_t
         step_ticket; /* flusher's: the batch whose record tells of a step of the clock; 0 = none */
     struct batch *written_first, *written_last; /* in the journal, not flushed yet */
+    size_t written_batches, written_values;     /* in that list */
 
     /* encoding and committing */
     struct tail tail;
     struct values values; /* durable operations that the catalog does not have yet */
     uint64_t durable_op;
     uint64_t encode_wanted;              /* encode up to this id also what makes no whole block */
+    bool encoder_short;                  /* of memory: it tries again and again */
     uint64_t commit_wanted, commit_done; /* numbers of requests */
     uint64_t committed_id;
     uint64_t committed_op;

@@ -72,9 +72,21 @@ void svl__store_hold(svl_store *store)
     atomic_fetch_add_explicit(&store->references, 1, memory_order_relaxed);
 }
 
-/* Frees what is there, of a half-opened store too. */
+static void free_batches(struct batch *list)
+{
+    while (list) {
+        struct batch *next = list->next;
+        svl__batch_release(list);
+        list = next;
+    }
+}
+
+/* Frees what is there, of a half-opened store too, and of one that has failed with batches at hand. */
 static void destroy(svl_store *store)
 {
+    free_batches(store->queue_first);
+    free_batches(store->open);
+    free_batches(store->written_first);
     svl__tail_free(&store->tail);
     svl__values_free(&store->values);
     svl__block_builder_destroy(store->builder);

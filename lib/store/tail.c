@@ -37,6 +37,7 @@ void svl__batch_release(struct batch *batch)
     svl__buffer_free(&batch->offsets);
     svl__buffer_free(&batch->runs);
     svl__buffer_free(&batch->ops);
+    svl__values_free(&batch->values);
     svl__free(batch);
 }
 
@@ -111,17 +112,19 @@ void svl__tail_free(struct tail *tail)
     *tail = (struct tail){ 0 };
 }
 
-/* Room for one more pointer at the end of a queue, by moving it to the front or by growing it. */
-static bool make_room(void ***array, size_t *first, size_t count, size_t *capacity)
+/* Room for `n` more pointers at the end of a queue, by moving it to the front or by growing it. */
+static bool make_room(void ***array, size_t *first, size_t count, size_t *capacity, size_t n)
 {
-    if (*first + count < *capacity)
+    if (*first + count + n <= *capacity)
         return true;
-    if (*first > *capacity / 2) {
+    if (*first > *capacity / 2 && count + n <= *capacity) {
         memmove(*array, *array + *first, count * sizeof **array);
         *first = 0;
         return true;
     }
     size_t grown = *capacity ? *capacity * 2 : 64;
+    while (grown < count + n)
+        grown *= 2;
     void **moved = svl__malloc(grown * sizeof *moved);
     if (!moved)
         return false;
@@ -134,14 +137,12 @@ static bool make_room(void ***array, size_t *first, size_t count, size_t *capaci
     return true;
 }
 
-int svl__tail_reserve(struct tail *tail)
+int svl__tail_reserve_batches(struct tail *tail, size_t n)
 {
-    if (!make_room((void ***)(void *)&tail->batches, &tail->batch_first, tail->batch_count,
-                   &tail->batch_capacity) ||
-        !make_room((void ***)(void *)&tail->blocks, &tail->block_first, tail->block_count,
-                   &tail->block_capacity))
-        return SVL_E_NOMEM;
-    return SVL_OK;
+    return make_room((void ***)(void *)&tail->batches, &tail->batch_first, tail->batch_count,
+                     &tail->batch_capacity, n)
+               ? SVL_OK
+               : SVL_E_NOMEM;
 }
 
 /* Appends the records of `from` to `to`; false (and `to` as it was) without memory. */
@@ -171,7 +172,7 @@ static bool merge(struct batch *to, const struct batch *from)
 
 int svl__tail_add_batch(struct tail *tail, struct batch *batch)
 {
-    if (svl__tail_reserve(tail) != SVL_OK)
+    if (svl__tail_reserve_batches(tail, 1) != SVL_OK)
         return SVL_E_NOMEM;
     tail->durable_id = svl__batch_last_id(batch);
     tail->wire_bytes += batch->wire.len;
@@ -207,7 +208,8 @@ static void drop_encoded_batches(struct tail *tail)
 
 int svl__tail_add_block(struct tail *tail, struct block *block)
 {
-    if (svl__tail_reserve(tail) != SVL_OK)
+    if (!make_room((void ***)(void *)&tail->blocks, &tail->block_first, tail->block_count,
+                   &tail->block_capacity, 1))
         return SVL_E_NOMEM;
     tail->blocks[tail->block_first + tail->block_count++] = block;
     tail->encoded_id = block->zone.first_id + block->zone.count - 1;

@@ -16,6 +16,7 @@
 #include "block.h"
 #include "journal.h"
 #include "store.h"
+#include "values.h"
 
 /* Records of `ingest_ns`, up to index `end` of the batch. */
 struct ingest_run {
@@ -31,6 +32,7 @@ struct batch {
     struct buffer offsets; /* u32 each: where record i starts */
     struct buffer runs;    /* struct ingest_run each */
     struct buffer ops;     /* encoded: values.h */
+    struct values values;  /* what they set: made before they are written */
     uint32_t op_count;
     uint64_t last_op;
     struct ring_position rings[JOURNAL_RINGS_MAX];
@@ -71,8 +73,9 @@ void svl__tail_free(struct tail *tail);
 /* Takes a durable batch, and the caller's reference; small neighbours are merged. SVL_E_NOMEM: not
  * taken. */
 int svl__tail_add_batch(struct tail *tail, struct batch *batch);
-/* Makes room so that the next svl__tail_add_batch() / _add_block() cannot fail. */
-int svl__tail_reserve(struct tail *tail);
+/* Makes room so that the next `n` svl__tail_add_batch() cannot fail, whatever else is called between.
+ * SVL_E_NOMEM. */
+int svl__tail_reserve_batches(struct tail *tail, size_t n);
 /* Takes a block that starts at encoded_id + 1, and the caller's reference; drops what it covers. */
 int svl__tail_add_block(struct tail *tail, struct block *block);
 /* Drops the blocks up to `id`: they are committed. */

@@ -54,28 +54,43 @@ static size_t find_place(const struct values *values, svl_slice key, bool *found
     return low;
 }
 
-static int put(struct values *values, struct value_entry *entry)
+int svl__values_reserve(struct values *values, size_t n)
+{
+    if (values->capacity - values->count >= n)
+        return SVL_OK;
+    size_t capacity = values->capacity ? values->capacity * 2 : 16;
+    while (capacity < values->count + n)
+        capacity *= 2;
+    struct value_entry **grown = svl__realloc(values->entries, capacity * sizeof *grown);
+    if (!grown)
+        return SVL_E_NOMEM;
+    values->entries = grown;
+    values->capacity = capacity;
+    return SVL_OK;
+}
+
+/* Room for one more is reserved. */
+static void put(struct values *values, struct value_entry *entry)
 {
     bool found;
     size_t at = find_place(values, entry_key(entry), &found);
     if (found) {
         svl__free(values->entries[at]);
         values->entries[at] = entry;
-        return SVL_OK;
-    }
-    if (values->count == values->capacity) {
-        size_t capacity = values->capacity ? values->capacity * 2 : 16;
-        struct value_entry **grown = svl__realloc(values->entries, capacity * sizeof *grown);
-        if (!grown)
-            return SVL_E_NOMEM;
-        values->entries = grown;
-        values->capacity = capacity;
+        return;
     }
     memmove(values->entries + at + 1, values->entries + at,
             (values->count - at) * sizeof *values->entries);
     values->entries[at] = entry;
     values->count++;
-    return SVL_OK;
+}
+
+void svl__values_merge(struct values *to, struct values *from)
+{
+    for (size_t i = 0; i < from->count; i++)
+        put(to, from->entries[i]);
+    from->count = 0;
+    svl__values_free(from);
 }
 
 static int apply_one(struct values *values, struct reader *r, uint64_t op, bool skip)
@@ -91,17 +106,17 @@ static int apply_one(struct values *values, struct reader *r, uint64_t op, bool 
     if (skip)
         return SVL_OK;
     struct value_entry *entry = svl__malloc(sizeof *entry + key_len + (deleted ? 0 : value_len));
-    if (!entry)
+    if (!entry || svl__values_reserve(values, 1) != SVL_OK) {
+        svl__free(entry);
         return SVL_E_NOMEM;
+    }
     *entry = (struct value_entry){
         .op = op, .key_len = key_len, .value_len = deleted ? 0 : value_len, .deleted = deleted
     };
     memcpy(entry->bytes, key, key_len);
     memcpy(entry->bytes + key_len, value, entry->value_len);
-    int rc = put(values, entry);
-    if (rc != SVL_OK)
-        svl__free(entry);
-    return rc;
+    put(values, entry);
+    return SVL_OK;
 }
 
 int svl__values_apply(struct values *values, svl_slice ops, uint32_t count, uint64_t last_op,

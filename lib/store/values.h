@@ -38,6 +38,11 @@ void svl__op_encode(const struct store_op *op, struct buffer *out); /* space is 
 int svl__values_apply(struct values *values, svl_slice ops, uint32_t count, uint64_t last_op,
                       uint64_t done_op);
 
+/* Room for `n` more entries: then merging as many cannot fail. SVL_E_NOMEM. */
+int svl__values_reserve(struct values *values, size_t n);
+/* Moves the entries of `from`, which are newer, into `to`, where room for them is reserved. */
+void svl__values_merge(struct values *to, struct values *from);
+
 /* The entry of `key`, NULL if none waits here. */
 const struct value_entry *svl__values_find(const struct values *values, svl_slice key);
 

@@ -75,7 +75,7 @@ static int script(void)
         return rc;
     rc = append_some(store, 10);
     if (rc == SVL_OK)
-        rc = svl_store_commit(store, 2000);
+        rc = svl_store_commit(store, 100);
     if (rc == SVL_OK)
         rc = append_some(store, 5);
     if (rc == SVL_OK)
@@ -143,6 +143,12 @@ static void test_allocation_when_one_fails_then_error_and_nothing_lost(void **st
     sweep(true);
 }
 
+static void test_allocation_when_all_fail_from_some_point_then_error_and_nothing_lost(void **state)
+{
+    (void)state;
+    sweep(false);
+}
+
 /* In a child, as the limit stays: files may grow to `limit` bytes and no further. */
 static int fill_up(rlim_t limit)
 {
@@ -196,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_disk_when_full_then_append_says_so_and_reading_goes_on),
         cmocka_unit_test(test_allocation_when_one_fails_then_error_and_nothing_lost),
+        cmocka_unit_test(test_allocation_when_all_fail_from_some_point_then_error_and_nothing_lost),
     };
     return cmocka_run_group_tests_name("store/faults", tests, NULL, NULL);
 }
