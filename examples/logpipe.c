@@ -136,7 +136,7 @@ static int go_on(struct job *job)
         rc = svl_store_query(svl_pipeline_store(job->pipeline), &query, &cursor);
     if (rc != SVL_OK)
         return rc;
-    rc = svl_cursor_next(cursor, &record);
+    rc = svl_cursor_next(cursor, 0, &record);
     if (rc == SVL_OK && take_place(record, &offset, &check) &&
         !input_go_on(&job->input, offset, check))
         fprintf(stderr, "%s is not what was read before; it is read from its start\n",
@@ -251,7 +251,7 @@ static int ask(const struct job *job, const char *question, const svl_query *que
         return rc;
     if (!job->json)
         printf("\n%s\n", question);
-    while ((rc = svl_cursor_next_many(cursor, 1000, &records, &n)) == SVL_OK) {
+    while ((rc = svl_cursor_next_many(cursor, 0, 1000, &records, &n)) == SVL_OK) {
         for (size_t i = 0; i < n; i++, found++)
             if (found < SHOWN)
                 show(job, &records[i]);
@@ -277,7 +277,7 @@ static int find_example(const struct job *job, svl_record_buffer **out)
         rc = svl_store_query(svl_pipeline_store(job->pipeline), &query, &cursor);
     if (rc != SVL_OK)
         return rc;
-    rc = svl_cursor_next(cursor, &record);
+    rc = svl_cursor_next(cursor, 0, &record);
     if (rc == SVL_OK)
         rc = svl_store_get(svl_pipeline_store(job->pipeline), record->id, out);
     svl_cursor_close(cursor);

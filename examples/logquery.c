@@ -168,7 +168,7 @@ static int query(svl_store *store, const struct request *r)
     int rc = svl_store_query(store, &r->query, &cursor);
     if (rc != SVL_OK)
         return rc;
-    while ((rc = svl_cursor_next_many(cursor, 1000, &records, &n)) != SVL_E_END) {
+    while ((rc = svl_cursor_next_many(cursor, 0, 1000, &records, &n)) != SVL_E_END) {
         if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN ||
             rc == SVL_E_CODEC) {
             fprintf(stderr, "%s\n", svl_last_error());

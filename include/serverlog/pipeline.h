@@ -108,7 +108,8 @@ SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeli
 SVL_EXPORT int svl_start(svl_pipeline *pipeline);
 
 /* Stops: refuses new records, wakes blocked publishers, drains and flushes what was published, hands
- * it to the stored handlers, waits for their callbacks. May be repeated. Queries go on working.
+ * it to the stored handlers, waits for their callbacks. May be repeated. Queries go on working; cursors
+ * that follow end when they have seen everything.
  *
  * Result     SVL_OK
  * Errors     SVL_E_TIMEOUT   not all of this was done yet: call again, or close
@@ -120,6 +121,15 @@ SVL_EXPORT int svl_start(svl_pipeline *pipeline);
  * Thread     any thread
  * Blocks     timeout_ms at most (-1 = without end) */
 SVL_EXPORT int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms);
+
+/* Ends the wait of every cursor that follows this pipeline's store, as svl_store_wake().
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID, SVL_E_FORKED
+ * Ownership  nothing changes hands
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT int svl_wake(svl_pipeline *pipeline);
 
 /* Stops within close_timeout_ms and frees the pipeline. NULL is fine.
  *

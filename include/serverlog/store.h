@@ -67,7 +67,11 @@ enum svl_key_kind {
 };
 
 /* svl_query.flags */
-enum svl_query_flag { SVL_QUERY_BACKWARD = 1 /* newest first */ };
+enum svl_query_flag {
+    SVL_QUERY_BACKWARD = 1, /* newest first; goes with neither of the others */
+    SVL_QUERY_FOLLOW = 2,   /* behind the newest record: goes on with what becomes durable */
+    SVL_QUERY_TAIL = 4      /* starts with the last `tail` records that match, oldest first */
+};
 
 /* What to find: all conditions must hold. All zero (but struct_size) finds every record. */
 typedef struct svl_query {
@@ -84,6 +88,7 @@ typedef struct svl_query {
     svl_slice source; /* empty = all; else equal */
     svl_slice type;   /* empty = all; else equal */
     uint64_t limit;   /* records at most; 0 = no limit */
+    uint64_t tail;    /* with SVL_QUERY_TAIL; 0: starts behind the newest record */
 } svl_query;
 
 /* What a cursor has done so far: counts. */
@@ -243,7 +248,9 @@ SVL_EXPORT const svl_record *svl_record_buffer_record(const svl_record_buffer *b
  * Blocks     no */
 SVL_EXPORT void svl_record_buffer_destroy(svl_record_buffer *buffer);
 
-/* Opens a cursor on what is durable now: a consistent snapshot, in id order. NULL finds everything.
+/* Opens a cursor on what is durable now: a consistent snapshot, in id order. NULL finds everything. With
+ * SVL_QUERY_FOLLOW it goes on from there with what becomes durable: every record that matches, once, in
+ * order; while it waits it holds nothing.
  *
  * Result     *out stands before its first record
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_KEY_TOO_LONG  the query
@@ -253,10 +260,17 @@ SVL_EXPORT void svl_record_buffer_destroy(svl_record_buffer *buffer);
  * Blocks     on disk reads */
 SVL_EXPORT int svl_store_query(svl_store *store, const svl_query *query, svl_cursor **out);
 
-/* Moves to the next record.
+/* Moves to the next record. Only a cursor that follows waits, up to `timeout_ms`; for others it has no
+ * meaning.
  *
  * Result     *record is the record
- * Errors     SVL_E_END      no more records
+ * Errors     SVL_E_END      no more records: behind the snapshot, id_max or limit
+ *            SVL_E_TIMEOUT  following: nothing that matches came in time
+ *            SVL_E_AGAIN    following: svl_store_wake() was called, or svl_wake()
+ *            SVL_E_CLOSED   following: the store was closed or its pipeline stopped, and everything
+ *                           was seen
+ *            SVL_E_FAILED   following: the store is in fail-stop, and everything was seen
+ *            SVL_E_DEADLOCK  following, inside an ingest callback, and timeout_ms is not 0
  *            SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_CODEC  a block or segment is damaged,
  *                           missing, or not readable here: the text names it; the next call goes on
  *                           after it
@@ -264,8 +278,8 @@ SVL_EXPORT int svl_store_query(svl_store *store, const svl_query *query, svl_cur
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  *record and all it points to are borrowed until the next call on this cursor
  * Thread     one thread at a time; the store may be written meanwhile
- * Blocks     on disk reads */
-SVL_EXPORT int svl_cursor_next(svl_cursor *cursor, const svl_record **record);
+ * Blocks     on disk reads; following: up to timeout_ms */
+SVL_EXPORT int svl_cursor_next(svl_cursor *cursor, int64_t timeout_ms, const svl_record **record);
 
 /* Moves on by up to `max` records, those that one block has at hand: at least one.
  *
@@ -273,9 +287,31 @@ SVL_EXPORT int svl_cursor_next(svl_cursor *cursor, const svl_record **record);
  * Errors     as svl_cursor_next()
  * Ownership  the array is borrowed until the next call on this cursor
  * Thread     one thread at a time; the store may be written meanwhile
- * Blocks     on disk reads */
-SVL_EXPORT int svl_cursor_next_many(svl_cursor *cursor, size_t max, const svl_record **records,
-                                    size_t *n);
+ * Blocks     as svl_cursor_next() */
+SVL_EXPORT int svl_cursor_next_many(svl_cursor *cursor, int64_t timeout_ms, size_t max,
+                                    const svl_record **records, size_t *n);
+
+/* What retention took before this cursor came to it: ids from the query's id_min on, or from where it
+ * had followed to. The records handed out last lie behind it. Gaps that were not asked for are told as
+ * one, from the first id to the last.
+ *
+ * Result     *first_id and *last_id, inclusive; 0 and 0: nothing since the last call. Not for backward
+ *            cursors
+ * Errors     SVL_E_INVALID, SVL_E_FORKED
+ * Ownership  nothing changes hands
+ * Thread     one thread at a time
+ * Blocks     no */
+SVL_EXPORT int svl_cursor_gap(svl_cursor *cursor, uint64_t *first_id, uint64_t *last_id);
+
+/* Ends the wait of every cursor that follows: the one going on now or else the next, with SVL_E_AGAIN. So
+ * a thread that set a flag and then calls this is not missed.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID, SVL_E_FORKED
+ * Ownership  nothing changes hands
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT int svl_store_wake(svl_store *store);
 
 /* What the cursor has read and skipped so far.
  *

@@ -177,7 +177,7 @@ static int read_batch(svl_subscription *s, uint64_t position, uint32_t records_m
     while (rc == SVL_OK && d->records.len / sizeof(svl_record) < records_max) {
         const svl_record *records;
         size_t n, wanted = records_max - d->records.len / sizeof(svl_record);
-        rc = svl_cursor_next_many(s->cursor, wanted, &records, &n);
+        rc = svl_cursor_next_many(s->cursor, 0, wanted, &records, &n);
         if (rc == SVL_OK && !take_records(s, records, n)) {
             close_cursor(s);
             break;

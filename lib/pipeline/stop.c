@@ -53,9 +53,17 @@ int svl__pipeline_stop(svl_pipeline *p, int64_t deadline_ns)
         return svl__pipeline_failure(p);
     if (rc == SVL_OK) /* what the handlers emitted is durable too */
         rc = svl__store_wait(p->store, svl__store_last_ticket(p->store), deadline_ns);
-    if (rc == SVL_OK)
+    if (rc == SVL_OK) {
         atomic_store(&p->state, PIPELINE_STOPPED);
+        svl__store_end_followers(p->store);
+    }
     return rc;
+}
+
+int svl_wake(svl_pipeline *pipeline)
+{
+    int rc = svl__pipeline_check(pipeline, NULL);
+    return rc == SVL_OK ? svl_store_wake(pipeline->store) : rc;
 }
 
 int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/options.h"
 #include "base/thread.h"
 
@@ -36,7 +37,7 @@ static int load_block(svl_cursor *cursor, const void *data, size_t len)
     return rc;
 }
 
-static bool is_damage(int rc)
+bool svl__is_damage(int rc)
 {
     return rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN || rc == SVL_E_CODEC;
 }
@@ -132,7 +133,7 @@ static int read_segment(svl_cursor *cursor, struct segment *segment,
     if (rc == SVL_OK)
         rc = cursor->conditions.key.kind == SVL_KEY_ANY ? next_zone(cursor, segment, &zone)
                                                         : next_candidate(cursor, segment, &zone);
-    if (is_damage(rc))
+    if (svl__is_damage(rc))
         leave_segment(cursor); /* its tables: no way to what follows in it */
     if (rc != SVL_OK)
         return rc;
@@ -164,7 +165,7 @@ static int next_in_segments(svl_cursor *cursor)
         if (rc == SVL_OK) {
             rc = read_segment(cursor, segment, &info);
             svl__segment_unuse(set, cursor->segments[at]);
-        } else if (is_damage(rc)) {
+        } else if (svl__is_damage(rc)) {
             leave_segment(cursor); /* told once, then passed */
         }
         if (rc == SVL_OK)
@@ -218,22 +219,28 @@ static int next_unit(svl_cursor *cursor)
 /* Behind damage the walk goes on; behind anything else that fails something could be left out unseen. */
 static int note_failure(svl_cursor *cursor, int rc)
 {
-    if (rc != SVL_OK && rc != SVL_E_END && !is_damage(rc))
+    if (rc != SVL_OK && rc != SVL_E_END && !svl__is_damage(rc))
         cursor->failed = rc;
     return rc;
 }
 
 /* Goes on until a unit has a record that matches. */
-static int find_match(svl_cursor *cursor)
+static int find_match(svl_cursor *cursor, int64_t deadline_ns)
 {
-    if (svl__forked(cursor->store->process_mark))
-        return svl__fail(SVL_E_FORKED, "the cursor was opened before fork()");
     if (cursor->explanation.records_returned == cursor->limit)
         return SVL_E_END;
     if (cursor->failed)
         return svl__fail(cursor->failed, "the cursor stopped at a failure; query again");
+    bool waited = false;
     while (cursor->matches.next == cursor->matches.count) {
         int rc = note_failure(cursor, next_unit(cursor));
+        if (rc == SVL_E_END && cursor->follows) {
+            /* However fast records come that do not match. */
+            if (waited && svl__monotonic_ns() >= deadline_ns)
+                return SVL_E_TIMEOUT;
+            rc = svl__cursor_follow(cursor, deadline_ns);
+            waited = true;
+        }
         if (rc != SVL_OK)
             return rc;
     }
@@ -254,7 +261,18 @@ static int make_records(svl_cursor *cursor, size_t n)
     return cursor->attributes ? SVL_OK : SVL_E_NOMEM;
 }
 
-int svl_cursor_next_many(svl_cursor *cursor, size_t max, const svl_record **records, size_t *n)
+/* A follower may wait; another never does, and may be asked in any callback. */
+static int check_step(const svl_cursor *cursor, int64_t timeout_ms)
+{
+    if (svl__forked(cursor->store->process_mark))
+        return svl__fail(SVL_E_FORKED, "the cursor was opened before fork()");
+    return cursor->follows && timeout_ms != 0
+               ? svl__store_check_wait(cursor->store, "svl_cursor_next")
+               : SVL_OK;
+}
+
+int svl_cursor_next_many(svl_cursor *cursor, int64_t timeout_ms, size_t max,
+                         const svl_record **records, size_t *n)
 {
     if (records)
         *records = NULL;
@@ -262,7 +280,9 @@ int svl_cursor_next_many(svl_cursor *cursor, size_t max, const svl_record **reco
         *n = 0;
     if (!cursor || !records || !n || max == 0)
         return svl__fail(SVL_E_INVALID, "cursor, records or n is NULL, or max is 0");
-    int rc = find_match(cursor);
+    int rc = check_step(cursor, timeout_ms);
+    if (rc == SVL_OK)
+        rc = find_match(cursor, cursor->follows ? svl__deadline_ns(timeout_ms) : 0);
     if (rc != SVL_OK)
         return rc;
     struct matches *m = &cursor->matches;
@@ -295,10 +315,10 @@ int svl_cursor_next_many(svl_cursor *cursor, size_t max, const svl_record **reco
     return SVL_OK;
 }
 
-int svl_cursor_next(svl_cursor *cursor, const svl_record **record)
+int svl_cursor_next(svl_cursor *cursor, int64_t timeout_ms, const svl_record **record)
 {
     size_t n;
-    return svl_cursor_next_many(cursor, 1, record, &n);
+    return svl_cursor_next_many(cursor, timeout_ms, 1, record, &n);
 }
 
 int svl_cursor_explain(const svl_cursor *cursor, svl_cursor_explanation *explanation)
@@ -318,15 +338,7 @@ void svl_cursor_close(svl_cursor *cursor)
     if (!cursor || svl__forked(cursor->store->process_mark))
         return; /* in a forked child the locks are the parent's: the memory goes with the process */
     svl_store *store = cursor->store;
-    for (size_t i = 0; i < cursor->segment_count; i++)
-        svl__segment_entry_release(&store->segments, cursor->segments[i]);
-    for (size_t i = 0; i < cursor->block_count; i++)
-        svl__block_release(cursor->blocks[i]);
-    for (size_t i = 0; i < cursor->batch_count; i++)
-        svl__batch_release(cursor->batches[i]);
-    svl__free(cursor->segments);
-    svl__free(cursor->blocks);
-    svl__free(cursor->batches);
+    svl__snapshot_drop(cursor);
     svl__block_reader_destroy(cursor->reader);
     svl__buffer_free(&cursor->block_bytes);
     svl__buffer_free(&cursor->candidates);

@@ -1,13 +1,14 @@
 /* cursor - a query at work.
  *
- *   Q1  a snapshot: ids up to the durable end at opening; segments for ids up to what was committed
- *       then, the tail's blocks and batches, held, for those above. So nothing is seen twice.
+ *   Q1  a snapshot: ids up to the durable end when it is taken; segments for ids up to what was committed
+ *       then, the tail's blocks and batches, held, for those above. So nothing is seen twice. A cursor
+ *       that follows reads one snapshot after the other, each from where the one before it ended.
  *   Q2  nothing of the store is locked, and no LMDB transaction open, while the host has control.
  *   Q3  a unit is a block of a segment, a block of the tail or a batch of the tail; each is filtered by
  *       its columns first, and only the records that match are decoded whole.
  *
- * query.c checks the query and takes the snapshot · cursor.c goes from unit to unit and hands out ·
- * unit.c filters one unit */
+ * query.c checks the query · snapshot.c what is held · cursor.c goes from unit to unit and hands out ·
+ * unit.c filters one unit · follow.c goes on with what becomes durable */
 #ifndef SVL_STORE_CURSOR_H
 #define SVL_STORE_CURSOR_H
 
@@ -39,9 +40,14 @@ struct svl_cursor {
     svl_store *store; /* held */
     struct conditions conditions;
     uint8_t *copied; /* of the query's slices */
+    uint64_t id_max; /* the query's; conditions.id_max is the snapshot's */
     uint64_t limit;
-    uint64_t committed_id; /* segments are asked up to it */
-    int failed;            /* a failure after which something may be missing: it comes again */
+    bool follows;
+    uint64_t wakes_seen;
+    uint64_t expected_id; /* what is missing between it and the snapshot is a gap; 0: nothing is */
+    uint64_t gap_first, gap_last; /* not told yet; 0: none */
+    uint64_t committed_id;        /* segments are asked up to it */
+    int failed; /* a failure after which something may be missing: it comes again */
 
     struct segment_entry **segments;    /* held */
     size_t segment_count, segment_next; /* in the order of the walk */
@@ -71,6 +77,15 @@ struct svl_cursor {
     svl_attribute *attributes;
     svl_cursor_explanation explanation;
 };
+
+/* Holds what there is from conditions.id_min to id_max; lets go of it. */
+int svl__snapshot_take(svl_cursor *cursor);
+void svl__snapshot_drop(svl_cursor *cursor);
+/* At the snapshot's end: waits for what comes and takes the next one. SVL_E_END behind id_max,
+ * SVL_E_TIMEOUT, SVL_E_AGAIN, SVL_E_CLOSED, SVL_E_FAILED; SVL_E_NOMEM. */
+int svl__cursor_follow(svl_cursor *cursor, int64_t deadline_ns);
+/* A code that names damage, behind which a cursor goes on. */
+bool svl__is_damage(int rc);
 
 /* Filters the block that the reader has loaded, or the batch, into cursor->matches. */
 int svl__unit_filter_block(svl_cursor *cursor);

@@ -55,7 +55,7 @@ int svl_store_get(svl_store *store, uint64_t id, svl_record_buffer **out)
     if (rc != SVL_OK)
         return rc;
     const svl_record *record;
-    rc = svl_cursor_next(cursor, &record);
+    rc = svl_cursor_next(cursor, 0, &record);
     if (rc == SVL_E_END)
         rc = SVL_E_NOT_FOUND;
     if (rc == SVL_OK && !(*out = copy_record(record)))

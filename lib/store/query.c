@@ -1,4 +1,4 @@
-/* query.c - a query checked and copied, and the snapshot that its cursor reads. */
+/* query.c - a query checked and copied, and where its cursor starts. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -9,8 +9,14 @@
 
 static int check_query(const svl_query *query)
 {
-    if (query->flags & ~(uint32_t)SVL_QUERY_BACKWARD)
+    uint32_t known = SVL_QUERY_BACKWARD | SVL_QUERY_FOLLOW | SVL_QUERY_TAIL;
+    if (query->flags & ~known)
         return svl__fail(SVL_E_INVALID, "svl_query.flags has unknown bits: %#x", query->flags);
+    if (query->flags & SVL_QUERY_BACKWARD && query->flags != SVL_QUERY_BACKWARD)
+        return svl__fail(SVL_E_INVALID, "SVL_QUERY_BACKWARD goes neither with SVL_QUERY_FOLLOW nor "
+                                        "with SVL_QUERY_TAIL");
+    if (query->tail != 0 && !(query->flags & SVL_QUERY_TAIL))
+        return svl__fail(SVL_E_INVALID, "svl_query.tail without SVL_QUERY_TAIL");
     if (query->key_kind > SVL_KEY_RANGE)
         return svl__fail(SVL_E_INVALID, "svl_query.key_kind is %u; SVL_KEY_*", query->key_kind);
     if (query->severity_min > SVL_SEVERITY_MAX)
@@ -46,7 +52,9 @@ static int copy_conditions(svl_cursor *cursor, const svl_query *query)
     uint8_t *to = cursor->copied;
     struct conditions *c = &cursor->conditions;
     c->id_min = query->id_min ? query->id_min : 1;
-    c->id_max = query->id_max ? query->id_max : UINT64_MAX;
+    cursor->id_max = query->id_max ? query->id_max : UINT64_MAX;
+    cursor->expected_id = query->id_min;
+    cursor->follows = query->flags & SVL_QUERY_FOLLOW;
     c->time_min_ns = query->time_min_ns ? query->time_min_ns : INT64_MIN;
     c->time_max_ns = query->time_max_ns ? query->time_max_ns : INT64_MAX;
     c->severity_min = query->severity_min;
@@ -60,33 +68,51 @@ static int copy_conditions(svl_cursor *cursor, const svl_query *query)
     return SVL_OK;
 }
 
-/* Q1: the durable end and the tail in one step, the segments after it: what was committed since lies
- * above committed_id and is read from the tail. */
-static int take_snapshot(svl_cursor *cursor)
+/* The id of the record that `query->tail` matching ones begin with; *id stays where there are fewer. */
+static int find_tail(svl_store *store, const svl_query *query, uint64_t *id)
+{
+    uint64_t durable_id = svl__store_durable_id(store);
+    if (query->tail == 0) {
+        *id = durable_id >= *id ? durable_id + 1 : *id;
+        return SVL_OK;
+    }
+    svl_query backward = *query;
+    backward.flags = SVL_QUERY_BACKWARD;
+    backward.limit = query->tail;
+    backward.tail = 0;
+    svl_cursor *cursor;
+    int rc = svl_store_query(store, &backward, &cursor);
+    if (rc != SVL_OK)
+        return rc;
+    const svl_record *records;
+    uint64_t found = 0, lowest = 0;
+    size_t n;
+    while ((rc = svl_cursor_next_many(cursor, 0, SIZE_MAX, &records, &n)) == SVL_OK ||
+           svl__is_damage(rc)) { /* told when the cursor comes to it */
+        if (rc == SVL_OK)
+            lowest = records[n - 1].id;
+        found += n;
+    }
+    svl_cursor_close(cursor);
+    if (found == query->tail)
+        *id = lowest;
+    return rc == SVL_E_END ? SVL_OK : rc;
+}
+
+static int start(svl_cursor *cursor, const svl_query *query)
 {
     svl_store *store = cursor->store;
-    struct conditions *c = &cursor->conditions;
+    int rc = copy_conditions(cursor, query);
+    if (rc == SVL_OK)
+        rc = svl__block_reader_create(&cursor->reader);
+    if (rc == SVL_OK && query->flags & SVL_QUERY_TAIL)
+        rc = find_tail(store, query, &cursor->conditions.id_min);
+    if (rc != SVL_OK)
+        return rc;
     pthread_mutex_lock(&store->lock);
-    if (c->id_max > store->tail.durable_id)
-        c->id_max = store->tail.durable_id;
-    cursor->committed_id = store->committed_id;
-    cursor->batch_from = store->tail.encoded_id + 1;
-    uint64_t from = c->id_min > store->committed_id ? c->id_min : store->committed_id + 1;
-    int rc = SVL_OK;
-    if (from <= c->id_max) {
-        rc = svl__tail_hold_blocks(&store->tail, from, c->id_max, &cursor->blocks,
-                                   &cursor->block_count);
-        if (rc == SVL_OK)
-            rc = svl__tail_hold_batches(&store->tail, from, c->id_max, &cursor->batches,
-                                        &cursor->batch_count);
-    }
+    cursor->wakes_seen = store->wakes;
     pthread_mutex_unlock(&store->lock);
-    uint64_t to = c->id_max < cursor->committed_id ? c->id_max : cursor->committed_id;
-    if (rc == SVL_OK && c->id_min <= to)
-        rc = svl__segments_hold(&store->segments, c->id_min, to, &cursor->segments,
-                                &cursor->segment_count);
-    cursor->explanation.segments = cursor->segment_count;
-    return rc;
+    return svl__snapshot_take(cursor);
 }
 
 int svl_store_query(svl_store *store, const svl_query *query, svl_cursor **out)
@@ -107,11 +133,7 @@ int svl_store_query(svl_store *store, const svl_query *query, svl_cursor **out)
         return SVL_E_NOMEM;
     svl__store_hold(store);
     cursor->store = store;
-    rc = copy_conditions(cursor, &whole);
-    if (rc == SVL_OK)
-        rc = svl__block_reader_create(&cursor->reader);
-    if (rc == SVL_OK)
-        rc = take_snapshot(cursor);
+    rc = start(cursor, &whole);
     if (rc != SVL_OK) {
         svl_cursor_close(cursor);
         return rc;

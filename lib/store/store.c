@@ -375,6 +375,7 @@ int svl__store_end(svl_store *store)
     if (rc == SVL_OK)
         rc = commit_all(store);
     end_threads(store);
+    svl__store_end_followers(store);
     svl__journal_trim(store->journal);
     if (store->failed == SVL_E_NO_SPACE)
         rc = svl__fail(SVL_E_NO_SPACE, "%s was closed with records that the disk had no space for",

@@ -12,7 +12,7 @@
  *   T4  after a failed write or flush nothing is acknowledged any more (SVL_E_FAILED).
  *
  * store.c open and close · tail.c batches in memory · flusher.c · committer.c (encoder too) ·
- * recover.c · query.c, cursor.c · retain.c · verify.c */
+ * recover.c · query.c, cursor.c, follow.c · retain.c · verify.c */
 #ifndef SVL_STORE_STORE_H
 #define SVL_STORE_STORE_H
 
@@ -48,6 +48,8 @@ void svl__store_unobserve(svl_store *store);
  * crash rings' names, go on working until the store is freed. As svl_store_close(). */
 int svl__store_end(svl_store *store);
 void svl__store_release(svl_store *store);
+/* Nothing will become durable any more: who follows is told, once it has seen everything. */
+void svl__store_end_followers(svl_store *store);
 int svl__store_close_owned(svl_store *store);
 /* SVL_OK if a store may be opened with these options: for whoever opens more than a store. `whole` gets
  * the defaults filled in. */

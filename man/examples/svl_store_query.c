@@ -20,7 +20,7 @@ int count_errors(svl_store *store, const char *host, uint64_t *count)
         rc = svl_store_query(store, &query, &cursor);
     if (rc != SVL_OK)
         return rc;
-    while ((rc = svl_cursor_next_many(cursor, 100, &records, &n)) == SVL_OK)
+    while ((rc = svl_cursor_next_many(cursor, 0, 100, &records, &n)) == SVL_OK)
         *count += n;
     svl_cursor_close(cursor);
     return rc == SVL_E_END ? SVL_OK : rc;

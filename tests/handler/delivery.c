@@ -518,7 +518,7 @@ static void test_emits_when_batches_fail_then_one_for_each_record(void **state)
     query.source = slice_of("out");
     assert_ok(svl_store_query(svl_pipeline_store(pipeline), &query, &cursor));
     size_t n = 0;
-    while (svl_cursor_next(cursor, &record) == SVL_OK)
+    while (svl_cursor_next(cursor, 0, &record) == SVL_OK)
         n++;
     svl_cursor_close(cursor);
     assert_int_equal(n, 300);

@@ -231,7 +231,7 @@ static uint64_t count_emitted(void)
     assert_ok(svl_query_init(&query, sizeof query));
     query.source = slice_of("emitted");
     assert_ok(svl_store_query(svl_pipeline_store(pipeline), &query, &cursor));
-    while (svl_cursor_next(cursor, &record) == SVL_OK)
+    while (svl_cursor_next(cursor, 0, &record) == SVL_OK)
         n++;
     svl_cursor_close(cursor);
     return n;

@@ -75,7 +75,7 @@ static int count(svl_pipeline *p, const char *source, uint64_t *n)
     int rc = svl_store_query(svl_pipeline_store(p), &query, &cursor);
     if (rc != SVL_OK)
         return rc;
-    while ((rc = svl_cursor_next(cursor, &record)) == SVL_OK)
+    while ((rc = svl_cursor_next(cursor, 0, &record)) == SVL_OK)
         ++*n;
     svl_cursor_close(cursor);
     return rc == SVL_E_END ? SVL_OK : rc;

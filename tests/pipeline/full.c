@@ -138,7 +138,7 @@ static void test_ring_when_full_and_drop_then_a_gap_record_says_how_many(void **
     query.source = slice_of("serverlog.gap");
     assert_ok(svl_store_query(svl_pipeline_store(pipeline), &query, &cursor));
     uint64_t told = 0, gap_id = 0;
-    while (svl_cursor_next(cursor, &record) == SVL_OK) {
+    while (svl_cursor_next(cursor, 0, &record) == SVL_OK) {
         assert_int_equal(record->attribute_count, 1);
         told += (uint64_t)record->attributes[0].i64;
         gap_id = record->id;

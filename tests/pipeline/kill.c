@@ -155,7 +155,7 @@ static uint64_t check_source(svl_store *store, const char *source, uint64_t last
     query.source = slice_of(source);
     assert_ok(svl_store_query(store, &query, &cursor));
     int rc;
-    while ((rc = svl_cursor_next(cursor, &record)) == SVL_OK) {
+    while ((rc = svl_cursor_next(cursor, 0, &record)) == SVL_OK) {
         char key[32];
         assert_true(record->key.len < sizeof key && record->id > next_id);
         next_id = record->id;

@@ -34,7 +34,7 @@ static uint64_t count_key(svl_pipeline *p, const char *key)
     assert_ok(svl_store_query(svl_pipeline_store(p), &query, &cursor));
     const svl_record *record;
     uint64_t n = 0;
-    while (svl_cursor_next(cursor, &record) == SVL_OK)
+    while (svl_cursor_next(cursor, 0, &record) == SVL_OK)
         n++;
     svl_cursor_close(cursor);
     return n;

@@ -137,7 +137,7 @@ static int append_until_a_flush_fails(int64_t n, int out)
     const svl_record *record;
     if (svl_store_query(store, NULL, &cursor) != SVL_OK)
         return 3;
-    while (svl_cursor_next(cursor, &record) == SVL_OK)
+    while (svl_cursor_next(cursor, 0, &record) == SVL_OK)
         count++;
     svl_cursor_close(cursor);
     if (count != last || write(out, &last, sizeof last) != sizeof last)

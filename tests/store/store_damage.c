@@ -84,7 +84,7 @@ static int read_all(svl_store *store, uint64_t *count)
     int rc = svl_store_query(store, NULL, &cursor);
     if (rc != SVL_OK)
         return rc == SVL_E_CORRUPT ? OUTCOME_DAMAGED : OUTCOME_WRONG;
-    while ((rc = svl_cursor_next(cursor, &record)) != SVL_E_END) {
+    while ((rc = svl_cursor_next(cursor, 0, &record)) != SVL_E_END) {
         if (rc == SVL_OK && !is_right(record))
             return OUTCOME_WRONG;
         if (rc != SVL_OK && (damaged = true, ++*count > 10 * RECORDS))
@@ -116,7 +116,7 @@ static int ask_by_key(svl_store *store, uint64_t *count)
     if (svl_store_query(store, &query, &cursor) != SVL_OK)
         return OUTCOME_WRONG;
     int rc, outcome = OUTCOME_WHOLE;
-    for (int i = 0; (rc = svl_cursor_next(cursor, &record)) != SVL_E_END; i++) {
+    for (int i = 0; (rc = svl_cursor_next(cursor, 0, &record)) != SVL_E_END; i++) {
         if (i == 10 * RECORDS || (rc == SVL_OK && !is_right(record)))
             outcome = OUTCOME_WRONG;
         if (outcome == OUTCOME_WRONG)

@@ -57,7 +57,7 @@ static int read_all(svl_store *store, uint64_t *count)
         rc = svl_store_query(store, &query, &cursor);
     if (rc != SVL_OK)
         return rc;
-    while ((rc = svl_cursor_next(cursor, &record)) == SVL_OK)
+    while ((rc = svl_cursor_next(cursor, 0, &record)) == SVL_OK)
         ++*count;
     svl_cursor_close(cursor);
     return rc == SVL_E_END ? SVL_OK : rc;

@@ -176,7 +176,7 @@ static void test_store_when_forked_then_the_child_is_told(void **state)
                   svl_store_retain(store, NULL) == SVL_E_FORKED &&
                   svl_store_verify(store, NULL, NULL, NULL) == SVL_E_FORKED &&
                   svl_store_stats_get(store, &stats) == SVL_E_FORKED &&
-                  svl_cursor_next(cursor, &found) == SVL_E_FORKED &&
+                  svl_cursor_next(cursor, 0, &found) == SVL_E_FORKED &&
                   svl_store_close(store) == SVL_E_FORKED;
         svl_cursor_close(cursor);
         _exit(ok ? 0 : 1);
@@ -185,7 +185,7 @@ static void test_store_when_forked_then_the_child_is_told(void **state)
     waitpid(child, &status, 0);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     const svl_record *found;
-    assert_ok(svl_cursor_next(cursor, &found));
+    assert_ok(svl_cursor_next(cursor, 0, &found));
     svl_cursor_close(cursor);
     assert_ok(svl_store_append(store, &record, 1, NULL));
     assert_ok(svl_store_close(store));

@@ -82,7 +82,7 @@ static void test_records_when_too_many_then_oldest_segments_go(void **state)
 
     store = open_store(300, 0, 0);
     assert_ok(svl_store_query(store, NULL, &cursor));
-    assert_ok(svl_cursor_next(cursor, &record));
+    assert_ok(svl_cursor_next(cursor, 0, &record));
     assert_ok(svl_store_retain(store, &retired));
     svl_store_stats after = stats_of(store);
     assert_true(retired > 0 && after.records == 600 - retired && after.records >= 300);
@@ -94,7 +94,7 @@ static void test_records_when_too_many_then_oldest_segments_go(void **state)
     svl_record_buffer_destroy(buffer);
 
     unsigned n = 1; /* the cursor goes on through what is retired */
-    while (svl_cursor_next(cursor, &record) == SVL_OK)
+    while (svl_cursor_next(cursor, 0, &record) == SVL_OK)
         n++;
     assert_int_equal(n, 600);
     assert_true(segment_files() == before.segments);

@@ -137,14 +137,14 @@ void model_assert_query(svl_store *store, const struct model *model, const svl_q
         if (!matches(query, m->id, &expected))
             continue;
         if (at == n) {
-            assert_ok(svl_cursor_next_many(cursor, 1 + m->number % 300, &records, &n));
+            assert_ok(svl_cursor_next_many(cursor, 0, 1 + m->number % 300, &records, &n));
             at = 0;
         }
         model_assert_record(&records[at++], m);
         found++;
     }
     assert_int_equal(at, n);
-    assert_int_equal(svl_cursor_next_many(cursor, 1, &records, &n), SVL_E_END);
+    assert_int_equal(svl_cursor_next_many(cursor, 0, 1, &records, &n), SVL_E_END);
     assert_null(records);
     svl_cursor_explanation explanation = { .struct_size = sizeof explanation };
     assert_ok(svl_cursor_explain(cursor, &explanation));

@@ -1,0 +1,79 @@
+/* snapshot.c - what a cursor reads: held segments, and of the tail held blocks and batches. */
+#include "base/alloc.h"
+#include "cursor.h"
+
+/* The lowest id that is held, 0 if nothing is. */
+static uint64_t lowest_id(const svl_cursor *cursor)
+{
+    if (cursor->segment_count > 0) {
+        struct segment_info info;
+        svl__segment_entry_info(&cursor->store->segments, cursor->segments[0], &info);
+        return info.first_id;
+    }
+    if (cursor->block_count > 0)
+        return cursor->blocks[0]->zone.first_id;
+    return cursor->batch_count > 0 ? cursor->batches[0]->first_id : 0;
+}
+
+/* Ids are given without a gap: what is missing at the beginning was retired. */
+static void note_gap(svl_cursor *cursor)
+{
+    const struct conditions *c = &cursor->conditions;
+    uint64_t expected = cursor->expected_id, lowest = lowest_id(cursor);
+    if (expected != 0 && !c->backward && expected <= c->id_max && lowest != expected) {
+        uint64_t last = lowest != 0 ? lowest - 1 : c->id_max;
+        if (last >= expected) {
+            cursor->gap_first = cursor->gap_first ? cursor->gap_first : expected;
+            cursor->gap_last = last;
+        }
+    }
+    cursor->expected_id = c->id_max + 1;
+}
+
+/* The durable end and the tail in one step, the segments after it: what was committed since lies above
+ * committed_id and is read from the tail. */
+int svl__snapshot_take(svl_cursor *cursor)
+{
+    svl_store *store = cursor->store;
+    struct conditions *c = &cursor->conditions;
+    int rc = SVL_OK;
+    pthread_mutex_lock(&store->lock);
+    c->id_max = cursor->id_max < store->tail.durable_id ? cursor->id_max : store->tail.durable_id;
+    cursor->committed_id = store->committed_id;
+    cursor->batch_from = store->tail.encoded_id + 1;
+    uint64_t from = c->id_min > store->committed_id ? c->id_min : store->committed_id + 1;
+    if (from <= c->id_max) {
+        rc = svl__tail_hold_blocks(&store->tail, from, c->id_max, &cursor->blocks,
+                                   &cursor->block_count);
+        if (rc == SVL_OK)
+            rc = svl__tail_hold_batches(&store->tail, from, c->id_max, &cursor->batches,
+                                        &cursor->batch_count);
+    }
+    pthread_mutex_unlock(&store->lock);
+    uint64_t to = c->id_max < cursor->committed_id ? c->id_max : cursor->committed_id;
+    if (rc == SVL_OK && c->id_min <= to)
+        rc = svl__segments_hold(&store->segments, c->id_min, to, &cursor->segments,
+                                &cursor->segment_count);
+    cursor->explanation.segments += cursor->segment_count;
+    if (rc == SVL_OK)
+        note_gap(cursor);
+    return rc;
+}
+
+void svl__snapshot_drop(svl_cursor *cursor)
+{
+    for (size_t i = 0; i < cursor->segment_count; i++)
+        svl__segment_entry_release(&cursor->store->segments, cursor->segments[i]);
+    for (size_t i = 0; i < cursor->block_count; i++)
+        svl__block_release(cursor->blocks[i]);
+    for (size_t i = 0; i < cursor->batch_count; i++)
+        svl__batch_release(cursor->batches[i]);
+    svl__free(cursor->segments);
+    svl__free(cursor->blocks);
+    svl__free(cursor->batches);
+    cursor->segments = NULL;
+    cursor->blocks = NULL;
+    cursor->batches = NULL;
+    cursor->segment_count = cursor->block_count = cursor->batch_count = 0;
+    cursor->segment_next = cursor->block_next = cursor->batch_next = 0;
+}
