@@ -4,7 +4,8 @@
  *     int rc = svl_store_open("app.log", NULL, &store);
  *
  * Know before use:
- *   - one writing process for a path: a second gets SVL_E_BUSY;
+ *   - one writing process for a path: a second gets SVL_E_BUSY; others read along with
+ *     SVL_STORE_READ_ONLY, and see a record as soon as it is durable;
  *   - a record is visible only once it is durable;
  *   - after a failed flush the store takes nothing more (SVL_E_FAILED): close it, open it again;
  *   - a local file system: on a network one open answers SVL_E_FILE_SYSTEM. */
@@ -23,8 +24,9 @@ typedef struct svl_record_buffer svl_record_buffer;
 
 /* svl_store_options.flags */
 enum svl_store_flag {
-    SVL_STORE_NO_CREATE = 1,      /* a path without a store is an error, SVL_E_NOT_FOUND */
-    SVL_STORE_ANY_FILE_SYSTEM = 2 /* insist on a file system that is not known to be safe */
+    SVL_STORE_NO_CREATE = 1,       /* a path without a store is an error, SVL_E_NOT_FOUND */
+    SVL_STORE_ANY_FILE_SYSTEM = 2, /* insist on a file system that is not known to be safe */
+    SVL_STORE_READ_ONLY = 4        /* reads a store that another process may write meanwhile */
 };
 
 /* svl_store_options.codec: how blocks are compressed. */
@@ -150,19 +152,23 @@ SVL_EXPORT int svl_store_options_init(svl_store_options *options, size_t size);
 SVL_EXPORT int svl_query_init(svl_query *query, size_t size);
 
 /* Opens the store in directory `path`, and creates it where there is none; what a crash left in the
- * journal is recovered first.
+ * journal is recovered first. With SVL_STORE_READ_ONLY it creates and changes nothing: it shows what the
+ * process that writes there has made durable, or, without one, what the files prove to be. Each query
+ * looks anew; one that follows is woken by the writer.
  *
  * Result     *out is the store
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION  the arguments
  *            SVL_E_CODEC        the codec of the options is not built in
- *            SVL_E_BUSY         another process, or another handle of this one, writes there
+ *            SVL_E_BUSY         another process writes there; or this process has it open, however
  *            SVL_E_PATH         not a directory, a symbolic link, not the caller's, or nowhere to make it
- *            SVL_E_NOT_FOUND    no store there, and SVL_STORE_NO_CREATE
+ *            SVL_E_NOT_FOUND    no store there, and SVL_STORE_NO_CREATE or SVL_STORE_READ_ONLY
  *            SVL_E_FOREIGN      the directory holds other files
  *            SVL_E_VERSION      written by a newer version
  *            SVL_E_CORRUPT      damaged: the text names file and place
  *            SVL_E_FILE_SYSTEM  a network file system
- *            SVL_E_ACCESS, SVL_E_NO_SPACE, SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE
+ *            SVL_E_ACCESS       no permission; a reader also needs to write the lock files of LMDB's
+ *                               readers, and to be in the PID namespace of the writer
+ *            SVL_E_NO_SPACE, SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE
  * Ownership  *out is owned: svl_store_close(). path and options are copied
  * Thread     any thread
  * Blocks     on disk reads and flushes */
@@ -190,7 +196,7 @@ SVL_EXPORT int svl_store_close(svl_store *store);
  *            SVL_E_FAILED    the store is in fail-stop: the batch may be there after opening again
  *            SVL_E_NO_SPACE  the disk is full: nothing is stored
  *            SVL_E_DEADLOCK  inside an ingest callback
- *            SVL_E_NOMEM, SVL_E_CLOSED, SVL_E_FORKED
+ *            SVL_E_NOMEM, SVL_E_CLOSED, SVL_E_READ_ONLY, SVL_E_FORKED
  * Ownership  copied
  * Thread     any thread
  * Blocks     on a flush, shared with all who wait at the time */
@@ -201,7 +207,7 @@ SVL_EXPORT int svl_store_append(svl_store *store, const svl_record *records, siz
  *
  * Result     SVL_OK
  * Errors     SVL_E_DEADLOCK  inside an ingest callback
- *            SVL_E_INVALID, SVL_E_TIMEOUT, SVL_E_FAILED, SVL_E_FORKED
+ *            SVL_E_INVALID, SVL_E_TIMEOUT, SVL_E_FAILED, SVL_E_READ_ONLY, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     on a flush, timeout_ms at most (-1 = without end) */
@@ -212,7 +218,7 @@ SVL_EXPORT int svl_store_flush(svl_store *store, int64_t timeout_ms);
  * Result     SVL_OK
  * Errors     SVL_E_TIMEOUT   not committed yet; a full disk is waited for
  *            SVL_E_DEADLOCK  inside an ingest callback
- *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_FORKED
+ *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_READ_ONLY, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     on flushes, timeout_ms at most (-1 = without end) */
@@ -336,7 +342,7 @@ SVL_EXPORT void svl_cursor_close(svl_cursor *cursor);
  *
  * Result     *records_retired (may be NULL) is how many records went
  * Errors     SVL_E_DEADLOCK  inside an ingest callback
- *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_NOMEM, SVL_E_FORKED
+ *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_NOMEM, SVL_E_READ_ONLY, SVL_E_FORKED
  * Ownership  nothing changes hands; open cursors keep what they read
  * Thread     any thread
  * Blocks     on a catalog commit */

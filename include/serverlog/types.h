@@ -53,13 +53,14 @@ enum svl_result {
     SVL_E_LIMIT = -10,        /* another limit, named by svl_last_error() */
 
     /* The handle is in another state. */
-    SVL_E_STATE = -20,    /* too early or too late in the handle's life for this call */
-    SVL_E_CLOSED = -21,   /* stopped or closed: nothing new is taken */
-    SVL_E_BUSY = -22,     /* somebody else holds it: another process, another opener of a name */
-    SVL_E_DEADLOCK = -23, /* called inside a callback that it would wait for */
-    SVL_E_FORKED = -24,   /* the handle belongs to the parent process */
-    SVL_E_FAILED = -25,   /* fail-stop after a failed write or flush: close, open again */
-    SVL_E_STALE = -26,    /* refers to something that is no longer current */
+    SVL_E_STATE = -20,     /* too early or too late in the handle's life for this call */
+    SVL_E_CLOSED = -21,    /* stopped or closed: nothing new is taken */
+    SVL_E_BUSY = -22,      /* somebody else holds it: another process, another opener of a name */
+    SVL_E_DEADLOCK = -23,  /* called inside a callback that it would wait for */
+    SVL_E_FORKED = -24,    /* the handle belongs to the parent process */
+    SVL_E_FAILED = -25,    /* fail-stop after a failed write or flush: close, open again */
+    SVL_E_STALE = -26,     /* refers to something that is no longer current */
+    SVL_E_READ_ONLY = -27, /* the store was opened with SVL_STORE_READ_ONLY */
 
     /* Outcomes: expected, do not set svl_last_error(). */
     SVL_E_END = -30,       /* no more records */

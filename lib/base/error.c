@@ -35,6 +35,7 @@ const char *svl_strerror(int code)
         { SVL_E_FORKED, "the handle belongs to the parent process" },
         { SVL_E_FAILED, "the store has stopped after a failed write" },
         { SVL_E_STALE, "no longer current" },
+        { SVL_E_READ_ONLY, "the store is open for reading only" },
         { SVL_E_END, "no more records" },
         { SVL_E_TIMEOUT, "time-out" },
         { SVL_E_FULL, "no space in the ring" },

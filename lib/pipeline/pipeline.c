@@ -128,6 +128,8 @@ int svl_open(const char *path, const svl_options *options, svl_pipeline **out)
     int rc = svl__pipeline_options_check(options, &checked, 0);
     if (rc == SVL_OK)
         rc = svl__store_options_check(checked.store, &store);
+    if (rc == SVL_OK && store.flags & SVL_STORE_READ_ONLY)
+        rc = svl__fail(SVL_E_OPTION, "a pipeline writes: its store cannot be SVL_STORE_READ_ONLY");
     if (rc == SVL_OK) /* nothing is made on the disk before all options are known to be right */
         rc = svl__pipeline_options_check(options, &checked, store.record_bytes_max);
     if (rc != SVL_OK)

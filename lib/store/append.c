@@ -39,7 +39,7 @@ int svl_store_append(svl_store *store, const svl_record *records, size_t n, uint
     if (first_id)
         *first_id = 0;
     uint64_t bytes;
-    int rc = svl__store_check_wait(store, "svl_store_append");
+    int rc = svl__store_check_write(store, "svl_store_append");
     if (rc == SVL_OK)
         rc = check_records(store, records, n, &bytes);
     if (rc != SVL_OK || n == 0)
@@ -68,7 +68,7 @@ int svl_store_append(svl_store *store, const svl_record *records, size_t n, uint
 
 int svl_store_flush(svl_store *store, int64_t timeout_ms)
 {
-    int rc = svl__store_check_wait(store, "svl_store_flush");
+    int rc = svl__store_check_write(store, "svl_store_flush");
     if (rc != SVL_OK)
         return rc;
     return svl__store_wait(store, svl__store_last_ticket(store), svl__deadline_ns(timeout_ms));
@@ -76,7 +76,7 @@ int svl_store_flush(svl_store *store, int64_t timeout_ms)
 
 int svl_store_commit(svl_store *store, int64_t timeout_ms)
 {
-    int rc = svl__store_check_wait(store, "svl_store_commit");
+    int rc = svl__store_check_write(store, "svl_store_commit");
     if (rc != SVL_OK)
         return rc;
     int64_t deadline_ns = svl__deadline_ns(timeout_ms);

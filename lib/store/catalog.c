@@ -34,6 +34,7 @@
 struct catalog {
     struct lmdb_env lmdb;
     MDB_dbi table;
+    bool read_only;
     struct catalog_state state;
     pthread_mutex_t lock; /* the state */
 };
@@ -175,7 +176,7 @@ static int del(struct catalog_change *change, const void *key, size_t key_len)
 static int open_table(struct catalog *catalog)
 {
     MDB_txn *txn;
-    int code = mdb_txn_begin(catalog->lmdb.env, NULL, 0, &txn);
+    int code = mdb_txn_begin(catalog->lmdb.env, NULL, catalog->read_only ? MDB_RDONLY : 0, &txn);
     if (code == 0) {
         code = mdb_dbi_open(txn, NULL, 0, &catalog->table);
         mdb_txn_abort(txn);
@@ -196,7 +197,9 @@ static int open_named(const struct catalog_options *o, const char *name, bool cr
                                     .map_bytes = MAP_BYTES,
                                     .readers_max = o->readers_max,
                                     .tables = 0,
-                                    .create = create };
+                                    .create = create,
+                                    .read_only = o->read_only };
+    catalog->read_only = o->read_only;
     int rc = svl__lmdb_open(&catalog->lmdb, &options);
     if (rc != SVL_OK) {
         svl__free(catalog);
@@ -252,18 +255,22 @@ int svl__catalog_create(const struct catalog_options *options)
     return rc;
 }
 
+static int get_state(struct catalog *catalog, MDB_txn *txn, struct catalog_state *state)
+{
+    MDB_val key = { 1, (void *)(uintptr_t) "F" }, value;
+    int code = mdb_get(txn, catalog->table, &key, &value);
+    if (code == MDB_NOTFOUND)
+        return damaged("the store's state (it is missing)");
+    return code ? error(catalog, code, "state") : decode_state(&key, &value, state);
+}
+
 static int read_state(struct catalog *catalog)
 {
     MDB_txn *txn;
     int rc = svl__lmdb_begin_read(&catalog->lmdb, &txn);
     if (rc != SVL_OK)
         return rc;
-    MDB_val key = { 1, (void *)(uintptr_t) "F" }, value;
-    int code = mdb_get(txn, catalog->table, &key, &value);
-    if (code == MDB_NOTFOUND)
-        rc = damaged("the store's state (it is missing)");
-    else
-        rc = code ? error(catalog, code, "state") : decode_state(&key, &value, &catalog->state);
+    rc = get_state(catalog, txn, &catalog->state);
     svl__lmdb_end_read(&catalog->lmdb, txn);
     return rc;
 }
@@ -288,12 +295,9 @@ void svl__catalog_state_get(struct catalog *catalog, struct catalog_state *state
 typedef int entry_fn(const MDB_val *key, const MDB_val *value, void *user);
 #define EVERY_ENTRY '\0'
 
-static int each(struct catalog *catalog, char prefix, entry_fn *take, void *user)
+static int each_of(struct catalog *catalog, MDB_txn *txn, char prefix, entry_fn *take, void *user)
 {
-    MDB_txn *txn;
-    int rc = svl__lmdb_begin_read(&catalog->lmdb, &txn);
-    if (rc != SVL_OK)
-        return rc;
+    int rc = SVL_OK;
     MDB_cursor *cursor;
     int code = mdb_cursor_open(txn, catalog->table, &cursor);
     if (code == 0) {
@@ -306,9 +310,19 @@ static int each(struct catalog *catalog, char prefix, entry_fn *take, void *user
         }
         mdb_cursor_close(cursor);
     }
-    svl__lmdb_end_read(&catalog->lmdb, txn);
     if (rc == SVL_OK && code != 0 && code != MDB_NOTFOUND)
         rc = error(catalog, code, "read");
+    return rc;
+}
+
+static int each(struct catalog *catalog, char prefix, entry_fn *take, void *user)
+{
+    MDB_txn *txn;
+    int rc = svl__lmdb_begin_read(&catalog->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    rc = each_of(catalog, txn, prefix, take, user);
+    svl__lmdb_end_read(&catalog->lmdb, txn);
     return rc;
 }
 
@@ -382,6 +396,32 @@ static int collect(struct catalog *catalog, char prefix, entry_fn *take, size_t 
 int svl__catalog_segments(struct catalog *catalog, struct segment_info **out, size_t *n)
 {
     return collect(catalog, 'S', take_segment, sizeof **out, (void **)(void *)out, n);
+}
+
+int svl__catalog_reload(struct catalog *catalog, struct catalog_state *state,
+                        struct segment_info **segments, size_t *n)
+{
+    struct buffer found = { 0 };
+    MDB_txn *txn;
+    *segments = NULL;
+    *n = 0;
+    int rc = svl__lmdb_begin_read(&catalog->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    rc = get_state(catalog, txn, state);
+    if (rc == SVL_OK)
+        rc = each_of(catalog, txn, 'S', take_segment, &found);
+    svl__lmdb_end_read(&catalog->lmdb, txn);
+    if (rc != SVL_OK) {
+        svl__buffer_free(&found);
+        return rc;
+    }
+    pthread_mutex_lock(&catalog->lock);
+    catalog->state = *state;
+    pthread_mutex_unlock(&catalog->lock);
+    *segments = (struct segment_info *)(void *)found.data;
+    *n = found.len / sizeof **segments;
+    return SVL_OK;
 }
 
 int svl__catalog_rings(struct catalog *catalog, struct ring_name **out, size_t *n)
@@ -517,11 +557,6 @@ void svl__catalog_abort(struct catalog_change *change)
 {
     mdb_txn_abort(change->txn);
     svl__free(change);
-}
-
-int svl__catalog_disk_bytes(struct catalog *catalog, uint64_t *bytes)
-{
-    return svl__lmdb_disk_bytes(&catalog->lmdb, bytes);
 }
 
 struct verify {

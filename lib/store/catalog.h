@@ -37,6 +37,7 @@ struct catalog_options {
     int directory; /* borrowed for the catalog's life */
     mode_t file_mode;
     uint32_t readers_max;
+    bool read_only; /* another process may write it */
 };
 
 struct catalog;
@@ -51,6 +52,10 @@ int svl__catalog_open(const struct catalog_options *options, struct catalog **ou
 void svl__catalog_close(struct catalog *catalog); /* NULL is fine */
 
 void svl__catalog_state_get(struct catalog *catalog, struct catalog_state *state);
+
+/* Reads state and segments anew, in one transaction: for who reads what another process writes. */
+int svl__catalog_reload(struct catalog *catalog, struct catalog_state *state,
+                        struct segment_info **segments, size_t *n);
 
 /* All segments, ascending by first id: an array of *n, freed with svl__free(). */
 int svl__catalog_segments(struct catalog *catalog, struct segment_info **out, size_t *n);
@@ -75,8 +80,6 @@ int svl__catalog_put_state(struct catalog_change *change, const struct catalog_s
  * failed flush: SVL_E_FAILED for good. */
 int svl__catalog_commit(struct catalog_change *change);
 void svl__catalog_abort(struct catalog_change *change);
-
-int svl__catalog_disk_bytes(struct catalog *catalog, uint64_t *bytes);
 
 /* Checks every entry: names, ranges in order and without overlap, sizes. */
 typedef void catalog_damage_fn(int32_t code, const char *what, void *user);

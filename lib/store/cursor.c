@@ -23,12 +23,12 @@ static size_t in_order(const svl_cursor *cursor, size_t n, size_t count)
     return cursor->conditions.backward ? count - 1 - n : n;
 }
 
-static int load_block(svl_cursor *cursor, const void *data, size_t len)
+static int load_block(svl_cursor *cursor, const void *data, size_t len, uint64_t id_min)
 {
     cursor->explanation.blocks_decoded++;
     int rc = svl__block_reader_load(cursor->reader, data, len);
     if (rc == SVL_OK)
-        rc = svl__unit_filter_block(cursor);
+        rc = svl__unit_filter_block(cursor, id_min);
     if (rc == SVL_E_CORRUPT) {
         pthread_mutex_lock(&cursor->store->lock);
         cursor->store->stats.damaged++;
@@ -147,6 +147,14 @@ static bool may_skip_segment(const svl_cursor *cursor, const struct segment_info
            (info->time_max_ns < c->time_min_ns || info->time_min_ns >= c->time_max_ns);
 }
 
+/* Another process has retired it before it was opened here: its file is not there any more. */
+static bool is_gone(svl_cursor *cursor, const struct segment_entry *entry)
+{
+    svl_store *store = cursor->store;
+    return store->reader && svl__reader_look(store) == SVL_OK &&
+           svl__segment_is_retired(&store->segments, entry);
+}
+
 /* The next unit in the segments: SVL_E_END when they are done. */
 static int next_in_segments(svl_cursor *cursor)
 {
@@ -166,10 +174,15 @@ static int next_in_segments(svl_cursor *cursor)
             rc = read_segment(cursor, segment, &info);
             svl__segment_unuse(set, cursor->segments[at]);
         } else if (svl__is_damage(rc)) {
+            bool retired = is_gone(cursor, cursor->segments[at]);
             leave_segment(cursor); /* told once, then passed */
+            if (retired) {
+                svl__note_gap(cursor, info.first_id, info.last_id);
+                continue;
+            }
         }
         if (rc == SVL_OK)
-            return load_block(cursor, cursor->block_bytes.data, cursor->block_bytes.len);
+            return load_block(cursor, cursor->block_bytes.data, cursor->block_bytes.len, 0);
         if (rc != SVL_E_END)
             return rc;
         leave_segment(cursor);
@@ -190,7 +203,7 @@ static int next_in_blocks(svl_cursor *cursor)
                  (!block->keys || !svl__key_set_matches(block->keys, &c->key)))
             cursor->explanation.blocks_skipped_key++;
         else
-            return load_block(cursor, block->data, block->len);
+            return load_block(cursor, block->data, block->len, cursor->tail_from);
     }
     return SVL_E_END;
 }

@@ -55,6 +55,7 @@ struct svl_cursor {
     size_t block_count, block_next;
     struct batch **batches;
     size_t batch_count, batch_next;
+    uint64_t tail_from;  /* ids below are in segments */
     uint64_t batch_from; /* ids below are in blocks */
 
     /* the segment at hand: zones fetched, some at a time; with a key condition its candidates */
@@ -81,14 +82,16 @@ struct svl_cursor {
 /* Holds what there is from conditions.id_min to id_max; lets go of it. */
 int svl__snapshot_take(svl_cursor *cursor);
 void svl__snapshot_drop(svl_cursor *cursor);
+/* Retention took these before the cursor came to them. */
+void svl__note_gap(svl_cursor *cursor, uint64_t first_id, uint64_t last_id);
 /* At the snapshot's end: waits for what comes and takes the next one. SVL_E_END behind id_max,
  * SVL_E_TIMEOUT, SVL_E_AGAIN, SVL_E_CLOSED, SVL_E_FAILED; SVL_E_NOMEM. */
 int svl__cursor_follow(svl_cursor *cursor, int64_t deadline_ns);
 /* A code that names damage, behind which a cursor goes on. */
 bool svl__is_damage(int rc);
 
-/* Filters the block that the reader has loaded, or the batch, into cursor->matches. */
-int svl__unit_filter_block(svl_cursor *cursor);
+/* Filters the block that the reader has loaded, from `id_min` on, or the batch, into cursor->matches. */
+int svl__unit_filter_block(svl_cursor *cursor, uint64_t id_min);
 int svl__unit_filter_batch(svl_cursor *cursor);
 /* Decodes row `row` of the unit. */
 int svl__unit_record(svl_cursor *cursor, uint32_t row, svl_attribute *attributes, svl_record *out);

@@ -108,6 +108,22 @@ int svl__encode_round(svl_store *store)
     return rc;
 }
 
+int svl__encode_all(svl_store *store)
+{
+    struct block_options options = { .codec = store->options.codec,
+                                     .block_bytes = store->options.block_bytes };
+    int rc = svl__block_builder_create(&options, &store->builder);
+    if (rc != SVL_OK)
+        return rc;
+    pthread_mutex_lock(&store->lock);
+    store->encode_wanted = store->tail.durable_id;
+    pthread_mutex_unlock(&store->lock);
+    rc = svl__encode_round(store);
+    svl__block_builder_destroy(store->builder);
+    store->builder = NULL;
+    return rc;
+}
+
 static bool wait_for_work(svl_store *store)
 {
     pthread_mutex_lock(&store->lock);

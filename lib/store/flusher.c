@@ -267,12 +267,20 @@ static void publish_written(svl_store *store)
     pthread_cond_broadcast(&store->progress);
 }
 
+void svl__store_tell_others(svl_store *store)
+{
+    struct bell_news news;
+    svl__journal_position(store->journal, &news.salt, &news.durable_seq);
+    svl__bell_ring(store->bell, &news);
+}
+
 static int flush(svl_store *store)
 {
     uint64_t durable;
     int rc = svl__journal_flush(store->journal, &durable);
     if (rc != SVL_OK)
         return rc;
+    svl__store_tell_others(store); /* before anyone is: what was acknowledged is seen everywhere */
     pthread_mutex_lock(&store->lock);
     store->stats.flushes++;
     publish_written(store);

@@ -8,7 +8,8 @@
  *       of what was not proven durable, is itself durable: a crash during recovery starts it again.
  *
  * journal.h the face · journal_format.h the byte table · journal_write.c files, append, flush, recycle
- * · journal_recover.c reading back after a crash */
+ * · journal_scan.c reading files · journal_recover.c reading back after a crash · journal_live.c reading
+ * what another process writes */
 #ifndef SVL_STORE_JOURNAL_H
 #define SVL_STORE_JOURNAL_H
 
@@ -62,6 +63,7 @@ struct journal_options {
     uint64_t file_bytes_first; /* the first file; files double with the load */
     uint64_t file_bytes_max;
     uint8_t store_uuid[16];
+    bool live; /* another process writes: nothing is changed, and what is gone is no damage */
     const struct log_sink *log;
 };
 
@@ -103,6 +105,9 @@ int svl__journal_write(struct journal *journal, struct journal_batch *batch);
 /* Flushes what was written before the call; *durable is the highest durable sequence. A failed flush is
  * for good: SVL_E_FAILED from then on. May run while another thread is in svl__journal_write(). */
 int svl__journal_flush(struct journal *journal, uint64_t *durable);
+
+/* The file that is written to, by its salt, and up to where the log is flushed. */
+void svl__journal_position(struct journal *journal, uint64_t *salt, uint64_t *durable_seq);
 
 /* Files whose batches hold only records up to `last_id` and operations up to `last_op`, durable
  * elsewhere, are free to be written over. Called by the committer; may run beside the other two. */

@@ -1,8 +1,5 @@
 /* journal_recover.c - reading the log back, and making what was read durable before anyone sees it.
  *
- * The log is the run of files that ends with the highest number and goes back while each names the salt
- * of the one before; a file counts up to the first sequence of the next. Other files are stale.
- *
  * The first batch that is not whole ends the log, unless somebody knew it to be flushed: then it is
  * damage. Who could know: every header read so far, the next file's header, and the headers of batches
  * behind it (later pages may have reached the disk before earlier ones).
@@ -11,18 +8,16 @@
  * failed flush), so batches above the highest durable_seq are copied into a fresh file, flushed, and
  * only then does that file's header make it part of the log. A crash before that starts again from the
  * old files, which are untouched. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/file.h"
-#include "journal_files.h"
+#include "journal_scan.h"
 
 /* A batch that must be copied. */
 struct copy {
@@ -43,200 +38,14 @@ struct recovery {
     struct buffer copies; /* struct copy each, those above durable_seq and perhaps some below */
 };
 
-static bool is_blank(const uint8_t *p, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (p[i] != 0)
-            return false;
-    return true;
-}
-
-/* Reads the header of a file. *blank: it never became part of a log - a creation, or a recovery, that a
- * crash cut off. A header that is gone from a file with batches is damage. */
-static int read_header(struct journal *journal, struct journal_file *file, const char *name,
-                       bool *blank)
-{
-    uint64_t size;
-    uint8_t page[JOURNAL_FILE_HEADER_BYTES] = { 0 }, batch[4] = { 0 };
-    int rc = svl__file_size(file->fd, &size, name);
-    if (rc == SVL_OK)
-        rc = svl__file_read(file->fd, page, size < sizeof page ? size : sizeof page, 0, name);
-    if (rc == SVL_OK && size >= JOURNAL_PAGE + sizeof batch)
-        rc = svl__file_read(file->fd, batch, sizeof batch, JOURNAL_PAGE, name);
-    if (rc != SVL_OK)
-        return rc;
-    if (is_blank(page, sizeof page) && load_u32(batch) != JOURNAL_BATCH_MAGIC) {
-        *blank = true;
-        return SVL_OK;
-    }
-    rc = svl__journal_file_header_decode(page, &file->header);
-    if (rc == SVL_E_NOT_FOUND)
-        return svl__fail(SVL_E_CORRUPT, "%s: the file header is damaged", name);
-    if (rc != SVL_OK)
-        return rc;
-    if (memcmp(file->header.store_uuid, journal->options.store_uuid, 16) != 0)
-        return svl__fail(SVL_E_FOREIGN, "%s belongs to another store", name);
-    *blank = file->header.number == 0;
-    if (!*blank && size < file->header.size)
-        return svl__fail(SVL_E_CORRUPT, "%s has %llu of its %llu bytes", name,
-                         (unsigned long long)size, (unsigned long long)file->header.size);
-    file->size = size / JOURNAL_PAGE * JOURNAL_PAGE;
-    file->used = JOURNAL_PAGE;
-    return SVL_OK;
-}
-
-/* Opens one file. *out stays NULL for one that never became part of a log: it is removed. */
-static int open_file(struct journal *journal, const char *name, struct journal_file **out)
-{
-    *out = NULL;
-    int rc;
-    bool blank = false;
-    struct journal_file *file = svl__calloc(1, sizeof *file);
-    if (!file)
-        return SVL_E_NOMEM;
-    file->name = (unsigned)strtoul(strchr(name, '.') + 1, NULL, 10);
-    file->fd = svl__file_open(journal->options.directory, name, O_RDWR, 0, &rc);
-    if (rc == SVL_OK)
-        rc = read_header(journal, file, name, &blank);
-    if (rc == SVL_OK && !blank) {
-        *out = file;
-        return SVL_OK;
-    }
-    if (rc == SVL_OK)
-        unlinkat(journal->options.directory, name, 0);
-    if (file->fd >= 0)
-        close(file->fd);
-    svl__free(file);
-    return rc;
-}
-
-/* Adds a file to the list, ascending by number. */
-static int insert_file(struct journal *journal, struct journal_file *file)
-{
-    struct journal_file **at = &journal->files;
-    while (*at && (*at)->header.number < file->header.number)
-        at = &(*at)->next;
-    if (*at && (*at)->header.number == file->header.number)
-        return svl__fail(SVL_E_CORRUPT, "journal.%u and journal.%u are the same part of the log",
-                         file->name, (*at)->name);
-    file->next = *at;
-    *at = file;
-    return SVL_OK;
-}
-
-static int open_files(struct journal *journal)
-{
-    int fd = openat(journal->options.directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
-    if (!listing) {
-        int rc = svl__fail_errno(errno, "listing of the store");
-        if (fd >= 0)
-            close(fd);
-        return rc;
-    }
-    int rc = SVL_OK;
-    struct dirent *entry;
-    while (rc == SVL_OK && (entry = readdir(listing))) {
-        struct journal_file *file;
-        if (!svl__journal_owns(entry->d_name))
-            continue;
-        rc = open_file(journal, entry->d_name, &file);
-        if (rc != SVL_OK || !file)
-            continue;
-        rc = insert_file(journal, file);
-        if (rc != SVL_OK) {
-            close(file->fd);
-            svl__free(file);
-        }
-    }
-    closedir(listing);
-    return rc;
-}
-
-/* Marks the files before the run as free; returns the run's first file. */
-static struct journal_file *find_run(struct journal *journal)
-{
-    struct journal_file *first = journal->files;
-    for (struct journal_file *f = journal->files; f && f->next; f = f->next)
-        if (f->next->header.number != f->header.number + 1 ||
-            f->next->header.salt_before != f->header.salt)
-            first = f->next;
-    for (struct journal_file *f = journal->files; f != first; f = f->next)
-        f->state = JOURNAL_FREE;
-    for (struct journal_file *f = first; f; f = f->next)
-        f->state = JOURNAL_FULL;
-    return first;
-}
-
-/* Reads the batch at `offset` into `bytes`: true if it is whole, of this salt. */
-static bool read_batch(const struct journal_file *file, uint64_t offset, struct buffer *bytes,
-                       struct journal_batch_header *header, int *rc)
-{
-    char name[32];
-    svl__journal_file_name(file->name, name);
-    *rc = SVL_OK;
-    bytes->len = 0;
-    if (offset + JOURNAL_PAGE > file->size)
-        return false;
-    if (!buffer_reserve(bytes, JOURNAL_PAGE)) {
-        *rc = SVL_E_NOMEM;
-        return false;
-    }
-    *rc = svl__file_read(file->fd, bytes->data, JOURNAL_PAGE, offset, name);
-    if (*rc != SVL_OK ||
-        !svl__journal_batch_decode(bytes->data, JOURNAL_PAGE, file->header.salt, header) ||
-        header->length > file->size - offset)
-        return false;
-    if (!buffer_reserve(bytes, header->length)) {
-        *rc = SVL_E_NOMEM;
-        return false;
-    }
-    if (header->length > JOURNAL_PAGE)
-        *rc = svl__file_read(file->fd, bytes->data + JOURNAL_PAGE, header->length - JOURNAL_PAGE,
-                             offset + JOURNAL_PAGE, name);
-    if (*rc != SVL_OK)
-        return false;
-    bytes->len = header->length;
-    return true;
-}
-
-/* The tables of a batch that was read: false if they do not add up, or the payload is damaged. */
-static bool decode_tables(const struct buffer *bytes, const struct journal_batch_header *header,
-                          struct ring_position *rings, struct journal_section *sections)
-{
-    struct reader r = reader_of(bytes->data + JOURNAL_BATCH_HEADER_BYTES,
-                                header->header_len - JOURNAL_BATCH_HEADER_BYTES);
-    for (uint32_t i = 0; i < header->ring_count; i++) {
-        const uint8_t *uuid = read_bytes(&r, 16);
-        if (uuid)
-            memcpy(rings[i].uuid, uuid, 16);
-        rings[i].position = read_u64(&r);
-    }
-    uint64_t at = header->header_len, records = 0;
-    for (uint32_t i = 0; i < header->section_count; i++) {
-        sections[i].kind = read_u32(&r);
-        sections[i].count = read_u32(&r);
-        uint64_t len = read_u64(&r);
-        if (len > header->length - at)
-            return false;
-        sections[i].data = bytes->data + at;
-        sections[i].len = len;
-        at += len;
-        if (sections[i].kind != JOURNAL_OPS)
-            records += sections[i].count;
-    }
-    return !r.failed && at == header->length && records == header->count &&
-           svl__journal_payload_checksum(sections, header->section_count, header->salt) ==
-               header->payload_checksum;
-}
-
 /* The batch after the last one, if it is there and whole. */
 static bool next_batch(struct recovery *r, struct journal_file *file,
                        struct journal_batch_header *header, struct ring_position *rings,
                        struct journal_section *sections, int *rc)
 {
-    return read_batch(file, file->used, &r->bytes, header, rc) && header->sequence == r->expected &&
-           header->chain == r->chain && decode_tables(&r->bytes, header, rings, sections);
+    return svl__journal_read_batch(file, file->used, &r->bytes, header, rc) &&
+           header->sequence == r->expected && header->chain == r->chain &&
+           svl__journal_read_tables(&r->bytes, header, rings, sections);
 }
 
 static int note_copy(struct recovery *r, struct journal_file *file,
@@ -256,15 +65,7 @@ static int take_batch(struct recovery *r, struct journal_file *file,
                       const struct journal_batch_header *header, const struct ring_position *rings,
                       const struct journal_section *sections)
 {
-    struct journal_batch batch = { .sequence = header->sequence,
-                                   .first_id = header->first_id,
-                                   .count = header->count,
-                                   .last_op = header->last_op,
-                                   .ingest_ns = header->ingest_ns,
-                                   .rings = rings,
-                                   .ring_count = header->ring_count,
-                                   .section_count = header->section_count,
-                                   .sections = sections };
+    struct journal_batch batch = svl__journal_batch_of(header, rings, sections);
     int rc = note_copy(r, file, header);
     if (rc == SVL_OK)
         rc = r->replay(&batch, r->user);
@@ -367,21 +168,13 @@ static int write_copy(struct recovery *r, struct journal_file *fresh, const stru
 {
     struct journal_batch_header header;
     int rc;
-    if (!read_batch(copy->file, copy->offset, &r->bytes, &header, &rc))
+    if (!svl__journal_read_batch(copy->file, copy->offset, &r->bytes, &header, &rc))
         return rc != SVL_OK ? rc : damaged(r, copy->file);
     struct ring_position rings[JOURNAL_RINGS_MAX];
     struct journal_section sections[JOURNAL_SECTIONS_MAX];
-    if (!decode_tables(&r->bytes, &header, rings, sections))
+    if (!svl__journal_read_tables(&r->bytes, &header, rings, sections))
         return damaged(r, copy->file);
-    struct journal_batch batch = { .sequence = header.sequence,
-                                   .first_id = header.first_id,
-                                   .count = header.count,
-                                   .last_op = header.last_op,
-                                   .ingest_ns = header.ingest_ns,
-                                   .rings = rings,
-                                   .ring_count = header.ring_count,
-                                   .section_count = header.section_count,
-                                   .sections = sections };
+    struct journal_batch batch = svl__journal_batch_of(&header, rings, sections);
     struct journal_batch_header again = { .salt = fresh->header.salt,
                                           .chain = r->chain,
                                           .durable_seq = r->durable_seq };
@@ -451,10 +244,10 @@ static int begin_fresh(struct recovery *r, struct journal_file *last)
 static int recover(struct recovery *r, uint64_t must_reach)
 {
     struct journal *journal = r->journal;
-    int rc = open_files(journal);
+    int rc = svl__journal_open_files(journal);
     if (rc != SVL_OK)
         return rc;
-    struct journal_file *first = find_run(journal), *last = first;
+    struct journal_file *first = svl__journal_find_run(journal), *last = first;
     if (!first && must_reach > 0)
         svl__log(journal->options.log, SVL_SEVERITY_WARN, SVL_OK,
                  "the journal is gone: what was not committed to a segment is lost");
@@ -500,8 +293,9 @@ static int verify_file(struct journal *journal, const struct journal_file *copy,
     for (*at = JOURNAL_PAGE; *at < copy->used;) {
         struct journal_batch_header header;
         int rc;
-        bool ok = read_batch(copy, *at, bytes, &header, &rc) && header.sequence == sequence &&
-                  header.chain == chain && decode_tables(bytes, &header, rings, sections);
+        bool ok = svl__journal_read_batch(copy, *at, bytes, &header, &rc) &&
+                  header.sequence == sequence && header.chain == chain &&
+                  svl__journal_read_tables(bytes, &header, rings, sections);
         if (rc == SVL_E_NOMEM)
             return rc;
         if (!ok) {

@@ -216,6 +216,14 @@ int svl__journal_flush(struct journal *journal, uint64_t *durable)
     return SVL_OK;
 }
 
+void svl__journal_position(struct journal *journal, uint64_t *salt, uint64_t *durable_seq)
+{
+    pthread_mutex_lock(&journal->lock);
+    *salt = journal->current->header.salt;
+    *durable_seq = journal->durable_seq;
+    pthread_mutex_unlock(&journal->lock);
+}
+
 /* `lock` held: a free file to remove: a small or oversized one, or one more than `keep`. */
 static struct journal_file *find_surplus(struct journal *journal, unsigned keep)
 {

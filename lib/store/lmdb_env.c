@@ -13,6 +13,10 @@
 #include "base/error.h"
 #include "base/file.h"
 
+#define META_PAGE_BYTES 4096
+#define META_BYTES 160
+#define CHECK_TRIES 20
+
 int svl__lmdb_error(const struct lmdb_env *env, int code, const char *what)
 {
     switch (code) {
@@ -52,17 +56,39 @@ static int check_lock_file(const struct lmdb_options *o)
     return SVL_OK;
 }
 
+/* What both meta pages say: their transactions are in it. */
+static bool read_metas(int fd, const struct lmdb_options *o, uint8_t out[2][META_BYTES])
+{
+    return svl__file_read(fd, out[0], META_BYTES, 0, o->name) == SVL_OK &&
+           svl__file_read(fd, out[1], META_BYTES, META_PAGE_BYTES, o->name) == SVL_OK;
+}
+
+/* A file that another process writes may change under the walk: then it is walked again. */
+static int check_file(int fd, const struct lmdb_options *o)
+{
+    uint8_t before[2][META_BYTES], after[2][META_BYTES];
+    for (int i = 0; i < CHECK_TRIES; i++) {
+        bool read = o->read_only && read_metas(fd, o, before);
+        int rc = svl__lmdb_check(fd, o->name, o->map_bytes);
+        if (rc != SVL_E_CORRUPT || !read || !read_metas(fd, o, after) ||
+            memcmp(before, after, sizeof before) == 0)
+            return rc;
+    }
+    return svl__fail(SVL_E_RESOURCE, "%s changes faster than it can be checked; try again",
+                     o->name);
+}
+
 /* Opens or makes the data file ourselves, checks it, and lets LMDB open it again by directory
  * descriptor: no path is walked, no link followed. */
 static int prepare_file(const struct lmdb_options *o)
 {
     int rc;
-    int flags = O_RDWR | (o->create ? O_CREAT | O_EXCL : 0);
+    int flags = (o->read_only ? O_RDONLY : O_RDWR) | (o->create ? O_CREAT | O_EXCL : 0);
     int fd = svl__file_open(o->directory, o->name, flags, o->file_mode, &rc);
     if (rc == SVL_OK && o->create && fchmod(fd, o->file_mode) != 0)
         rc = svl__fail_errno(errno, "mode of %s", o->name);
     if (rc == SVL_OK && !o->create)
-        rc = svl__lmdb_check(fd, o->name, o->map_bytes);
+        rc = check_file(fd, o);
     if (fd >= 0)
         close(fd);
     return rc == SVL_OK ? check_lock_file(o) : rc;
@@ -80,7 +106,9 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
     if (code == 0)
         code = mdb_env_set_maxdbs(env->env, o->tables);
     if (code == 0)
-        code = mdb_env_open(env->env, path, MDB_NOSUBDIR | MDB_NOTLS, o->file_mode);
+        code =
+            mdb_env_open(env->env, path, MDB_NOSUBDIR | MDB_NOTLS | (o->read_only ? MDB_RDONLY : 0),
+                         o->file_mode);
     int fd;
     if (code == 0)
         code = mdb_env_get_fd(env->env, &fd);
@@ -88,7 +116,7 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
         code = errno;
     char lock_name[80];
     snprintf(lock_name, sizeof lock_name, "%s-lock", o->name);
-    if (code == 0 && fchmodat(o->directory, lock_name, o->file_mode, 0) != 0)
+    if (code == 0 && !o->read_only && fchmodat(o->directory, lock_name, o->file_mode, 0) != 0)
         code = errno;
     return svl__lmdb_error(env, code, "open");
 }
@@ -194,15 +222,4 @@ void svl__lmdb_end_read(struct lmdb_env *env, MDB_txn *txn)
     pthread_mutex_unlock(&env->lock);
     if (!keep)
         mdb_txn_abort(txn);
-}
-
-int svl__lmdb_disk_bytes(struct lmdb_env *env, uint64_t *bytes)
-{
-    int fd;
-    struct stat st;
-    *bytes = 0;
-    if (mdb_env_get_fd(env->env, &fd) != 0 || fstat(fd, &st) != 0)
-        return svl__fail_errno(errno, "stat of %s", env->name);
-    *bytes = (uint64_t)st.st_blocks * 512;
-    return SVL_OK;
 }

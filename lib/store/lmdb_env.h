@@ -35,7 +35,8 @@ struct lmdb_options {
     uint64_t map_bytes;
     uint32_t readers_max;
     unsigned tables;
-    bool create; /* the file must not be there */
+    bool create;    /* the file must not be there */
+    bool read_only; /* another process may write it */
 };
 
 /* Opens or creates. SVL_E_NOT_FOUND (bare) if it is not there; SVL_E_CORRUPT for a header or size that
@@ -54,9 +55,6 @@ int svl__lmdb_commit(struct lmdb_env *env, MDB_txn *txn);
 /* A read transaction, to be given back in the same call. */
 int svl__lmdb_begin_read(struct lmdb_env *env, MDB_txn **txn);
 void svl__lmdb_end_read(struct lmdb_env *env, MDB_txn *txn);
-
-/* Bytes that the file takes on the disk. */
-int svl__lmdb_disk_bytes(struct lmdb_env *env, uint64_t *bytes);
 
 /* lmdb_check.c: walks every page of the tree with pread, trusting nothing: SVL_E_CORRUPT with words
  * naming the page. Done at open, before LMDB maps the file. The map's size is fixed at creation: another

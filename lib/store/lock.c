@@ -46,6 +46,7 @@ static int lock_file(int fd, const char *path)
     return svl__fail(SVL_E_BUSY, "another process writes to %s", path);
 }
 
+/* `file_mode` 0: no lock is taken. */
 static int take_locked(int directory, const char *path, mode_t file_mode, struct store_lock *lock)
 {
     struct stat st;
@@ -55,9 +56,10 @@ static int take_locked(int directory, const char *path, mode_t file_mode, struct
         return svl__fail(SVL_E_BUSY,
                          "this process has %s open already, or a cursor on it; close that first",
                          path);
-    int rc;
-    lock->fd = svl__file_open(directory, LOCK_NAME, O_RDWR | O_CREAT, file_mode, &rc);
-    if (rc == SVL_OK)
+    int rc = SVL_OK;
+    if (file_mode != 0)
+        lock->fd = svl__file_open(directory, LOCK_NAME, O_RDWR | O_CREAT, file_mode, &rc);
+    if (rc == SVL_OK && file_mode != 0)
         rc = lock_file(lock->fd, path);
     if (rc != SVL_OK)
         return rc;
@@ -99,7 +101,25 @@ void svl__lock_drop(struct store_lock *lock)
         at = &(*at)->next;
     if (*at)
         *at = lock->next;
-    close(lock->fd);
+    if (lock->fd >= 0)
+        close(lock->fd);
     pthread_mutex_unlock(&table_mutex);
     svl__free(lock);
+}
+
+int svl__lock_note(int directory, const char *path, struct store_lock **out)
+{
+    return svl__lock_take(directory, path, 0, out);
+}
+
+bool svl__lock_is_taken(int directory)
+{
+    int rc;
+    int fd = svl__file_open(directory, LOCK_NAME, O_RDONLY, 0, &rc);
+    if (fd < 0)
+        return false;
+    struct flock holder = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    bool taken = fcntl(fd, F_GETLK, &holder) == 0 && holder.l_type != F_UNLCK;
+    close(fd);
+    return taken;
 }

@@ -7,6 +7,7 @@
 #define SVL_STORE_LOCK_H
 
 #include <serverlog/types.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #define LOCK_NAME "lock"
@@ -15,6 +16,10 @@ struct store_lock;
 
 /* SVL_E_BUSY, with who holds it where that can be said. */
 int svl__lock_take(int directory, const char *path, mode_t file_mode, struct store_lock **out);
+/* For a reader: only the table, so that this process opens the store once (LMDB's rule for its files). */
+int svl__lock_note(int directory, const char *path, struct store_lock **out);
+/* A process writes to the store. Not for one that this process writes to: looking lets its lock go. */
+bool svl__lock_is_taken(int directory);
 /* Closes the file, which lets the lock go. NULL is fine. */
 void svl__lock_drop(struct store_lock *lock);
 

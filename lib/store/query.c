@@ -103,6 +103,10 @@ static int start(svl_cursor *cursor, const svl_query *query)
 {
     svl_store *store = cursor->store;
     int rc = copy_conditions(cursor, query);
+    if (rc == SVL_OK && store->reader)
+        rc = cursor->follows ? svl__reader_listen(store) : SVL_OK;
+    if (rc == SVL_OK && store->reader)
+        rc = svl__reader_look(store);
     if (rc == SVL_OK)
         rc = svl__block_reader_create(&cursor->reader);
     if (rc == SVL_OK && query->flags & SVL_QUERY_TAIL)

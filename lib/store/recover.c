@@ -184,6 +184,8 @@ static int take_sections(svl_store *store, const struct journal_batch *in, struc
             rc = take_wire(store, in, section, &id, batch);
         else if (section->kind == JOURNAL_BLOCK)
             rc = take_block(store, section, &id, batch);
+        else if (section->kind == JOURNAL_OPS && store->reader)
+            continue; /* values are the writer's */
         else if (section->kind == JOURNAL_OPS)
             rc = svl__values_apply(&store->values, (svl_slice){ section->data, section->len },
                                    section->count, in->last_op, store->catalog_state.last_op);
@@ -207,7 +209,7 @@ static int check_follows(const svl_store *store, const struct journal_batch *in)
     return SVL_OK;
 }
 
-static int replay(const struct journal_batch *in, void *user)
+int svl__store_replay(const struct journal_batch *in, void *user)
 {
     svl_store *store = user;
     int rc = check_follows(store, in);
@@ -227,25 +229,34 @@ static int replay(const struct journal_batch *in, void *user)
     uint32_t count = batch->count;
     if (rc == SVL_OK && count > 0) {
         rc = svl__batch_set_ingest(batch, in->ingest_ns) ? SVL_OK : SVL_E_NOMEM;
+        pthread_mutex_lock(&store->lock);
         if (rc == SVL_OK)
             rc = svl__tail_add_batch(&store->tail, batch);
+        pthread_mutex_unlock(&store->lock);
     }
     if (rc != SVL_OK || count == 0) {
         svl__batch_release(batch);
         return rc;
     }
-    store->stats.recovered_records += count;
     /* Encoded as it comes, so that memory stays bounded however long the journal is. */
+    if (store->reader)
+        return store->tail.bytes >= store->options.tail_bytes ? svl__encode_all(store) : SVL_OK;
+    store->stats.recovered_records += count;
     if (store->tail.wire_bytes >= store->options.block_bytes)
         rc = svl__encode_round(store);
     return rc;
 }
 
-int svl__store_recover(svl_store *store)
+void svl__store_identify(svl_store *store)
 {
     svl__catalog_state_get(store->catalog, &store->catalog_state);
     memcpy(store->uuid, store->catalog_state.store_uuid, sizeof store->uuid);
     memcpy(store->segments.place.store_uuid, store->uuid, sizeof store->uuid);
+}
+
+int svl__store_recover(svl_store *store)
+{
+    svl__store_identify(store);
     store->committed_id =
         store->catalog_state.next_id_floor ? store->catalog_state.next_id_floor - 1 : 0;
     store->ingest_last_ns = store->catalog_state.ingest_last_ns;
@@ -267,8 +278,8 @@ int svl__store_recover(svl_store *store)
                                        .log = &store->log };
     memcpy(options.store_uuid, store->uuid, sizeof options.store_uuid);
     struct journal_recovery recovery;
-    rc =
-        svl__journal_open(&options, store->committed_id, replay, store, &recovery, &store->journal);
+    rc = svl__journal_open(&options, store->committed_id, svl__store_replay, store, &recovery,
+                           &store->journal);
     if (rc == SVL_OK)
         rc = svl__rings_keep(store);
     if (rc != SVL_OK)

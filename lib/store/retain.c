@@ -138,7 +138,7 @@ int svl_store_retain(svl_store *store, uint64_t *records_retired)
 {
     if (records_retired)
         *records_retired = 0;
-    int rc = svl__store_check_wait(store, "svl_store_retain");
+    int rc = svl__store_check_write(store, "svl_store_retain");
     if (rc == SVL_OK && svl__store_has_failed(store))
         rc = svl__store_failure(store);
     return rc == SVL_OK ? svl__store_retain_now(store, records_retired) : rc;

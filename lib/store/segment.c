@@ -12,6 +12,9 @@
 #include "segment_private.h"
 
 #define NAME_DIGITS 20
+/* Offsets in what a segment says of itself. */
+#define META_LAST_ID 56
+#define META_INDEXED_TO 64
 
 void svl__segment_name(const struct segment_info *info, char out[SEGMENT_NAME_BYTES])
 {
@@ -39,8 +42,8 @@ void svl__segment_meta_encode(const struct segment *segment, uint8_t out[SEGMENT
     memcpy(out + 16, info->uuid, 16);
     memcpy(out + 32, segment->store_uuid, 16);
     store_u64(out + 48, info->first_id);
-    store_u64(out + 56, info->last_id);
-    store_u64(out + 64, segment->indexed_to);
+    store_u64(out + META_LAST_ID, info->last_id);
+    store_u64(out + META_INDEXED_TO, segment->indexed_to);
     store_u64(out + 72, info->blocks);
     store_u64(out + 80, info->raw_bytes);
     store_u64(out + 88, info->stored_bytes);
@@ -71,11 +74,11 @@ static int decode_meta(struct segment *segment, const MDB_val *value)
     if (memcmp(in + 16, info->uuid, 16) != 0 || load_u64(in + 48) != info->first_id)
         return damaged(segment, "it is not the segment that the catalog names");
     /* A commit enters the segment first, then the catalog. */
-    if (load_u64(in + 56) < info->last_id || load_u64(in + 72) < info->blocks)
+    if (load_u64(in + META_LAST_ID) < info->last_id || load_u64(in + 72) < info->blocks)
         return damaged(segment, "it is older than the catalog says");
     segment->runs = load_u32(in + 12);
-    info->last_id = load_u64(in + 56);
-    segment->indexed_to = load_u64(in + 64);
+    info->last_id = load_u64(in + META_LAST_ID);
+    segment->indexed_to = load_u64(in + META_INDEXED_TO);
     info->blocks = load_u64(in + 72);
     info->raw_bytes = load_u64(in + 80);
     info->stored_bytes = load_u64(in + 88);
@@ -126,7 +129,8 @@ static int open_env(const struct segment_place *place, struct segment *segment, 
                                     .map_bytes = segment->info.map_bytes,
                                     .readers_max = place->readers_max,
                                     .tables = 4,
-                                    .create = create };
+                                    .create = create,
+                                    .read_only = place->read_only };
     int rc = svl__lmdb_open(&segment->lmdb, &options);
     if (rc == SVL_E_NOT_FOUND)
         rc = svl__fail(SVL_E_CORRUPT, "segment file %s is missing", name);
@@ -186,20 +190,27 @@ int svl__segment_create(const struct segment_place *place, struct segment_info *
     return SVL_OK;
 }
 
+static int get_meta(struct segment *segment, MDB_txn *txn, MDB_val *value)
+{
+    MDB_val key = { 7, (void *)(uintptr_t) "segment" };
+    int code = mdb_get(txn, segment->meta, &key, value);
+    if (code == MDB_NOTFOUND)
+        return damaged(segment, "it says nothing of itself");
+    return svl__lmdb_error(&segment->lmdb, code, "meta");
+}
+
 static int read_meta(struct segment *segment)
 {
     MDB_txn *txn;
+    MDB_val value;
     int code = mdb_txn_begin(segment->lmdb.env, NULL, MDB_RDONLY, &txn);
     if (code != 0)
         return svl__lmdb_error(&segment->lmdb, code, "open");
     int rc = open_tables(segment, txn, 0);
-    if (rc == SVL_OK) {
-        MDB_val key = { 7, (void *)(uintptr_t) "segment" }, value;
-        code = mdb_get(txn, segment->meta, &key, &value);
-        rc = code == MDB_NOTFOUND ? damaged(segment, "it says nothing of itself")
-             : code               ? svl__lmdb_error(&segment->lmdb, code, "meta")
-                                  : decode_meta(segment, &value);
-    }
+    if (rc == SVL_OK)
+        rc = get_meta(segment, txn, &value);
+    if (rc == SVL_OK)
+        rc = decode_meta(segment, &value);
     /* Committed, not aborted: the table handles stay open with it. */
     if (rc == SVL_OK)
         return svl__lmdb_error(&segment->lmdb, mdb_txn_commit(txn), "open");
@@ -207,20 +218,27 @@ static int read_meta(struct segment *segment)
     return rc;
 }
 
-/* The key sets of the blocks that no run covers yet. */
-static int read_key_sets(struct segment *segment)
+/* The key sets of blocks that no run covers yet. */
+struct pending {
+    struct key_set *sets[RUN_BLOCKS + 1];
+    size_t set_count;
+    size_t blocks;
+    uint64_t records, key_bytes;
+};
+
+static int read_pending(struct segment *segment, uint64_t from, uint64_t to,
+                        struct pending *pending)
 {
     struct zone zone;
     struct buffer bytes = { 0 };
     struct block_reader *reader;
-    uint64_t from = segment->indexed_to + 1, to = segment->info.last_id;
     size_t n = 0;
     int rc = svl__block_reader_create(&reader);
     while (rc == SVL_OK && from <= to) {
         rc = svl__segment_zones(segment, from, to, false, &zone, 1, &n);
         if (rc != SVL_OK || n == 0)
             break;
-        if (segment->pending_blocks == RUN_BLOCKS)
+        if (pending->blocks == RUN_BLOCKS)
             rc = damaged(segment, "too many blocks lack an index");
         if (rc == SVL_OK)
             rc = svl__segment_read_block(segment, zone.first_id, &bytes);
@@ -231,16 +249,94 @@ static int read_key_sets(struct segment *segment)
             rc = svl__block_reader_key_set(reader, &set);
         if (rc != SVL_OK)
             break;
-        segment->pending_blocks++;
-        segment->pending_records += zone.count;
+        pending->blocks++;
+        pending->records += zone.count;
         if (set) {
-            segment->pending_key_bytes += svl__key_set_bytes(set);
-            segment->sets[segment->set_count++] = set;
+            pending->key_bytes += svl__key_set_bytes(set);
+            pending->sets[pending->set_count++] = set;
         }
         from = zone.first_id + zone.count;
     }
     svl__block_reader_destroy(reader);
     svl__buffer_free(&bytes);
+    return rc;
+}
+
+/* `lock` held, or nobody else knows the segment: the sets are handed over. */
+static void add_pending(struct segment *segment, struct pending *pending)
+{
+    memcpy(segment->sets + segment->set_count, pending->sets,
+           pending->set_count * sizeof *pending->sets);
+    segment->set_count += pending->set_count;
+    segment->pending_blocks += pending->blocks;
+    segment->pending_records += pending->records;
+    segment->pending_key_bytes += pending->key_bytes;
+    pending->set_count = 0;
+}
+
+static void drop_pending(struct pending *pending)
+{
+    for (size_t i = 0; i < pending->set_count; i++)
+        svl__key_set_release(pending->sets[i]);
+    pending->set_count = 0;
+}
+
+static int read_key_sets(struct segment *segment)
+{
+    struct pending pending = { .set_count = 0 };
+    int rc = read_pending(segment, segment->indexed_to + 1, segment->info.last_id, &pending);
+    if (rc == SVL_OK)
+        add_pending(segment, &pending);
+    drop_pending(&pending);
+    return rc;
+}
+
+/* `lock` held: the sets that a run covers by now. */
+static void drop_indexed(struct segment *segment)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < segment->set_count; i++) {
+        if (svl__key_set_block(segment->sets[i]) > segment->indexed_to)
+            segment->sets[kept++] = segment->sets[i];
+        else
+            svl__key_set_release(segment->sets[i]);
+    }
+    segment->set_count = kept;
+}
+
+int svl__segment_reload(struct segment *segment)
+{
+    uint8_t bytes[SEGMENT_META_BYTES];
+    struct pending pending = { .set_count = 0 };
+    MDB_txn *txn;
+    MDB_val value;
+    int rc = svl__lmdb_begin_read(&segment->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    rc = get_meta(segment, txn, &value);
+    if (rc == SVL_OK && value.mv_size != sizeof bytes)
+        rc = damaged(segment, "what it says of itself is damaged");
+    if (rc == SVL_OK)
+        memcpy(bytes, value.mv_data, sizeof bytes);
+    svl__lmdb_end_read(&segment->lmdb, txn);
+    if (rc != SVL_OK)
+        return rc;
+    value = (MDB_val){ sizeof bytes, bytes };
+    /* The sets first: nobody may see the new watermark without them. */
+    uint64_t last_id = load_u64(bytes + META_LAST_ID), indexed = load_u64(bytes + META_INDEXED_TO);
+    uint64_t known = segment->info.last_id > indexed ? segment->info.last_id : indexed;
+    rc = read_pending(segment, known + 1, last_id, &pending);
+    if (rc == SVL_OK) {
+        pthread_mutex_lock(&segment->lock);
+        rc = decode_meta(segment, &value);
+        drop_indexed(segment);
+        if (rc == SVL_OK && segment->set_count + pending.set_count <= RUN_BLOCKS)
+            add_pending(segment, &pending);
+        else if (rc == SVL_OK)
+            rc = damaged(segment, "too many blocks lack an index");
+        pthread_mutex_unlock(&segment->lock);
+    }
+    drop_pending(&pending);
     return rc;
 }
 

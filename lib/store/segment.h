@@ -47,6 +47,7 @@ struct segment_place {
     mode_t file_mode;
     uint32_t readers_max;
     uint8_t store_uuid[16];
+    bool read_only; /* another process may write there */
 };
 
 struct segment;
@@ -63,6 +64,10 @@ int svl__segment_create(const struct segment_place *place, struct segment_info *
  * commits): svl__segment_info() has the file's word. */
 int svl__segment_open(const struct segment_place *place, const struct segment_info *info,
                       struct segment **out);
+
+/* Another process has committed to it since: what is known of it, and the key sets, again. One thread at a
+ * time, beside readers. */
+int svl__segment_reload(struct segment *segment);
 
 /* Unmaps and closes. NULL is fine. No other call may be in progress. */
 void svl__segment_close(struct segment *segment);
@@ -99,9 +104,6 @@ int svl__segment_read_block(struct segment *segment, uint64_t first_id, struct b
  * the blocks above. Never leaves one out. */
 int svl__segment_find_keys(struct segment *segment, const struct key_condition *condition,
                            uint64_t id_min, uint64_t id_max, struct buffer *out);
-
-/* Bytes of the file that are in use, and on the disk. */
-int svl__segment_disk_bytes(struct segment *segment, uint64_t *bytes);
 
 /* Checks everything: LMDB's pages as far as we can without trusting them, each zone against its block,
  * ids without gap, every checksum, and every key of every block in the index and nothing else there.

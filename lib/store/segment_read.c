@@ -149,8 +149,3 @@ int svl__segment_find_keys(struct segment *segment, const struct key_condition *
     keep_range(out, id_min, id_max);
     return rc;
 }
-
-int svl__segment_disk_bytes(struct segment *segment, uint64_t *bytes)
-{
-    return svl__lmdb_disk_bytes(&segment->lmdb, bytes);
-}

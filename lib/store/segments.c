@@ -77,7 +77,7 @@ static void release_locked(struct segment_set *set, struct segment_entry *entry)
         return;
     if (entry->segment)
         close_segment(set, entry);
-    if (entry->retired)
+    if (entry->retired && !set->place.read_only)
         remove_file(set, &entry->info);
     svl__free(entry);
 }
@@ -153,6 +153,64 @@ void svl__segments_retire(struct segment_set *set, uint64_t first_id)
     pthread_mutex_unlock(&set->lock);
 }
 
+/* `lock` held: for each of `infos` the entry that is there, or a new one that nobody holds yet. */
+static int choose_entries(struct segment_set *set, const struct segment_info *infos, size_t n,
+                          struct segment_entry **entries)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < n; i++) {
+        while (at < set->count && set->entries[at]->info.first_id < infos[i].first_id)
+            at++;
+        const struct segment_info *info = at < set->count ? &set->entries[at]->info : NULL;
+        bool known =
+            info && info->first_id == infos[i].first_id && info->generation == infos[i].generation;
+        entries[i] = known ? set->entries[at] : svl__calloc(1, sizeof *entries[i]);
+        if (entries[i])
+            continue;
+        while (i-- > 0)
+            if (entries[i]->holders == 0)
+                svl__free(entries[i]);
+        return SVL_E_NOMEM;
+    }
+    return SVL_OK;
+}
+
+int svl__segments_replace(struct segment_set *set, const struct segment_info *infos, size_t n)
+{
+    struct segment_entry **entries = svl__calloc(n + 1, sizeof *entries), **before = NULL;
+    if (!entries)
+        return SVL_E_NOMEM;
+    pthread_mutex_lock(&set->lock);
+    int rc = choose_entries(set, infos, n, entries);
+    if (rc == SVL_OK) {
+        size_t count = set->count;
+        before = set->entries;
+        for (size_t i = 0; i < count; i++)
+            before[i]->retired = true;
+        for (size_t i = 0; i < n; i++) {
+            entries[i]->retired = false;
+            entries[i]->holders++;
+            entries[i]->info = infos[i];
+        }
+        for (size_t i = 0; i < count; i++)
+            release_locked(set, before[i]);
+        set->entries = entries;
+        set->count = n;
+        set->capacity = n + 1;
+    }
+    pthread_mutex_unlock(&set->lock);
+    svl__free(rc == SVL_OK ? before : entries);
+    return rc;
+}
+
+bool svl__segment_is_retired(struct segment_set *set, const struct segment_entry *entry)
+{
+    pthread_mutex_lock(&set->lock);
+    bool retired = entry->retired;
+    pthread_mutex_unlock(&set->lock);
+    return retired;
+}
+
 void svl__segments_update(struct segment_set *set, const struct segment_info *info)
 {
     pthread_mutex_lock(&set->lock);
@@ -225,6 +283,19 @@ void svl__segment_entry_info(struct segment_set *set, struct segment_entry *entr
     pthread_mutex_unlock(&set->lock);
 }
 
+/* Another process has committed to the segment since it was read. */
+static int catch_up(struct segment_set *set, struct segment_entry *entry)
+{
+    struct segment_info known;
+    svl__segment_info_get(entry->segment, &known);
+    if (known.last_id >= entry->info.last_id)
+        return SVL_OK;
+    int rc = svl__segment_reload(entry->segment);
+    if (rc != SVL_OK && entry->users == 0)
+        idle_add(set, entry);
+    return rc;
+}
+
 int svl__segment_use(struct segment_set *set, struct segment_entry *entry, struct segment **out)
 {
     *out = NULL;
@@ -239,6 +310,8 @@ int svl__segment_use(struct segment_set *set, struct segment_entry *entry, struc
     } else if (entry->users == 0) {
         idle_remove(set, entry);
     }
+    if (rc == SVL_OK && set->place.read_only)
+        rc = catch_up(set, entry);
     if (rc == SVL_OK) {
         entry->users++;
         *out = entry->segment;

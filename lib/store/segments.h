@@ -38,6 +38,12 @@ int svl__segments_add(struct segment_set *set, const struct segment_info *info,
 /* Takes a segment out of the set; its file goes with the last holder. */
 void svl__segments_retire(struct segment_set *set, uint64_t first_id);
 
+/* The set becomes what another process' catalog says: `infos`, ascending. Nothing is removed from the
+ * disk. SVL_E_NOMEM: the set is as it was. */
+int svl__segments_replace(struct segment_set *set, const struct segment_info *infos, size_t n);
+/* The catalog names it no more. */
+bool svl__segment_is_retired(struct segment_set *set, const struct segment_entry *entry);
+
 void svl__segments_update(struct segment_set *set, const struct segment_info *info);
 size_t svl__segments_count(struct segment_set *set);
 
@@ -51,7 +57,8 @@ void svl__segment_entry_release(struct segment_set *set, struct segment_entry *e
 void svl__segment_entry_info(struct segment_set *set, struct segment_entry *entry,
                              struct segment_info *info);
 
-/* Opens the segment if it is not and keeps it open until svl__segment_unuse(). */
+/* Opens the segment if it is not (or reads again what another process has added) and keeps it open until
+ * svl__segment_unuse(). */
 int svl__segment_use(struct segment_set *set, struct segment_entry *entry, struct segment **out);
 void svl__segment_unuse(struct segment_set *set, struct segment_entry *entry);
 

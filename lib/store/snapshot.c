@@ -15,18 +15,22 @@ static uint64_t lowest_id(const svl_cursor *cursor)
     return cursor->batch_count > 0 ? cursor->batches[0]->first_id : 0;
 }
 
+void svl__note_gap(svl_cursor *cursor, uint64_t first_id, uint64_t last_id)
+{
+    if (cursor->gap_first == 0)
+        cursor->gap_first = first_id;
+    cursor->gap_last = last_id;
+}
+
 /* Ids are given without a gap: what is missing at the beginning was retired. */
-static void note_gap(svl_cursor *cursor)
+static void look_for_gap(svl_cursor *cursor)
 {
     const struct conditions *c = &cursor->conditions;
     uint64_t expected = cursor->expected_id, lowest = lowest_id(cursor);
-    if (expected != 0 && !c->backward && expected <= c->id_max && lowest != expected) {
-        uint64_t last = lowest != 0 ? lowest - 1 : c->id_max;
-        if (last >= expected) {
-            cursor->gap_first = cursor->gap_first ? cursor->gap_first : expected;
-            cursor->gap_last = last;
-        }
-    }
+    if (lowest == 0)
+        lowest = c->id_max + 1;
+    if (expected != 0 && !c->backward && expected < lowest && expected <= c->id_max)
+        svl__note_gap(cursor, expected, lowest - 1);
     cursor->expected_id = c->id_max + 1;
 }
 
@@ -40,6 +44,7 @@ int svl__snapshot_take(svl_cursor *cursor)
     pthread_mutex_lock(&store->lock);
     c->id_max = cursor->id_max < store->tail.durable_id ? cursor->id_max : store->tail.durable_id;
     cursor->committed_id = store->committed_id;
+    cursor->tail_from = store->committed_id + 1;
     cursor->batch_from = store->tail.encoded_id + 1;
     uint64_t from = c->id_min > store->committed_id ? c->id_min : store->committed_id + 1;
     if (from <= c->id_max) {
@@ -56,7 +61,7 @@ int svl__snapshot_take(svl_cursor *cursor)
                                 &cursor->segment_count);
     cursor->explanation.segments += cursor->segment_count;
     if (rc == SVL_OK)
-        note_gap(cursor);
+        look_for_gap(cursor);
     return rc;
 }
 

@@ -13,8 +13,10 @@
 
 #include <pthread.h>
 
+#include "bell.h"
 #include "clockwatch.h"
 #include "lock.h"
+#include "reader.h"
 #include "segments.h"
 #include "store.h"
 #include "tail.h"
@@ -31,6 +33,9 @@ struct svl_store {
     struct store_lock *writer_lock;
     struct catalog *catalog;
     struct journal *journal;
+    struct store_reader
+        *reader;       /* of a read-only store, which has no journal and no threads below */
+    struct bell *bell; /* the writer's */
     struct segment_set segments;
     struct block_builder *builder; /* the encoder's */
     uint8_t uuid[16];
@@ -100,6 +105,16 @@ void *svl__committer_run(void *store);
 
 /* encoder.c: one round of the encoder's work, for recovery before the thread runs. */
 int svl__encode_round(svl_store *store);
+/* encoder.c: all that is in batches, with a builder of its own: for a reader. */
+int svl__encode_all(svl_store *store);
+
+/* recover.c: the catalog's state, and the store's uuid for its parts. */
+void svl__store_identify(svl_store *store);
+/* flusher.c: rings the bell with what is durable. */
+void svl__store_tell_others(svl_store *store);
+
+/* recover.c: one batch of the journal into the tail, in a reader as well. A journal_replay_fn. */
+int svl__store_replay(const struct journal_batch *batch, void *store);
 
 /* recover.c: journal into tail; ids, operations and ring positions go on where they were. */
 int svl__store_recover(svl_store *store);
@@ -125,6 +140,9 @@ int svl__store_failure(const svl_store *store);
 void svl__store_hold(svl_store *store);
 /* svl__store_check_forked(), and SVL_E_DEADLOCK inside an ingest callback of it. */
 int svl__store_check_wait(const svl_store *store, const char *function);
+
+/* svl__store_check_wait(), and SVL_E_READ_ONLY. */
+int svl__store_check_write(const svl_store *store, const char *function);
 
 /* feed.c: feeds one atomic batch and waits until it is durable; a full disk refuses it, SVL_E_NO_SPACE. */
 int svl__store_feed_durably(svl_store *store, struct feed *feed);

@@ -1,7 +1,10 @@
 /* stats.c - what the layers above and the host may ask a store at any time. */
+#include <dirent.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/options.h"
@@ -56,30 +59,37 @@ int svl__store_value(svl_store *store, svl_slice key, struct buffer *out)
     return out->failed ? SVL_E_NOMEM : SVL_OK;
 }
 
-static uint64_t blocks_on_disk(int directory, const char *name)
+static bool is_ours(const char *name)
 {
-    struct stat st;
-    if (fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return 0;
-    return (uint64_t)st.st_blocks * 512;
+    uint64_t first_id;
+    uint32_t generation;
+    size_t len = strlen(name);
+    char segment[SEGMENT_NAME_BYTES];
+    if (len > 5 && strcmp(name + len - 5, "-lock") == 0)
+        len -= 5;
+    snprintf(segment, sizeof segment, "%.*s", (int)len, name);
+    return strcmp(name, LOCK_NAME) == 0 || strcmp(name, BELL_NAME) == 0 ||
+           svl__catalog_owns(name) || svl__journal_owns(name) ||
+           svl__segment_name_parse(segment, &first_id, &generation);
 }
 
-static uint64_t segments_on_disk(svl_store *store)
+/* What all files of the store take. */
+static uint64_t bytes_on_disk(const svl_store *store)
 {
-    struct segment_entry **entries;
-    size_t n;
+    int fd = openat(store->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
     uint64_t bytes = 0;
-    if (svl__segments_hold(&store->segments, 0, UINT64_MAX, &entries, &n) != SVL_OK)
+    if (!listing) {
+        if (fd >= 0)
+            close(fd);
         return 0;
-    for (size_t i = 0; i < n; i++) {
-        struct segment_info info;
-        char name[SEGMENT_NAME_BYTES];
-        svl__segment_entry_info(&store->segments, entries[i], &info);
-        svl__segment_name(&info, name);
-        bytes += blocks_on_disk(store->directory, name);
-        svl__segment_entry_release(&store->segments, entries[i]);
     }
-    svl__free(entries);
+    struct stat st;
+    for (struct dirent *entry; (entry = readdir(listing));)
+        if (is_ours(entry->d_name) &&
+            fstatat(store->directory, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            bytes += (uint64_t)st.st_blocks * 512;
+    closedir(listing);
     return bytes;
 }
 
@@ -88,12 +98,14 @@ int svl_store_stats_get(svl_store *store, svl_store_stats *stats)
     int rc = svl__store_check_forked(store);
     if (rc != SVL_OK)
         return rc;
-    struct journal_stats journal;
-    svl__journal_stats_get(store->journal, &journal);
+    struct journal_stats journal = { 0 };
+    if (store->reader)
+        rc = svl__reader_look(store);
+    else
+        svl__journal_stats_get(store->journal, &journal);
+    if (rc != SVL_OK)
+        return rc;
     uint64_t first_id = svl__store_first_id(store);
-    uint64_t catalog = 0;
-    svl__catalog_disk_bytes(store->catalog, &catalog);
-
     pthread_mutex_lock(&store->lock);
     svl_store_stats now = store->stats;
     now.failed = store->failed != 0;
@@ -104,6 +116,6 @@ int svl_store_stats_get(svl_store *store, svl_store_stats *stats)
     now.first_id = now.records ? first_id : 0;
     now.segments = svl__segments_count(&store->segments);
     now.journal_bytes_written = journal.bytes_written;
-    now.disk_bytes = journal.disk_bytes + catalog + segments_on_disk(store);
+    now.disk_bytes = bytes_on_disk(store);
     return svl__options_fill(stats, &now, sizeof now, STATS_FIRST_SIZE, "svl_store_stats");
 }

@@ -43,6 +43,14 @@ int svl__store_check_wait(const svl_store *store, const char *function)
     return rc;
 }
 
+int svl__store_check_write(const svl_store *store, const char *function)
+{
+    int rc = svl__store_check_wait(store, function);
+    if (rc == SVL_OK && store->reader)
+        rc = svl__fail(SVL_E_READ_ONLY, "%s() on %s", function, store->path);
+    return rc;
+}
+
 int svl__store_failure(const svl_store *store)
 {
     return svl__fail(SVL_E_FAILED, "%s, after: %s; close it and open it again", store->path,
@@ -94,6 +102,8 @@ static void destroy(svl_store *store)
         svl__segments_free(&store->segments);
     svl__catalog_close(store->catalog);
     svl__journal_close(store->journal);
+    svl__reader_free(store->reader);
+    svl__bell_close(store->bell);
     svl__lock_drop(store->writer_lock);
     if (store->directory >= 0)
         close(store->directory);
@@ -149,7 +159,7 @@ static mode_t directory_mode(uint32_t file_mode)
 
 static int create_directory(svl_store *store)
 {
-    if (store->options.flags & SVL_STORE_NO_CREATE)
+    if (store->options.flags & (SVL_STORE_NO_CREATE | SVL_STORE_READ_ONLY))
         return svl__fail(SVL_E_NOT_FOUND, "there is no store at %s", store->path);
     if (mkdir(store->path, directory_mode(store->options.file_mode)) != 0 && errno != EEXIST) {
         if (errno == ENOENT || errno == ENOTDIR)
@@ -199,7 +209,7 @@ static int read_contents(const svl_store *store, struct contents *contents)
         uint64_t first_id;
         uint32_t generation;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, LOCK_NAME) == 0 ||
-            svl__catalog_owns(name))
+            strcmp(name, BELL_NAME) == 0 || svl__catalog_owns(name))
             continue;
         if (svl__journal_owns(name) || svl__segment_name_parse(name, &first_id, &generation))
             contents->store_files = true;
@@ -249,6 +259,34 @@ static int check_not_foreign(const svl_store *store)
     return SVL_OK;
 }
 
+static int init_segments(svl_store *store, bool read_only)
+{
+    struct segment_place place = { .directory = store->directory,
+                                   .file_mode = store->options.file_mode,
+                                   .readers_max = store->options.readers_max,
+                                   .read_only = read_only };
+    return svl__segments_init(&store->segments, &place, &store->log);
+}
+
+static int open_read_only(svl_store *store)
+{
+    struct catalog_options options = { .directory = store->directory,
+                                       .file_mode = store->options.file_mode,
+                                       .readers_max = store->options.readers_max,
+                                       .read_only = true };
+    int rc = svl__lock_note(store->directory, store->path, &store->writer_lock);
+    if (rc == SVL_OK)
+        rc = svl__catalog_open(&options, &store->catalog);
+    if (rc == SVL_E_NOT_FOUND)
+        rc = svl__fail(SVL_E_NOT_FOUND, "there is no store at %s", store->path);
+    if (rc == SVL_OK)
+        rc = init_segments(store, true);
+    if (rc != SVL_OK)
+        return rc;
+    svl__store_identify(store);
+    return svl__reader_open(store);
+}
+
 static int open_parts(svl_store *store)
 {
     struct catalog_options options = { .directory = store->directory,
@@ -264,16 +302,19 @@ static int open_parts(svl_store *store)
         rc = create_store(store, &options);
     if (rc != SVL_OK)
         return rc;
-    struct segment_place place = { .directory = store->directory,
-                                   .file_mode = store->options.file_mode,
-                                   .readers_max = store->options.readers_max };
-    rc = svl__segments_init(&store->segments, &place, &store->log);
+    rc = init_segments(store, false);
     if (rc != SVL_OK)
         return rc;
     struct block_options block = { .codec = store->options.codec,
                                    .block_bytes = store->options.block_bytes };
     rc = svl__block_builder_create(&block, &store->builder);
-    return rc == SVL_OK ? svl__store_recover(store) : rc;
+    if (rc == SVL_OK)
+        rc = svl__store_recover(store);
+    if (rc == SVL_OK)
+        rc = svl__bell_open(store->directory, store->options.file_mode, store->uuid, &store->bell);
+    if (rc == SVL_OK)
+        svl__store_tell_others(store);
+    return rc;
 }
 
 static int start_threads(svl_store *store)
@@ -319,9 +360,11 @@ static int open_store(const char *path, const svl_store_options *options, bool o
         return rc;
     store->owned = owned;
     rc = open_directory(store);
-    if (rc == SVL_OK)
+    if (rc == SVL_OK && store->options.flags & SVL_STORE_READ_ONLY)
+        rc = open_read_only(store);
+    else if (rc == SVL_OK)
         rc = open_parts(store);
-    if (rc == SVL_OK)
+    if (rc == SVL_OK && !store->reader)
         rc = start_threads(store);
     if (rc != SVL_OK) {
         end_threads(store);
@@ -369,6 +412,11 @@ int svl__store_end(svl_store *store)
         /* Threads, locks and LMDB environments are the parent's: only memory could be given back, and
          * some of it is behind locks that the fork may have caught. */
         return svl__fail(SVL_E_FORKED, "%s was opened before fork()", store->path);
+    }
+    if (store->reader) {
+        svl__reader_end(store);
+        svl__store_end_followers(store);
+        return SVL_OK;
     }
     begin_end(store);
     int rc = svl__store_wait(store, svl__store_last_ticket(store), INT64_MAX);

@@ -224,7 +224,7 @@ void svl__tail_drop_blocks(struct tail *tail, uint64_t id)
 {
     while (tail->block_count > 0) {
         struct block *block = tail->blocks[tail->block_first];
-        if (block->zone.first_id > id)
+        if (block->zone.first_id + block->zone.count - 1 > id)
             break;
         tail->bytes -= block->len + (block->keys ? svl__key_set_bytes(block->keys) : 0);
         tail->block_bytes -= block->len;
@@ -232,6 +232,32 @@ void svl__tail_drop_blocks(struct tail *tail, uint64_t id)
         tail->block_count--;
         svl__block_release(block);
     }
+}
+
+/* Wire bytes of the records of batch that lie in (from, to]. */
+static size_t wire_between(const struct batch *batch, uint64_t from, uint64_t to)
+{
+    const uint32_t *offsets = (const uint32_t *)(const void *)batch->offsets.data;
+    uint64_t last_id = svl__batch_last_id(batch);
+    uint64_t first = from + 1 > batch->first_id ? from + 1 : batch->first_id;
+    if (first > to || first > last_id)
+        return 0;
+    size_t start = offsets[first - batch->first_id];
+    return (to < last_id ? offsets[to + 1 - batch->first_id] : batch->wire.len) - start;
+}
+
+void svl__tail_pass(struct tail *tail, uint64_t id)
+{
+    svl__tail_drop_blocks(tail, id);
+    if (id > tail->encoded_id) {
+        for (size_t i = 0; i < tail->batch_count; i++)
+            tail->wire_bytes -=
+                wire_between(tail->batches[tail->batch_first + i], tail->encoded_id, id);
+        tail->encoded_id = id;
+        drop_encoded_batches(tail);
+    }
+    if (id > tail->durable_id)
+        tail->durable_id = id;
 }
 
 int svl__tail_hold_batches(const struct tail *tail, uint64_t id_min, uint64_t id_max,

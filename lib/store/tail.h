@@ -78,8 +78,11 @@ int svl__tail_add_batch(struct tail *tail, struct batch *batch);
 int svl__tail_reserve_batches(struct tail *tail, size_t n);
 /* Takes a block that starts at encoded_id + 1, and the caller's reference; drops what it covers. */
 int svl__tail_add_block(struct tail *tail, struct block *block);
-/* Drops the blocks up to `id`: they are committed. */
+/* Drops the blocks that end at `id` or before: they are committed. */
 void svl__tail_drop_blocks(struct tail *tail, uint64_t id);
+/* Everything up to `id` is in segments: blocks and batches that end there go, and what begins before it is
+ * looked at from `id` + 1 on. For who reads what another process writes. */
+void svl__tail_pass(struct tail *tail, uint64_t id);
 /* Batches that hold ids in [id_min, durable_id] above encoded_id: held, ascending, into a new array. */
 int svl__tail_hold_batches(const struct tail *tail, uint64_t id_min, uint64_t id_max,
                            struct batch ***out, size_t *n);

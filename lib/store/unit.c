@@ -176,12 +176,12 @@ static int keep_keys(svl_cursor *cursor)
     return SVL_OK;
 }
 
-int svl__unit_filter_block(svl_cursor *cursor)
+int svl__unit_filter_block(svl_cursor *cursor, uint64_t id_min)
 {
     const struct conditions *c = &cursor->conditions;
     const struct zone *zone = svl__block_reader_zone(cursor->reader);
     cursor->batch = NULL;
-    int rc = start_rows(cursor, zone->first_id, zone->count, 0);
+    int rc = start_rows(cursor, zone->first_id, zone->count, id_min);
     if (rc == SVL_OK)
         rc = keep_times(cursor);
     if (rc == SVL_OK && c->severity_min > 0 && cursor->matches.count > 0)

@@ -73,7 +73,7 @@ int svl_store_verify(svl_store *store, svl_damage_fn *damage, svl_progress_fn *p
         return rc;
     struct verify v = { .store = store, .damage = damage, .progress = progress, .user = user };
     rc = svl__catalog_verify(store->catalog, report, &v);
-    if (rc == SVL_OK || rc == SVL_E_CORRUPT)
+    if (store->journal && (rc == SVL_OK || rc == SVL_E_CORRUPT))
         rc = svl__journal_verify(store->journal, report, &v);
     if (rc == SVL_OK || rc == SVL_E_CORRUPT)
         rc = verify_segments(&v);

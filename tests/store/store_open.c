@@ -44,7 +44,7 @@ static void test_option_when_out_of_range_then_refused(void **state)
     o.member = (value);                                                                            \
     expect(path, &o, SVL_E_OPTION);                                                                \
     assert_non_null(strstr(svl_last_error(), #member))
-    REFUSED(flags, 4);
+    REFUSED(flags, 8);
     REFUSED(file_mode, 0777);
     REFUSED(file_mode, 0200);
     REFUSED(codec, 4);
