@@ -139,8 +139,10 @@ static int recover_ring(svl_pipeline *p, const struct ring_name *name)
     if (rc != SVL_OK)
         return rc;
     rc = svl__drain_crashed(p, ring);
+    /* After a failure too: what was fed has to leave the ring, or it would come again. */
+    int stored = svl__store_wait(p->store, svl__store_last_ticket(p->store), INT64_MAX);
     if (rc == SVL_OK)
-        rc = svl__store_wait(p->store, svl__store_last_ticket(p->store), INT64_MAX);
+        rc = stored;
     pthread_mutex_lock(&p->release_lock);
     p->releasing = NULL;
     pthread_mutex_unlock(&p->release_lock);
