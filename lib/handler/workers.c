@@ -149,7 +149,8 @@ static bool rest(struct handlers *h, int64_t next_ns)
     h->watched_ns = INT64_MAX; /* of the others nothing is known */
     if (woken || h->ready_first || next_ns < idle_ns)
         return true;
-    return h->idle_workers == 0 && keep_time(h) != INT64_MAX;
+    /* What is due at this very moment is ready now, and perhaps nobody else is there for it. */
+    return h->idle_workers == 0 && (keep_time(h) != INT64_MAX || h->ready_first);
 }
 
 /* Before a turn, however long: somebody else has to keep the time meanwhile. */

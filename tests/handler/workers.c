@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "handler/subscription.h"
 #include "support/support.h"
 
@@ -335,6 +336,45 @@ static void test_retry_wait_when_attempts_grow_then_doubles_with_jitter(void **s
     assert_true(svl__retry_wait_ns(&o, UINT32_MAX) <= 1000000000);
 }
 
+/* Fails until it has been called often. */
+static int fail_often(svl_batch *batch, void *user)
+{
+    (void)batch;
+    return atomic_fetch_add((_Atomic unsigned *)user, 1) < 60 ? SVL_FAIL : SVL_OK;
+}
+
+/* The waits are between 10 and 20 ms, the idle time is 10: again and again both end together. */
+static void test_retry_when_due_as_the_only_worker_ends_then_made(void **state)
+{
+    (void)state;
+    enum { POOLS = 16 };
+    static _Atomic unsigned calls[POOLS];
+    struct handlers *pools[POOLS];
+    svl_store *store;
+    svl_record record = { .source = slice_of("in") };
+    assert_ok(svl_store_open(path, NULL, &store));
+    assert_ok(svl_store_append(store, &record, 1, NULL));
+    svl_stored_options o = named(NULL);
+    o.start_at = SVL_START_EARLIEST;
+    o.retry_attempts_max = UINT32_MAX;
+    o.retry_base_ms = o.retry_max_ms = 20;
+    for (int i = 0; i < POOLS; i++) {
+        const struct handlers_options options = { store, 1, 10, 4096 };
+        assert_ok(svl__handlers_create(&options, &pools[i]));
+        assert_ok(svl__handlers_subscribe(pools[i], &o, fail_often, (void *)&calls[i], NULL));
+        svl__handlers_start(pools[i]);
+    }
+    int64_t deadline_ns = svl__deadline_ns(30000);
+    for (int i = 0; i < POOLS; i++) {
+        while (atomic_load(&calls[i]) <= 60 && svl__monotonic_ns() < deadline_ns)
+            short_sleep();
+        assert_true(atomic_load(&calls[i]) > 60);
+    }
+    for (int i = 0; i < POOLS; i++)
+        assert_ok(svl__handlers_destroy(pools[i], INT64_MAX, NULL, NULL));
+    assert_ok(svl_store_close(store));
+}
+
 #define WORKERS_TEST(f) cmocka_unit_test_setup(f, new_path)
 
 int main(void)
@@ -343,6 +383,7 @@ int main(void)
         WORKERS_TEST(test_subscriptions_when_others_are_stuck_then_served),
         WORKERS_TEST(test_retry_when_it_waits_longer_than_workers_idle_then_made),
         WORKERS_TEST(test_retry_when_the_only_worker_is_in_a_callback_then_another_keeps_the_time),
+        WORKERS_TEST(test_retry_when_due_as_the_only_worker_ends_then_made),
         WORKERS_TEST(test_failed_batch_when_retried_then_the_same_records),
         WORKERS_TEST(test_window_when_the_batch_is_full_then_not_waited_for),
         WORKERS_TEST(test_stop_when_a_batch_is_deferred_then_left_for_the_next_start),
