@@ -100,19 +100,19 @@ static void leave(struct handlers *h, svl_subscription *s)
 /* `lock` held: the subscription's next state after its turn. */
 static void settle(struct handlers *h, svl_subscription *s, enum subscription_state next)
 {
+    /* The turn looked up to an end that may have moved since. */
+    bool behind = s->position < (h->stopping ? h->stop_id : h->durable_id);
     s->state = s->detached ? SUBSCRIPTION_HALTED : next;
     if (s->detached)
         return;
     if (s->paused)
         s->state = SUBSCRIPTION_PAUSED;
+    else if (next == SUBSCRIPTION_READY || (next == SUBSCRIPTION_IDLE && behind) ||
+             (next == SUBSCRIPTION_WAITING && h->stopping && !s->waits_for_resources) ||
+             svl__window_may_be_full(s) || next == SUBSCRIPTION_PAUSED)
+        svl__subscription_queue(s); /* this worker looks there next */
     else if (next == SUBSCRIPTION_IDLE && h->stopping)
         s->state = SUBSCRIPTION_HALTED;
-    else if (next == SUBSCRIPTION_READY ||
-             (next == SUBSCRIPTION_IDLE && s->position < h->durable_id) ||
-             (next == SUBSCRIPTION_WAITING && h->stopping && !s->waits_for_resources) ||
-             svl__window_may_be_full(s) || (next == SUBSCRIPTION_PAUSED && !s->paused)) {
-        svl__subscription_queue(s); /* this worker looks there next */
-    }
 }
 
 /* `lock` held, let go while the subscription has its turn. */

@@ -223,6 +223,32 @@ static void test_stop_when_a_batch_is_deferred_then_left_for_the_next_start(void
     assert_ok(svl_close(pipeline));
 }
 
+/* A turn that found nothing ends while svl_stop() begins: what became durable meanwhile is handed out. */
+static void test_stop_when_a_turn_has_looked_less_far_then_the_rest_is_handed_out(void **state)
+{
+    (void)state;
+    static struct script s;
+    svl_stored_options o = named(NULL);
+    svl_record other[100] = { { .source = slice_of("other") } };
+    for (size_t i = 1; i < 100; i++)
+        other[i] = other[0];
+    for (int round = 0; round < 40; round++) {
+        s = (struct script){ .act = ACT_PASS };
+        new_path(NULL);
+        open_pipeline(2, 5000);
+        subscribe(&s, &o);
+        assert_ok(svl_start(pipeline));
+        for (int i = 0; i < 100; i++)
+            assert_ok(svl_publish_many(pipeline, other, 100, NULL));
+        assert_ok(svl_flush(pipeline, -1));
+        assert_ok(svl_publish_text(pipeline, SVL_SEVERITY_INFO, "in", "x"));
+        assert_ok(svl_stop(pipeline, -1));
+        assert_int_equal(atomic_load(&s.done), 1);
+        assert_ok(svl_close(pipeline));
+        remove_tree(path);
+    }
+}
+
 static uint64_t count_emitted(void)
 {
     svl_query query;
@@ -387,6 +413,7 @@ int main(void)
         WORKERS_TEST(test_failed_batch_when_retried_then_the_same_records),
         WORKERS_TEST(test_window_when_the_batch_is_full_then_not_waited_for),
         WORKERS_TEST(test_stop_when_a_batch_is_deferred_then_left_for_the_next_start),
+        WORKERS_TEST(test_stop_when_a_turn_has_looked_less_far_then_the_rest_is_handed_out),
         WORKERS_TEST(test_name_when_opened_again_at_once_then_goes_on_where_it_was),
         WORKERS_TEST(test_unsubscribe_when_in_another_callback_then_position_kept_and_released),
         cmocka_unit_test(test_retry_wait_when_attempts_grow_then_doubles_with_jitter),
