@@ -160,7 +160,8 @@ static bool wait_for_memory(struct drain *d)
     return true;
 }
 
-/* One frame. SVL_E_NOMEM: nobody waits for memory any more, nothing of it was added. */
+/* One frame. SVL_E_NOMEM, SVL_E_CLOSED: nobody waits for memory, or for its handlers, any more: nothing of
+ * it was added, it stays in the ring. */
 static int add_frame(struct drain *d, const struct ring_frame *frame)
 {
     struct slot_tag tag;
@@ -181,8 +182,12 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
         return rc;
     size_t first = d->items.len / sizeof(struct feed_item);
     /* Once: a handler is not called again because memory was short after it. */
-    bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0 &&
-                  svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result) == SVL_OK;
+    bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0;
+    if (shaped)
+        rc = svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result);
+    if (rc == SVL_E_CLOSED)
+        return rc;
+    shaped &= rc == SVL_OK;
     while (
         !(shaped ? add_result(d, wire, len, frame->end) : add_untouched(d, wire, len, frame->end)))
         if (!wait_for_memory(d))
@@ -223,7 +228,7 @@ static size_t collect(struct drain *d, uint64_t *end)
         int rc = add_frame(d, &frame);
         if (rc == SVL_E_RECORD_SIZE && !d->patient)
             d->failed = rc; /* whole, published, and to be stored: with the right options */
-        if (rc == SVL_E_NOMEM || d->failed)
+        if (rc == SVL_E_NOMEM || rc == SVL_E_CLOSED || d->failed)
             return frames;
         if (rc != SVL_OK)
             tell_damaged(d, rc);

@@ -36,6 +36,7 @@ static int create_parts(svl_pipeline *p)
                                          .emit_max = p->options.ingest_emit_max,
                                          .emit_bytes_max = svl__store_feed_bytes_max(p->store) -
                                                            store->record_bytes_max,
+                                         .ends = &p->abandon,
                                          .log = p->log };
     int rc = svl__dispatch_create(&dispatch, &p->dispatch);
     if (rc == SVL_OK)
