@@ -263,14 +263,15 @@ static int gather_emits(struct delivery *d, size_t done)
     return SVL_OK;
 }
 
-/* Waits until the store takes records; SVL_E_CLOSED when the pipeline ends meanwhile. */
-static int wait_accepts(struct handlers *h)
+/* Waits until the store takes records; SVL_E_CLOSED when it does not and somebody waits for this turn. */
+static int wait_accepts(svl_subscription *s)
 {
+    struct handlers *h = s->handlers;
     int rc;
     do {
         rc = svl__store_wait_accepts(h->options.store, svl__deadline_ns(ACCEPT_POLL_MS));
         pthread_mutex_lock(&h->lock);
-        if (h->ending)
+        if (rc == SVL_E_TIMEOUT && (h->ending || s->detached))
             rc = SVL_E_CLOSED;
         pthread_mutex_unlock(&h->lock);
     } while (rc == SVL_E_TIMEOUT);
@@ -309,7 +310,7 @@ static int advance(svl_subscription *s, size_t done)
         return SVL_OK;
     int rc = gather_emits(d, done);
     if (rc == SVL_OK && d->items.len > 0)
-        rc = wait_accepts(h);
+        rc = wait_accepts(s);
     if (rc != SVL_OK)
         return rc;
     pthread_mutex_lock(&h->lock);

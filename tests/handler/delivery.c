@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -528,6 +529,48 @@ static void test_emits_when_batches_fail_then_one_for_each_record(void **state)
     assert_ok(svl_close(pipeline));
 }
 
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* Returns with something to store, and no space for it. */
+static int act_fill_disk(svl_batch *batch, struct script *s)
+{
+    (void)s;
+    svl_record record = { .source = slice_of("other") };
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    limit_files(4096);
+    assert_ok(svl_publish(pipeline, &record));
+    do {
+        short_sleep();
+        assert_ok(svl_store_stats_get(svl_pipeline_store(pipeline), &stats));
+    } while (stats.disk_full_waits == 0);
+    return svl_batch_emit(batch, 0, &record);
+}
+
+static void test_unsubscribe_when_the_disk_is_full_then_returns(void **state)
+{
+    (void)state;
+    static struct script s;
+    s = (struct script){ .act = act_fill_disk };
+    svl_stored_options o = quick("full");
+    open_with(&s, &o);
+    publish(1);
+    while (s.calls == 0)
+        short_sleep();
+    assert_ok(svl_unsubscribe(s.subscription, NULL)); /* the test's time-out is the assertion */
+    limit_files(RLIM_INFINITY);
+    s.act = act_fail_some;
+    assert_ok(svl_on_stored(pipeline, &o, handle, &s, &s.subscription));
+    wait_until_done(&s, 1); /* it was not done: it comes again */
+    assert_int_equal(s.done_count, 1);
+    assert_ok(svl_close(pipeline));
+}
+
 /* Writes over every record's body in the files of the store's segments. */
 static void damage_bodies(void)
 {
@@ -615,6 +658,7 @@ int main(void)
         HANDLER_TEST(test_calls_when_inside_an_ingest_handler_then_deadlock),
         HANDLER_TEST(test_unsubscribe_when_called_then_position_is_kept_and_user_released),
         HANDLER_TEST(test_close_when_a_callback_is_stuck_then_times_out_and_frees_later),
+        HANDLER_TEST(test_unsubscribe_when_the_disk_is_full_then_returns),
         HANDLER_TEST(test_failed_batch_when_it_cannot_be_read_again_then_delivery_goes_on),
         HANDLER_TEST(test_emits_when_batches_fail_then_one_for_each_record),
     };
