@@ -72,8 +72,7 @@ int svl__pipeline_let_go(svl_pipeline *p)
 {
     if (atomic_fetch_sub(&p->holders, 1) == 1)
         return free_pipeline(p);
-    return svl__fail(SVL_E_TIMEOUT,
-                     "a handler has not returned; what it uses is freed when it has");
+    return SVL_E_TIMEOUT;
 }
 
 static void let_go(void *pipeline)

@@ -108,7 +108,11 @@ static void test_close_when_an_ingest_handler_is_stuck_then_time_out_and_nothing
     assert_ok(svl_start(p));
     publish_all(p);
     wait_until(&in_handler);
+    assert_int_equal(svl_publish_text(p, 99, "t", "severity"), SVL_E_INVALID);
+    char words[512];
+    svl_last_error_copy(words, sizeof words);
     assert_int_equal(svl_close(p), SVL_E_TIMEOUT);
+    assert_string_equal(svl_last_error(), words); /* an outcome leaves them alone */
     assert_int_equal(svl_open(path, NULL, &p), SVL_E_BUSY);
     assert_null(p);
     atomic_store(&may_return, 1);
