@@ -347,6 +347,7 @@ static void test_retry_wait_when_attempts_grow_then_doubles_with_jitter(void **s
 {
     (void)state;
     svl_stored_options o = { .retry_base_ms = 100, .retry_max_ms = 1000 };
+    svl_stored_options day = { .retry_base_ms = 3600000, .retry_max_ms = 86400000 };
     static const int64_t ms[] = { 100, 200, 400, 800, 1000, 1000 };
     for (uint32_t attempts = 1; attempts <= 6; attempts++) {
         int64_t low = INT64_MAX, high = 0;
@@ -360,6 +361,12 @@ static void test_retry_wait_when_attempts_grow_then_doubles_with_jitter(void **s
         assert_true(low < full * 6 / 10 && high > full * 9 / 10); /* it does vary */
     }
     assert_true(svl__retry_wait_ns(&o, UINT32_MAX) <= 1000000000);
+    int64_t longest = 0;
+    for (int i = 0; i < 1000; i++) {
+        int64_t wait = svl__retry_wait_ns(&day, 10);
+        longest = wait > longest ? wait : longest;
+    }
+    assert_true(longest > 86400 * NS_PER_S * 9 / 10 && longest <= 86400 * NS_PER_S);
 }
 
 /* Fails until it has been called often. */
