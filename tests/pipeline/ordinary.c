@@ -239,6 +239,7 @@ static void test_publish_many_when_one_is_refused_then_stops_there(void **state)
     assert_ok(svl_publish_many(p, records, 2, NULL));
     assert_ok(svl_publish_many(p, NULL, 0, &published));
     assert_int_equal(svl_publish_many(p, NULL, 1, &published), SVL_E_INVALID);
+    assert_int_equal(svl_publish_many(NULL, NULL, 0, &published), SVL_E_INVALID);
     assert_int_equal(svl_publish_text(p, 9, "s", NULL), SVL_E_INVALID);
     assert_ok(svl_publish_text(p, 9, NULL, "no source"));
     assert_ok(svl_close(p));
