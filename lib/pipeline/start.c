@@ -172,11 +172,8 @@ static int name_ring(svl_pipeline *p)
     int rc = svl__random(random, sizeof random);
     if (rc != SVL_OK)
         return rc;
-    int n =
-        snprintf(p->ring_name.directory, sizeof p->ring_name.directory, "%s", p->ring_directory);
-    if (n < 0 || (size_t)n >= sizeof p->ring_name.directory)
-        return svl__fail(SVL_E_OPTION, "ring_directory is longer than %zu bytes",
-                         sizeof p->ring_name.directory - 1);
+    /* It fits: options.c. */
+    snprintf(p->ring_name.directory, sizeof p->ring_name.directory, "%s", p->ring_directory);
     char *to = p->ring_name.name;
     to += sprintf(to, "serverlog-");
     for (size_t i = 0; i < sizeof random; i++)
