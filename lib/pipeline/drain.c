@@ -166,7 +166,7 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
 {
     struct slot_tag tag;
     if (frame->len < sizeof tag)
-        return SVL_E_CORRUPT;
+        return svl__fail(SVL_E_CORRUPT, "a frame of %u bytes", frame->len);
     memcpy(&tag, frame->payload, sizeof tag);
     const uint8_t *wire = frame->payload + sizeof tag;
     uint32_t len = frame->len - (uint32_t)sizeof tag;
@@ -226,8 +226,9 @@ static size_t collect(struct drain *d, uint64_t *end)
         if (d->gap_count != 0 && frame.end > d->gap_position)
             add_gap(d, *end);
         int rc = add_frame(d, &frame);
-        if (rc == SVL_E_RECORD_SIZE && !d->patient)
-            d->failed = rc; /* whole, published, and to be stored: with the right options */
+        if ((rc == SVL_E_RECORD_SIZE || rc == SVL_E_VERSION) && !d->patient)
+            d->failed =
+                rc; /* published, and to be stored: with other options, by a newer version */
         if (rc == SVL_E_NOMEM || rc == SVL_E_CLOSED || d->failed)
             return frames;
         if (rc != SVL_OK)

@@ -1,11 +1,15 @@
 /* svl_start() with what a crash left in a ring: when it fails half-way, what it has stored does not come
- * again, at a second try or after a close. */
+ * again, at a second try or after a close; what only a newer version can read is kept. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
+#include "pipeline/pipeline.h"
+#include "record/wire.h"
+#include "ring/layout.h"
 #include "support/support.h"
 
 #define SMALL 3000 /* more than one round of draining */
@@ -109,6 +113,56 @@ static void test_start_when_it_has_failed_and_was_closed_then_nothing_comes_twic
     assert_all_once();
 }
 
+/* A record in the ring gets a format flag that this version does not know. */
+static void crash_with_a_newer_record(void)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        static const char body[] = "from the future";
+        svl_pipeline *p = open_with(16384);
+        assert_ok(svl_on_ingest(p, NULL, never_returns, NULL));
+        assert_ok(svl_start(p));
+        assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "holds back the rest"));
+        assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", body));
+        uint8_t *at = p->ring->data;
+        while (memcmp(at, body, sizeof body - 1) != 0)
+            at++;
+        at[-(ptrdiff_t)(WIRE_HEADER_BYTES + strlen("in")) + 23] = 1;
+        kill(getpid(), SIGKILL);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void remove_rings(svl_pipeline *p)
+{
+    struct ring_name *names;
+    size_t n;
+    assert_ok(svl__store_rings(svl_pipeline_store(p), &names, &n));
+    assert_true(n > 0);
+    for (size_t i = 0; i < n; i++) {
+        char file[512];
+        snprintf(file, sizeof file, "%s/%s", names[i].directory, names[i].name);
+        assert_int_equal(unlink(file), 0); /* it was kept */
+    }
+    svl__free(names);
+}
+
+static void test_start_when_a_newer_version_has_left_a_record_then_refused_and_kept(void **state)
+{
+    (void)state;
+    crash_with_a_newer_record();
+    for (int i = 0; i < 2; i++) {
+        svl_pipeline *p = open_with(16384);
+        assert_int_equal(svl_start(p), SVL_E_VERSION);
+        if (i == 1)
+            remove_rings(p);
+        assert_ok(svl_close(p));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +170,8 @@ int main(void)
             test_start_when_it_has_failed_and_is_called_again_then_nothing_comes_twice, new_path),
         cmocka_unit_test_setup(
             test_start_when_it_has_failed_and_was_closed_then_nothing_comes_twice, new_path),
+        cmocka_unit_test_setup(
+            test_start_when_a_newer_version_has_left_a_record_then_refused_and_kept, new_path),
     };
     int failed = cmocka_run_group_tests_name("pipeline/start", tests, NULL, NULL);
     temp_remove_all();
