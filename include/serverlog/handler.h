@@ -70,7 +70,7 @@ typedef struct svl_subscription_info {
     uint64_t in_flight;   /* records in the callback now */
     uint64_t invocations;
     uint64_t records;  /* done */
-    uint64_t failures; /* calls that failed or marked a record */
+    uint64_t failures; /* calls that failed, or marked a record as failed */
     uint64_t retries;
     uint64_t emitted;
     uint64_t lost;     /* retired by retention before they were handed out */
@@ -177,7 +177,8 @@ SVL_EXPORT int svl_unsubscribe(svl_subscription *subscription, svl_released_fn *
 /* Stops delivery to a subscription; durable: it stays paused over restarts until it is resumed.
  *
  * Result     SVL_OK; a batch in the callback is finished
- * Errors     SVL_E_INVALID, SVL_E_FAILED, SVL_E_FORKED
+ * Errors     SVL_E_NOMEM, SVL_E_FAILED  it is paused, but a restart may not know it
+ *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     no */
@@ -186,7 +187,8 @@ SVL_EXPORT int svl_subscription_pause(svl_subscription *subscription);
 /* Resumes delivery, with the attempts of the batch at hand set back to none.
  *
  * Result     SVL_OK
- * Errors     SVL_E_INVALID, SVL_E_FAILED, SVL_E_FORKED
+ * Errors     SVL_E_NOMEM, SVL_E_FAILED  it is resumed, but a restart may not know it
+ *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     no */

@@ -1,4 +1,4 @@
-/* thread - threads with all signals blocked, and condition variables on the monotonic clock. */
+/* thread - threads with signals blocked, and condition variables on the monotonic clock. */
 #ifndef SVL_BASE_THREAD_H
 #define SVL_BASE_THREAD_H
 
@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Starts `run(argument)`; `name` (at most 15 bytes) is what the system's tools show. Every signal is
- * blocked in the new thread, so that the host's handlers run on the host's threads. */
+/* Starts `run(argument)`; `name` (at most 15 bytes) is what the system's tools show. Every signal
+ * that comes from outside is blocked in the new thread, so that the host's handlers run on the host's
+ * threads; a fault in a host's callback still reaches the host's handler for it. */
 int svl__thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *argument);
 
 /* A condition variable that waits by CLOCK_MONOTONIC. SVL_OK or SVL_E_RESOURCE. */

@@ -7,7 +7,6 @@
  * Memory is kept from run to run: in steady state nothing is allocated. */
 #include "dispatch.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -244,6 +243,8 @@ int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t l
     for (size_t i = 0; i < dispatch->count; i++) {
         if (!svl__filter_matches(dispatch->handlers[i].filter, &record))
             continue;
+        if (dispatch->options.ends && atomic_load(dispatch->options.ends))
+            return SVL_E_CLOSED;
         enum outcome outcome = call(dispatch, &dispatch->handlers[i], &record, result);
         if (outcome == OUTCOME_DROPPED) {
             atomic_fetch_add_explicit(&dispatch->dropped, 1, memory_order_relaxed);

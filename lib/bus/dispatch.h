@@ -5,6 +5,8 @@
 #define SVL_BUS_DISPATCH_H
 
 #include <serverlog/handler.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -17,6 +19,7 @@ struct dispatch_options {
     uint32_t record_bytes_max; /* of what handlers leave and emit */
     uint32_t emit_max;         /* records added for one */
     uint64_t emit_bytes_max;   /* and their bytes */
+    const _Atomic bool *ends;  /* once true no handler is called any more; NULL: never */
     const struct log_sink *log;
 };
 
@@ -38,7 +41,8 @@ struct dispatch_result {
 };
 
 /* Runs all handlers that match over the wire record. A failing handler leaves the record as it came.
- * SVL_OK, SVL_E_CORRUPT (not a record), SVL_E_NOMEM (then the record is to be stored as it came). */
+ * SVL_OK, SVL_E_CORRUPT (not a record), SVL_E_NOMEM (then the record is to be stored as it came),
+ * SVL_E_CLOSED (without words: `ends`, with handlers not called yet: nothing is to be stored). */
 int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t len,
                       struct dispatch_result *result);
 

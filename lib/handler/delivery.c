@@ -138,6 +138,16 @@ static bool take_records(svl_subscription *s, const svl_record *records, size_t 
     return true;
 }
 
+/* `lock` held: what lies behind it has not been tried yet. */
+static void set_position(svl_subscription *s, uint64_t position)
+{
+    s->position = position;
+    s->attempts = 0;
+    s->batch_end = 0;
+    if (position >= s->split_end)
+        s->split_end = 0;
+}
+
 /* Retention has taken what was not handed out yet: the position goes on behind it, and that is told. */
 static void pass_retired(svl_subscription *s)
 {
@@ -146,9 +156,7 @@ static void pass_retired(svl_subscription *s)
     pthread_mutex_lock(&h->lock);
     uint64_t position = s->position, lost = first_id > position + 1 ? first_id - 1 - position : 0;
     if (lost > 0) {
-        s->position = first_id - 1;
-        s->attempts = 0;
-        s->batch_end = s->split_end = 0;
+        set_position(s, first_id - 1);
         s->counts.lost += lost;
     }
     pthread_mutex_unlock(&h->lock);
@@ -255,14 +263,15 @@ static int gather_emits(struct delivery *d, size_t done)
     return SVL_OK;
 }
 
-/* Waits until the store takes records; SVL_E_CLOSED when the pipeline ends meanwhile. */
-static int wait_accepts(struct handlers *h)
+/* Waits until the store takes records; SVL_E_CLOSED when it does not and somebody waits for this turn. */
+static int wait_accepts(svl_subscription *s)
 {
+    struct handlers *h = s->handlers;
     int rc;
     do {
         rc = svl__store_wait_accepts(h->options.store, svl__deadline_ns(ACCEPT_POLL_MS));
         pthread_mutex_lock(&h->lock);
-        if (h->ending)
+        if (rc == SVL_E_TIMEOUT && (h->ending || s->detached))
             rc = SVL_E_CLOSED;
         pthread_mutex_unlock(&h->lock);
     } while (rc == SVL_E_TIMEOUT);
@@ -280,14 +289,10 @@ static int move(svl_subscription *s, uint64_t position, size_t done)
     if (rc != SVL_OK)
         return rc;
     s->dirty |= feed.count == 0 && done > 0 && s->name;
-    s->position = position;
-    s->attempts = 0;
-    s->batch_end = 0;
+    set_position(s, position);
     s->counts.records += done;
     s->counts.emitted += feed.count;
     s->handlers->emitted += feed.count;
-    if (s->split_end != 0 && position >= s->split_end)
-        s->split_end = 0;
     return SVL_OK;
 }
 
@@ -305,7 +310,7 @@ static int advance(svl_subscription *s, size_t done)
         return SVL_OK;
     int rc = gather_emits(d, done);
     if (rc == SVL_OK && d->items.len > 0)
-        rc = wait_accepts(h);
+        rc = wait_accepts(s);
     if (rc != SVL_OK)
         return rc;
     pthread_mutex_lock(&h->lock);
@@ -469,7 +474,7 @@ static void deliver(svl_subscription *s, enum subscription_state *next)
     }
     if (s->delivery->batch.count == 0) {
         pthread_mutex_lock(&h->lock);
-        s->position = s->delivery->scanned;
+        set_position(s, s->delivery->scanned);
         s->dirty |= s->name && s->position - s->saved >= SCANNED_IDS_MAX;
         pthread_mutex_unlock(&h->lock);
         *next = s->delivery->at_end ? SUBSCRIPTION_IDLE : SUBSCRIPTION_READY;

@@ -13,6 +13,7 @@ int64_t svl__retry_wait_ns(const svl_stored_options *options, uint32_t attempts)
         wait_ms = options->retry_max_ms;
     uint32_t random = 0;
     svl__random(&random, sizeof random); /* without it: the shortest wait */
+    /* 16 bits of chance: with more, half a day in nanoseconds would not fit 64. */
     uint64_t half_ns = wait_ms * NS_PER_MS / 2;
-    return (int64_t)(half_ns + half_ns * (random >> 8) / (UINT32_MAX >> 8));
+    return (int64_t)(half_ns + half_ns * (random >> 16) / (UINT32_MAX >> 16));
 }

@@ -43,7 +43,7 @@ int svl_subscription_resume(svl_subscription *s)
     pthread_mutex_lock(&h->lock);
     s->paused = false;
     s->attempts = 0;
-    s->split_end = 0;
+    s->batch_end = s->split_end = 0;
     if (s->state == SUBSCRIPTION_PAUSED) {
         s->state = h->stopping ? SUBSCRIPTION_HALTED : SUBSCRIPTION_IDLE;
         if (h->started && !h->stopping && s->position < h->durable_id)

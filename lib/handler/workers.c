@@ -100,19 +100,19 @@ static void leave(struct handlers *h, svl_subscription *s)
 /* `lock` held: the subscription's next state after its turn. */
 static void settle(struct handlers *h, svl_subscription *s, enum subscription_state next)
 {
+    /* The turn looked up to an end that may have moved since. */
+    bool behind = s->position < (h->stopping ? h->stop_id : h->durable_id);
     s->state = s->detached ? SUBSCRIPTION_HALTED : next;
     if (s->detached)
         return;
     if (s->paused)
         s->state = SUBSCRIPTION_PAUSED;
+    else if (next == SUBSCRIPTION_READY || (next == SUBSCRIPTION_IDLE && behind) ||
+             (next == SUBSCRIPTION_WAITING && h->stopping && !s->waits_for_resources) ||
+             svl__window_may_be_full(s) || next == SUBSCRIPTION_PAUSED)
+        svl__subscription_queue(s); /* this worker looks there next */
     else if (next == SUBSCRIPTION_IDLE && h->stopping)
         s->state = SUBSCRIPTION_HALTED;
-    else if (next == SUBSCRIPTION_READY ||
-             (next == SUBSCRIPTION_IDLE && s->position < h->durable_id) ||
-             (next == SUBSCRIPTION_WAITING && h->stopping && !s->waits_for_resources) ||
-             svl__window_may_be_full(s) || (next == SUBSCRIPTION_PAUSED && !s->paused)) {
-        svl__subscription_queue(s); /* this worker looks there next */
-    }
 }
 
 /* `lock` held, let go while the subscription has its turn. */
@@ -149,7 +149,8 @@ static bool rest(struct handlers *h, int64_t next_ns)
     h->watched_ns = INT64_MAX; /* of the others nothing is known */
     if (woken || h->ready_first || next_ns < idle_ns)
         return true;
-    return h->idle_workers == 0 && keep_time(h) != INT64_MAX;
+    /* What is due at this very moment is ready now, and perhaps nobody else is there for it. */
+    return h->idle_workers == 0 && (keep_time(h) != INT64_MAX || h->ready_first);
 }
 
 /* Before a turn, however long: somebody else has to keep the time meanwhile. */

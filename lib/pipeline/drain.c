@@ -160,12 +160,13 @@ static bool wait_for_memory(struct drain *d)
     return true;
 }
 
-/* One frame. SVL_E_NOMEM: nobody waits for memory any more, nothing of it was added. */
+/* One frame. SVL_E_NOMEM, SVL_E_CLOSED: nobody waits for memory, or for its handlers, any more: nothing of
+ * it was added, it stays in the ring. */
 static int add_frame(struct drain *d, const struct ring_frame *frame)
 {
     struct slot_tag tag;
     if (frame->len < sizeof tag)
-        return SVL_E_CORRUPT;
+        return svl__fail(SVL_E_CORRUPT, "a frame of %u bytes", frame->len);
     memcpy(&tag, frame->payload, sizeof tag);
     const uint8_t *wire = frame->payload + sizeof tag;
     uint32_t len = frame->len - (uint32_t)sizeof tag;
@@ -181,8 +182,12 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
         return rc;
     size_t first = d->items.len / sizeof(struct feed_item);
     /* Once: a handler is not called again because memory was short after it. */
-    bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0 &&
-                  svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result) == SVL_OK;
+    bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0;
+    if (shaped)
+        rc = svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result);
+    if (rc == SVL_E_CLOSED)
+        return rc;
+    shaped &= rc == SVL_OK;
     while (
         !(shaped ? add_result(d, wire, len, frame->end) : add_untouched(d, wire, len, frame->end)))
         if (!wait_for_memory(d))
@@ -221,9 +226,10 @@ static size_t collect(struct drain *d, uint64_t *end)
         if (d->gap_count != 0 && frame.end > d->gap_position)
             add_gap(d, *end);
         int rc = add_frame(d, &frame);
-        if (rc == SVL_E_RECORD_SIZE && !d->patient)
-            d->failed = rc; /* whole, published, and to be stored: with the right options */
-        if (rc == SVL_E_NOMEM || d->failed)
+        if ((rc == SVL_E_RECORD_SIZE || rc == SVL_E_VERSION) && !d->patient)
+            d->failed =
+                rc; /* published, and to be stored: with other options, by a newer version */
+        if (rc == SVL_E_NOMEM || rc == SVL_E_CLOSED || d->failed)
             return frames;
         if (rc != SVL_OK)
             tell_damaged(d, rc);

@@ -1,4 +1,6 @@
 /* options.c - a pipeline's options: defaults, ranges, and how they depend on the store's. */
+#include <string.h>
+
 #include "base/options.h"
 #include "pipeline.h"
 
@@ -47,6 +49,10 @@ static int check_ring(svl_options *o, uint32_t record_bytes_max)
     if (o->ring_directory[0] != '/')
         return svl__fail(SVL_E_OPTION, "ring_directory is \"%s\"; an absolute path",
                          o->ring_directory);
+    if (strlen(o->ring_directory) >= sizeof((struct ring_name *)NULL)->directory)
+        return svl__fail(SVL_E_OPTION, "ring_directory has %zu bytes; at most %zu",
+                         strlen(o->ring_directory),
+                         sizeof((struct ring_name *)NULL)->directory - 1);
     return SVL_OK;
 }
 

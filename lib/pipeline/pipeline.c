@@ -25,6 +25,9 @@ int svl__pipeline_failure(svl_pipeline *p)
     if (svl__store_has_failed(p->store))
         return svl__fail(SVL_E_FAILED, "the store has stopped after a failed write; close and open "
                                        "again, what is in the crash ring is then stored");
+    if (atomic_load_explicit(&p->failed, memory_order_relaxed))
+        return svl__fail(SVL_E_FAILED, "the pipeline has stopped after a failure that its log was "
+                                       "told; close and open again");
     return svl__fail(SVL_E_FAILED, "the pipeline was closed before everything was stored");
 }
 
@@ -36,6 +39,7 @@ static int create_parts(svl_pipeline *p)
                                          .emit_max = p->options.ingest_emit_max,
                                          .emit_bytes_max = svl__store_feed_bytes_max(p->store) -
                                                            store->record_bytes_max,
+                                         .ends = &p->abandon,
                                          .log = p->log };
     int rc = svl__dispatch_create(&dispatch, &p->dispatch);
     if (rc == SVL_OK)
@@ -71,8 +75,7 @@ int svl__pipeline_let_go(svl_pipeline *p)
 {
     if (atomic_fetch_sub(&p->holders, 1) == 1)
         return free_pipeline(p);
-    return svl__fail(SVL_E_TIMEOUT,
-                     "a handler has not returned; what it uses is freed when it has");
+    return SVL_E_TIMEOUT;
 }
 
 static void let_go(void *pipeline)

@@ -102,16 +102,15 @@ int svl_publish_many(svl_pipeline *pipeline, const svl_record *records, size_t n
 {
     if (published)
         *published = 0;
-    if (!records && n > 0)
-        return svl__fail(SVL_E_INVALID, "records is NULL");
-    for (size_t i = 0; i < n; i++) {
-        int rc = svl_publish(pipeline, &records[i]);
-        if (rc != SVL_OK)
-            return rc;
-        if (published)
+    int rc = check(pipeline);
+    if (rc == SVL_OK && !records && n > 0)
+        rc = svl__fail(SVL_E_INVALID, "records is NULL");
+    for (size_t i = 0; rc == SVL_OK && i < n; i++) {
+        rc = svl_publish(pipeline, &records[i]);
+        if (rc == SVL_OK && published)
             *published = i + 1;
     }
-    return SVL_OK;
+    return rc;
 }
 
 int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record, int64_t timeout_ms,

@@ -139,8 +139,10 @@ static int recover_ring(svl_pipeline *p, const struct ring_name *name)
     if (rc != SVL_OK)
         return rc;
     rc = svl__drain_crashed(p, ring);
+    /* After a failure too: what was fed has to leave the ring, or it would come again. */
+    int stored = svl__store_wait(p->store, svl__store_last_ticket(p->store), INT64_MAX);
     if (rc == SVL_OK)
-        rc = svl__store_wait(p->store, svl__store_last_ticket(p->store), INT64_MAX);
+        rc = stored;
     pthread_mutex_lock(&p->release_lock);
     p->releasing = NULL;
     pthread_mutex_unlock(&p->release_lock);
@@ -170,11 +172,8 @@ static int name_ring(svl_pipeline *p)
     int rc = svl__random(random, sizeof random);
     if (rc != SVL_OK)
         return rc;
-    int n =
-        snprintf(p->ring_name.directory, sizeof p->ring_name.directory, "%s", p->ring_directory);
-    if (n < 0 || (size_t)n >= sizeof p->ring_name.directory)
-        return svl__fail(SVL_E_OPTION, "ring_directory is longer than %zu bytes",
-                         sizeof p->ring_name.directory - 1);
+    /* It fits: options.c. */
+    snprintf(p->ring_name.directory, sizeof p->ring_name.directory, "%s", p->ring_directory);
     char *to = p->ring_name.name;
     to += sprintf(to, "serverlog-");
     for (size_t i = 0; i < sizeof random; i++)

@@ -55,14 +55,17 @@ static int check_attribute(const svl_attribute *attribute)
     }
 }
 
+/* What svl__wire_size() will say, of lengths that may still be anything. */
 static int check_size(const svl_record *record, uint32_t bytes_max)
 {
     uint64_t size = WIRE_HEADER_BYTES + record->source.len + record->type.len + record->key.len;
     bool overflow = __builtin_add_overflow(size, record->body.len, &size);
     for (uint32_t i = 0; i < record->attribute_count; i++) {
         const svl_attribute *a = &record->attributes[i];
-        size += 6 + a->name.len + sizeof(int64_t);
-        overflow |= __builtin_add_overflow(size, a->bytes.len, &size);
+        bool has_bytes = a->kind == SVL_ATTRIBUTE_TEXT || a->kind == SVL_ATTRIBUTE_BYTES;
+        size_t value = has_bytes ? a->bytes.len : sizeof(int64_t);
+        overflow |= __builtin_add_overflow(size, WIRE_ATTRIBUTE_BYTES + a->name.len, &size);
+        overflow |= __builtin_add_overflow(size, value, &size);
     }
     if (overflow || size > bytes_max)
         return svl__fail(SVL_E_RECORD_SIZE,

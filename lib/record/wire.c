@@ -26,7 +26,6 @@
 #include "base/bytes.h"
 #include "base/error.h"
 
-#define ATTRIBUTE_HEADER_BYTES 6
 #define FORMAT_FLAGS_KNOWN 0
 
 _Static_assert(RECORD_NAME_MAX <= UINT8_MAX, "name lengths are one byte");
@@ -47,7 +46,7 @@ static size_t attributes_size(const svl_record *record)
 {
     size_t size = 0;
     for (uint32_t i = 0; i < record->attribute_count; i++)
-        size += ATTRIBUTE_HEADER_BYTES + record->attributes[i].name.len +
+        size += WIRE_ATTRIBUTE_BYTES + record->attributes[i].name.len +
                 value_size(&record->attributes[i]);
     return size;
 }
@@ -71,7 +70,7 @@ static uint8_t *put_attribute(uint8_t *p, const svl_attribute *attribute)
     p[0] = (uint8_t)attribute->kind;
     p[1] = (uint8_t)attribute->name.len;
     store_u32(p + 2, (uint32_t)size);
-    p = put(p + ATTRIBUTE_HEADER_BYTES, attribute->name);
+    p = put(p + WIRE_ATTRIBUTE_BYTES, attribute->name);
     if (has_bytes(attribute->kind))
         return put(p, attribute->bytes);
     if (attribute->kind == SVL_ATTRIBUTE_F64)

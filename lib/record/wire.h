@@ -14,6 +14,7 @@
 #define RECORD_ATTRIBUTES_MAX 255
 #define RECORD_BYTES_DEFAULT (UINT32_C(1) << 20)
 #define WIRE_HEADER_BYTES 32
+#define WIRE_ATTRIBUTE_BYTES 6 /* before an attribute's name and value */
 
 /* check.c: SVL_OK, or the error of the limit that `record` breaks. `bytes_max` is the limit on its
  * wire size. Sources "serverlog.*" are refused unless `internal`. */

@@ -128,8 +128,8 @@ static inline uint64_t frame_bytes(uint32_t len)
 
 /* wake.c: pays an owed wake; tells waiting producers of space, the head now being at `head`. */
 void svl__ring_pay_wake(struct ring *ring);
+void svl__ring_tell_space(struct ring *ring, uint64_t head);
 /* shared.c: where its file is, for the unlink. */
 int svl__ring_remember(struct ring *ring, const char *directory, const char *name);
-void svl__ring_tell_space(struct ring *ring, uint64_t head);
 
 #endif

@@ -137,9 +137,9 @@ void svl__ring_stats_get(struct ring *ring, struct ring_stats *stats);
 /* --- recovery of a crashed process's ring file: hostile input --- */
 
 /* Opens the file `name` in `directory` that a dead process left. Checks type, owner, size, header,
- * version, `store_uuid`; any bytes are safe. `from` is the position that the journal knows for this
- * ring's uuid, given by `position_of` once the uuid is read (0 = not known). The scan starts at the
- * largest of head, consumed and that position.
+ * version, `store_uuid`; any bytes are safe. `position_of` is asked for the position that the journal
+ * knows for this ring's uuid (0 = not known). The scan starts at the largest of head, consumed and that
+ * position.
  * SVL_E_NOT_FOUND (no words): the file is gone. SVL_E_END (no words): its creation was cut off before
  * anything could be in it; it has been removed. SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN,
  * SVL_E_ACCESS, SVL_E_PATH: left as it is. The caller must own the store: nobody else may map it. */

@@ -93,8 +93,11 @@ static void write_header(struct ring *ring, const uint8_t store_uuid[16])
 
 static int create_file(struct ring *ring, const struct ring_options *o)
 {
-    int directory, rc;
-    rc = open_tmpfs(o->directory, &directory);
+    int directory = -1;
+    /* First: once the file is there nothing may fail that would leave it behind. */
+    int rc = svl__ring_remember(ring, o->directory, o->name);
+    if (rc == SVL_OK)
+        rc = open_tmpfs(o->directory, &directory);
     if (rc == SVL_E_NOT_FOUND)
         rc = svl__fail(SVL_E_PATH, "there is no directory %s for a crash ring", o->directory);
     if (rc != SVL_OK)
@@ -112,8 +115,6 @@ static int create_file(struct ring *ring, const struct ring_options *o)
         close(fd);
     }
     close(directory);
-    if (rc == SVL_OK)
-        rc = svl__ring_remember(ring, o->directory, o->name);
     return rc;
 }
 

@@ -15,7 +15,7 @@ static void *blocked_signals(void *out)
     return NULL;
 }
 
-static void test_thread_when_started_then_signals_are_blocked(void **state)
+static void test_thread_when_started_then_signals_but_its_own_are_blocked(void **state)
 {
     (void)state;
     sigset_t set;
@@ -23,6 +23,7 @@ static void test_thread_when_started_then_signals_are_blocked(void **state)
     assert_ok(svl__thread_start(&thread, "test", blocked_signals, &set));
     pthread_join(thread, NULL);
     assert_true(sigismember(&set, SIGTERM) && sigismember(&set, SIGUSR1));
+    assert_false(sigismember(&set, SIGSEGV) || sigismember(&set, SIGABRT));
     sigset_t own;
     pthread_sigmask(SIG_SETMASK, NULL, &own);
     assert_false(sigismember(&own, SIGTERM));
@@ -68,7 +69,7 @@ static void test_mark_when_forked_then_only_the_child_is(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_thread_when_started_then_signals_are_blocked),
+        cmocka_unit_test(test_thread_when_started_then_signals_but_its_own_are_blocked),
         cmocka_unit_test(test_wait_when_deadline_passes_then_false),
         cmocka_unit_test(test_mark_when_forked_then_only_the_child_is),
     };

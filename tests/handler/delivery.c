@@ -1,11 +1,15 @@
 /* Stored handlers: retries, marks, splits, pauses, positions - what DELIVERY promises of ORDERED. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "support/support.h"
 
@@ -525,6 +529,120 @@ static void test_emits_when_batches_fail_then_one_for_each_record(void **state)
     assert_ok(svl_close(pipeline));
 }
 
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* Returns with something to store, and no space for it. */
+static int act_fill_disk(svl_batch *batch, struct script *s)
+{
+    (void)s;
+    svl_record record = { .source = slice_of("other") };
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    limit_files(4096);
+    assert_ok(svl_publish(pipeline, &record));
+    do {
+        short_sleep();
+        assert_ok(svl_store_stats_get(svl_pipeline_store(pipeline), &stats));
+    } while (stats.disk_full_waits == 0);
+    return svl_batch_emit(batch, 0, &record);
+}
+
+static void test_unsubscribe_when_the_disk_is_full_then_returns(void **state)
+{
+    (void)state;
+    static struct script s;
+    s = (struct script){ .act = act_fill_disk };
+    svl_stored_options o = quick("full");
+    open_with(&s, &o);
+    publish(1);
+    while (s.calls == 0)
+        short_sleep();
+    assert_ok(svl_unsubscribe(s.subscription, NULL)); /* the test's time-out is the assertion */
+    limit_files(RLIM_INFINITY);
+    s.act = act_fail_some;
+    assert_ok(svl_on_stored(pipeline, &o, handle, &s, &s.subscription));
+    wait_until_done(&s, 1); /* it was not done: it comes again */
+    assert_int_equal(s.done_count, 1);
+    assert_ok(svl_close(pipeline));
+}
+
+/* Writes over every record's body in the files of the store's segments. */
+static void damage_bodies(void)
+{
+    static char bytes[8 << 20];
+    static const char body[] = "a body to be damaged";
+    unsigned damaged = 0;
+    DIR *listing = opendir(path);
+    assert_non_null(listing);
+    for (struct dirent *entry; (entry = readdir(listing));) {
+        char name[1024];
+        snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+        size_t len = strlen(name);
+        int fd = strcmp(name + len - 4, ".seg") == 0 ? open(name, O_RDWR | O_CLOEXEC) : -1;
+        if (fd < 0)
+            continue;
+        ssize_t n = pread(fd, bytes, sizeof bytes, 0);
+        for (ssize_t at = 0; at + (ssize_t)sizeof body < n; at++)
+            if (memcmp(bytes + at, body, sizeof body - 1) == 0)
+                damaged += pwrite(fd, "X", 1, at) == 1;
+        close(fd);
+    }
+    closedir(listing);
+    assert_true(damaged > 0);
+}
+
+/* The first batch fails; before it is read again, nothing of it can be read any more. */
+static int act_fail_and_damage(svl_batch *batch, struct script *s)
+{
+    const svl_record *records;
+    size_t n;
+    assert_ok(svl_batch_records(batch, &records, &n));
+    if (s->calls == 1) {
+        damage_bodies();
+        return SVL_FAIL;
+    }
+    note_done(s, records, n);
+    return SVL_OK;
+}
+
+static void test_failed_batch_when_it_cannot_be_read_again_then_delivery_goes_on(void **state)
+{
+    (void)state;
+    static struct script s;
+    s = (struct script){ .act = act_fail_and_damage };
+    svl_store_options store;
+    svl_options options;
+    svl_stored_options o = quick("unreadable");
+    svl_record record = { .source = slice_of("in"), .body = slice_of("a body to be damaged") };
+    assert_ok(svl_store_options_init(&store, sizeof store));
+    assert_ok(svl_options_init(&options, sizeof options));
+    store.codec = SVL_CODEC_NONE;
+    store.segment_bytes = 8 << 20;
+    options.store = &store;
+    pthread_mutex_init(&s.lock, NULL);
+    assert_ok(svl_open(path, &options, &pipeline));
+    assert_ok(svl_on_stored(pipeline, &o, handle, &s, &s.subscription));
+    assert_ok(svl_subscription_pause(s.subscription));
+    assert_ok(svl_start(pipeline));
+    for (int i = 0; i < 10; i++)
+        assert_ok(svl_publish(pipeline, &record));
+    assert_ok(svl_flush(pipeline, -1));
+    assert_ok(svl_store_commit(svl_pipeline_store(pipeline), -1));
+    assert_ok(svl_subscription_resume(s.subscription));
+    while (s.calls == 0)
+        short_sleep();
+    publish(5);
+    assert_ok(svl_stop(pipeline, 10000));
+    assert_int_equal(s.done_count, 5);
+    assert_true(s.done[0] == 11);
+    assert_ok(svl_close(pipeline));
+}
+
 int main(void)
 {
 #define HANDLER_TEST(f) cmocka_unit_test_setup(f, new_path)
@@ -540,6 +658,8 @@ int main(void)
         HANDLER_TEST(test_calls_when_inside_an_ingest_handler_then_deadlock),
         HANDLER_TEST(test_unsubscribe_when_called_then_position_is_kept_and_user_released),
         HANDLER_TEST(test_close_when_a_callback_is_stuck_then_times_out_and_frees_later),
+        HANDLER_TEST(test_unsubscribe_when_the_disk_is_full_then_returns),
+        HANDLER_TEST(test_failed_batch_when_it_cannot_be_read_again_then_delivery_goes_on),
         HANDLER_TEST(test_emits_when_batches_fail_then_one_for_each_record),
     };
     return cmocka_run_group_tests_name("handler/delivery", tests, NULL, NULL);

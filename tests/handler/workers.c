@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "handler/subscription.h"
 #include "support/support.h"
 
@@ -222,6 +223,32 @@ static void test_stop_when_a_batch_is_deferred_then_left_for_the_next_start(void
     assert_ok(svl_close(pipeline));
 }
 
+/* A turn that found nothing ends while svl_stop() begins: what became durable meanwhile is handed out. */
+static void test_stop_when_a_turn_has_looked_less_far_then_the_rest_is_handed_out(void **state)
+{
+    (void)state;
+    static struct script s;
+    svl_stored_options o = named(NULL);
+    svl_record other[100] = { { .source = slice_of("other") } };
+    for (size_t i = 1; i < 100; i++)
+        other[i] = other[0];
+    for (int round = 0; round < 40; round++) {
+        s = (struct script){ .act = ACT_PASS };
+        new_path(NULL);
+        open_pipeline(2, 5000);
+        subscribe(&s, &o);
+        assert_ok(svl_start(pipeline));
+        for (int i = 0; i < 100; i++)
+            assert_ok(svl_publish_many(pipeline, other, 100, NULL));
+        assert_ok(svl_flush(pipeline, -1));
+        assert_ok(svl_publish_text(pipeline, SVL_SEVERITY_INFO, "in", "x"));
+        assert_ok(svl_stop(pipeline, -1));
+        assert_int_equal(atomic_load(&s.done), 1);
+        assert_ok(svl_close(pipeline));
+        remove_tree(path);
+    }
+}
+
 static uint64_t count_emitted(void)
 {
     svl_query query;
@@ -320,6 +347,7 @@ static void test_retry_wait_when_attempts_grow_then_doubles_with_jitter(void **s
 {
     (void)state;
     svl_stored_options o = { .retry_base_ms = 100, .retry_max_ms = 1000 };
+    svl_stored_options day = { .retry_base_ms = 3600000, .retry_max_ms = 86400000 };
     static const int64_t ms[] = { 100, 200, 400, 800, 1000, 1000 };
     for (uint32_t attempts = 1; attempts <= 6; attempts++) {
         int64_t low = INT64_MAX, high = 0;
@@ -333,6 +361,51 @@ static void test_retry_wait_when_attempts_grow_then_doubles_with_jitter(void **s
         assert_true(low < full * 6 / 10 && high > full * 9 / 10); /* it does vary */
     }
     assert_true(svl__retry_wait_ns(&o, UINT32_MAX) <= 1000000000);
+    int64_t longest = 0;
+    for (int i = 0; i < 1000; i++) {
+        int64_t wait = svl__retry_wait_ns(&day, 10);
+        longest = wait > longest ? wait : longest;
+    }
+    assert_true(longest > 86400 * NS_PER_S * 9 / 10 && longest <= 86400 * NS_PER_S);
+}
+
+/* Fails until it has been called often. */
+static int fail_often(svl_batch *batch, void *user)
+{
+    (void)batch;
+    return atomic_fetch_add((_Atomic unsigned *)user, 1) < 60 ? SVL_FAIL : SVL_OK;
+}
+
+/* The waits are between 10 and 20 ms, the idle time is 10: again and again both end together. */
+static void test_retry_when_due_as_the_only_worker_ends_then_made(void **state)
+{
+    (void)state;
+    enum { POOLS = 16 };
+    static _Atomic unsigned calls[POOLS];
+    struct handlers *pools[POOLS];
+    svl_store *store;
+    svl_record record = { .source = slice_of("in") };
+    assert_ok(svl_store_open(path, NULL, &store));
+    assert_ok(svl_store_append(store, &record, 1, NULL));
+    svl_stored_options o = named(NULL);
+    o.start_at = SVL_START_EARLIEST;
+    o.retry_attempts_max = UINT32_MAX;
+    o.retry_base_ms = o.retry_max_ms = 20;
+    for (int i = 0; i < POOLS; i++) {
+        const struct handlers_options options = { store, 1, 10, 4096 };
+        assert_ok(svl__handlers_create(&options, &pools[i]));
+        assert_ok(svl__handlers_subscribe(pools[i], &o, fail_often, (void *)&calls[i], NULL));
+        svl__handlers_start(pools[i]);
+    }
+    int64_t deadline_ns = svl__deadline_ns(30000);
+    for (int i = 0; i < POOLS; i++) {
+        while (atomic_load(&calls[i]) <= 60 && svl__monotonic_ns() < deadline_ns)
+            short_sleep();
+        assert_true(atomic_load(&calls[i]) > 60);
+    }
+    for (int i = 0; i < POOLS; i++)
+        assert_ok(svl__handlers_destroy(pools[i], INT64_MAX, NULL, NULL));
+    assert_ok(svl_store_close(store));
 }
 
 #define WORKERS_TEST(f) cmocka_unit_test_setup(f, new_path)
@@ -343,9 +416,11 @@ int main(void)
         WORKERS_TEST(test_subscriptions_when_others_are_stuck_then_served),
         WORKERS_TEST(test_retry_when_it_waits_longer_than_workers_idle_then_made),
         WORKERS_TEST(test_retry_when_the_only_worker_is_in_a_callback_then_another_keeps_the_time),
+        WORKERS_TEST(test_retry_when_due_as_the_only_worker_ends_then_made),
         WORKERS_TEST(test_failed_batch_when_retried_then_the_same_records),
         WORKERS_TEST(test_window_when_the_batch_is_full_then_not_waited_for),
         WORKERS_TEST(test_stop_when_a_batch_is_deferred_then_left_for_the_next_start),
+        WORKERS_TEST(test_stop_when_a_turn_has_looked_less_far_then_the_rest_is_handed_out),
         WORKERS_TEST(test_name_when_opened_again_at_once_then_goes_on_where_it_was),
         WORKERS_TEST(test_unsubscribe_when_in_another_callback_then_position_kept_and_released),
         cmocka_unit_test(test_retry_wait_when_attempts_grow_then_doubles_with_jitter),

@@ -108,7 +108,11 @@ static void test_close_when_an_ingest_handler_is_stuck_then_time_out_and_nothing
     assert_ok(svl_start(p));
     publish_all(p);
     wait_until(&in_handler);
+    assert_int_equal(svl_publish_text(p, 99, "t", "severity"), SVL_E_INVALID);
+    char words[512];
+    svl_last_error_copy(words, sizeof words);
     assert_int_equal(svl_close(p), SVL_E_TIMEOUT);
+    assert_string_equal(svl_last_error(), words); /* an outcome leaves them alone */
     assert_int_equal(svl_open(path, NULL, &p), SVL_E_BUSY);
     assert_null(p);
     atomic_store(&may_return, 1);
@@ -116,6 +120,41 @@ static void test_close_when_an_ingest_handler_is_stuck_then_time_out_and_nothing
     assert_int_equal(atomic_load(&calls), 1); /* none was begun after the close */
     assert_ok(svl_start(p));
     assert_ok(svl_flush(p, -1));
+    assert_int_equal(count(p, "t"), RECORDS);
+    assert_ok(svl_close(p));
+}
+
+static _Atomic int second_calls;
+
+static int second_ingest(svl_ingest *ingest, svl_record *record, void *user)
+{
+    (void)ingest;
+    (void)record;
+    (void)user;
+    atomic_fetch_add(&second_calls, 1);
+    return SVL_OK;
+}
+
+/* By then its `user` may be gone: svl_close() waited for the first one only. */
+static void test_close_when_an_ingest_handler_is_stuck_then_the_next_is_not_called_after_it(
+    void **state)
+{
+    (void)state;
+    atomic_store(&second_calls, 0);
+    svl_pipeline *p = open_pipeline();
+    assert_ok(svl_on_ingest(p, NULL, stuck_ingest, NULL));
+    assert_ok(svl_on_ingest(p, NULL, second_ingest, NULL));
+    assert_ok(svl_start(p));
+    publish_all(p);
+    wait_until(&in_handler);
+    assert_int_equal(svl_close(p), SVL_E_TIMEOUT);
+    atomic_store(&may_return, 1);
+    p = open_again();
+    assert_int_equal(atomic_load(&second_calls), 0);
+    assert_ok(svl_on_ingest(p, NULL, second_ingest, NULL));
+    assert_ok(svl_start(p));
+    assert_ok(svl_flush(p, -1));
+    assert_int_equal(atomic_load(&second_calls), RECORDS);
     assert_int_equal(count(p, "t"), RECORDS);
     assert_ok(svl_close(p));
 }
@@ -162,6 +201,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(
             test_close_when_an_ingest_handler_is_stuck_then_time_out_and_nothing_lost, new_path),
+        cmocka_unit_test_setup(
+            test_close_when_an_ingest_handler_is_stuck_then_the_next_is_not_called_after_it,
+            new_path),
         cmocka_unit_test_setup(
             test_close_when_a_stored_handler_is_stuck_then_time_out_and_handed_out_again, new_path),
         cmocka_unit_test_setup(test_close_when_never_started_then_ok, new_path),

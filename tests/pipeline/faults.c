@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "ring/ring.h"
 #include "support/support.h"
 
 #define RECORDS 12
@@ -193,9 +195,31 @@ static void test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked(void *
     sweep(false);
 }
 
+/* Also the last allocation, when the file is there already. */
+static void test_ring_when_an_allocation_fails_then_no_file_is_left(void **state)
+{
+    (void)state;
+    char name[64], file[128];
+    snprintf(name, sizeof name, "serverlog-test-%d", (int)getpid());
+    snprintf(file, sizeof file, "/dev/shm/%s", name);
+    struct ring_options options = { .capacity = 64 << 10, .directory = "/dev/shm", .name = name };
+    struct ring *ring;
+    int rc = SVL_E_NOMEM;
+    for (uint64_t n = 1; rc == SVL_E_NOMEM; n++) {
+        fail_malloc_after(n, true);
+        rc = svl__ring_create(&options, &ring);
+        fail_malloc_after(0, false);
+        assert_int_equal(access(file, F_OK) == 0, rc == SVL_OK);
+    }
+    assert_ok(rc);
+    assert_ok(svl__ring_unlink(ring));
+    svl__ring_destroy(ring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ring_when_an_allocation_fails_then_no_file_is_left),
         cmocka_unit_test(test_pipeline_when_one_allocation_fails_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked),
     };

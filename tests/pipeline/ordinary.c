@@ -239,6 +239,7 @@ static void test_publish_many_when_one_is_refused_then_stops_there(void **state)
     assert_ok(svl_publish_many(p, records, 2, NULL));
     assert_ok(svl_publish_many(p, NULL, 0, &published));
     assert_int_equal(svl_publish_many(p, NULL, 1, &published), SVL_E_INVALID);
+    assert_int_equal(svl_publish_many(NULL, NULL, 0, &published), SVL_E_INVALID);
     assert_int_equal(svl_publish_text(p, 9, "s", NULL), SVL_E_INVALID);
     assert_ok(svl_publish_text(p, 9, NULL, "no source"));
     assert_ok(svl_close(p));
@@ -258,6 +259,23 @@ static void test_ring_when_not_on_tmpfs_then_private_and_said(void **state)
     assert_ok(svl_close(p));
 }
 
+static void test_ring_directory_when_it_cannot_be_then_refused_at_open(void **state)
+{
+    (void)state;
+    static char long_path[300];
+    memset(long_path, '/', sizeof long_path - 1);
+    const char *const wrong[] = { "", "relative", long_path };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        svl_options options;
+        svl_pipeline *p;
+        assert_ok(svl_options_init(&options, sizeof options));
+        options.ring_directory = wrong[i];
+        assert_int_equal(svl_open(path, &options, &p), SVL_E_OPTION);
+        assert_null(p);
+        assert_int_equal(access(path, F_OK), -1); /* nothing was made */
+    }
+}
+
 int main(void)
 {
 #define PIPELINE_TEST(f) cmocka_unit_test_setup(f, new_path)
@@ -269,6 +287,7 @@ int main(void)
         PIPELINE_TEST(test_publish_when_sync_by_64_threads_then_all_get_their_ids),
         PIPELINE_TEST(test_publish_when_not_running_then_says_so),
         PIPELINE_TEST(test_publish_many_when_one_is_refused_then_stops_there),
+        PIPELINE_TEST(test_ring_directory_when_it_cannot_be_then_refused_at_open),
         PIPELINE_TEST(test_ring_when_not_on_tmpfs_then_private_and_said),
     };
     return cmocka_run_group_tests_name("pipeline/ordinary", tests, NULL, NULL);

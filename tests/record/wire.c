@@ -181,6 +181,28 @@ static void test_record_when_past_a_limit_then_its_own_code(void **state)
     assert_int_equal(svl__record_check(&own, 4000, true), SVL_OK);
 }
 
+/* The limit is on the wire size, and a number's unused `bytes` is no part of that. */
+static void test_record_when_as_large_as_the_limit_then_taken(void **state)
+{
+    (void)state;
+    svl_attribute attributes[] = {
+        { .kind = SVL_ATTRIBUTE_TEXT, .name = text("t"), .bytes = text("value") },
+        { .kind = SVL_ATTRIBUTE_BYTES, .name = text("b") },
+        { .kind = SVL_ATTRIBUTE_I64, .name = text("i"), .bytes = { NULL, SIZE_MAX } },
+        { .kind = SVL_ATTRIBUTE_F64, .name = text("f"), .bytes = { NULL, 1 } },
+        { .kind = SVL_ATTRIBUTE_BOOL, .name = text("o"), .i64 = 1 },
+    };
+    svl_record record = { .attributes = attributes, .body = text("body") };
+    for (record.attribute_count = 0; record.attribute_count <= 5; record.attribute_count++) {
+        uint32_t size = svl__wire_size(&record);
+        assert_int_equal(svl__record_check(&record, size, false), SVL_OK);
+        assert_int_equal(svl__record_check(&record, size - 1, false), SVL_E_RECORD_SIZE);
+    }
+    attributes[1].bytes = (svl_slice){ "x", SIZE_MAX };
+    record.attribute_count = 2;
+    assert_int_equal(svl__record_check(&record, UINT32_MAX, false), SVL_E_RECORD_SIZE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +210,7 @@ int main(void)
         cmocka_unit_test(test_empty_record_when_encoded_then_gets_the_time),
         cmocka_unit_test(test_wire_when_damaged_then_never_reaches_outside),
         cmocka_unit_test(test_record_when_past_a_limit_then_its_own_code),
+        cmocka_unit_test(test_record_when_as_large_as_the_limit_then_taken),
     };
     return cmocka_run_group_tests_name("record/wire", tests, NULL, NULL);
 }

@@ -1,0 +1,179 @@
+/* svl_start() with what a crash left in a ring: when it fails half-way, what it has stored does not come
+ * again, at a second try or after a close; what only a newer version can read is kept. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "pipeline/pipeline.h"
+#include "record/wire.h"
+#include "ring/layout.h"
+#include "support/support.h"
+
+#define SMALL 3000 /* more than one round of draining */
+
+static char path[512];
+
+static int new_path(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_path());
+    return 0;
+}
+
+static svl_pipeline *open_with(uint32_t record_bytes_max)
+{
+    svl_store_options store;
+    svl_options options;
+    svl_pipeline *p;
+    assert_ok(svl_store_options_init(&store, sizeof store));
+    assert_ok(svl_options_init(&options, sizeof options));
+    store.record_bytes_max = record_bytes_max;
+    options.store = &store;
+    assert_ok(svl_open(path, &options, &p));
+    return p;
+}
+
+static int never_returns(svl_ingest *ingest, svl_record *record, void *user)
+{
+    (void)ingest;
+    (void)record;
+    (void)user;
+    for (;;)
+        pause();
+    return SVL_OK;
+}
+
+/* Many small records and a large one behind them, none of them stored. */
+static void crash_with_a_full_ring(void)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        static char large[8192];
+        svl_record last = { .source = slice_of("in"), .body = { large, sizeof large } };
+        svl_pipeline *p = open_with(16384);
+        assert_ok(svl_on_ingest(p, NULL, never_returns, NULL));
+        assert_ok(svl_start(p));
+        for (int i = 0; i < SMALL; i++)
+            assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "small"));
+        assert_ok(svl_publish(p, &last));
+        kill(getpid(), SIGKILL);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static uint64_t count(svl_pipeline *p)
+{
+    svl_query query;
+    svl_cursor *cursor;
+    const svl_record *record;
+    uint64_t n = 0;
+    assert_ok(svl_query_init(&query, sizeof query));
+    assert_ok(svl_store_query(svl_pipeline_store(p), &query, &cursor));
+    int rc;
+    while ((rc = svl_cursor_next(cursor, &record)) == SVL_OK)
+        n++;
+    assert_int_equal(rc, SVL_E_END);
+    svl_cursor_close(cursor);
+    return n;
+}
+
+static void assert_all_once(void)
+{
+    svl_pipeline *p = open_with(16384);
+    assert_ok(svl_start(p));
+    assert_ok(svl_flush(p, -1));
+    assert_int_equal(count(p), SMALL + 1);
+    assert_ok(svl_close(p));
+}
+
+static void test_start_when_it_has_failed_and_is_called_again_then_nothing_comes_twice(void **state)
+{
+    (void)state;
+    crash_with_a_full_ring();
+    svl_pipeline *p = open_with(4096);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(svl_start(p), SVL_E_RECORD_SIZE);
+    assert_ok(svl_close(p));
+    assert_all_once();
+}
+
+static void test_start_when_it_has_failed_and_was_closed_then_nothing_comes_twice(void **state)
+{
+    (void)state;
+    crash_with_a_full_ring();
+    svl_pipeline *p = open_with(4096);
+    assert_int_equal(svl_start(p), SVL_E_RECORD_SIZE);
+    assert_ok(svl_close(p));
+    assert_all_once();
+}
+
+/* A record in the ring gets a format flag that this version does not know. */
+static void crash_with_a_newer_record(void)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        static const char body[] = "from the future";
+        svl_pipeline *p = open_with(16384);
+        assert_ok(svl_on_ingest(p, NULL, never_returns, NULL));
+        assert_ok(svl_start(p));
+        assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "holds back the rest"));
+        assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", body));
+        uint8_t *at = p->ring->data;
+        while (memcmp(at, body, sizeof body - 1) != 0)
+            at++;
+        at[-(ptrdiff_t)(WIRE_HEADER_BYTES + strlen("in")) + 23] = 1;
+        kill(getpid(), SIGKILL);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void remove_rings(svl_pipeline *p)
+{
+    struct ring_name *names;
+    size_t n;
+    assert_ok(svl__store_rings(svl_pipeline_store(p), &names, &n));
+    assert_true(n > 0);
+    for (size_t i = 0; i < n; i++) {
+        char file[512];
+        snprintf(file, sizeof file, "%s/%s", names[i].directory, names[i].name);
+        assert_int_equal(unlink(file), 0); /* it was kept */
+    }
+    svl__free(names);
+}
+
+static void test_start_when_a_newer_version_has_left_a_record_then_refused_and_kept(void **state)
+{
+    (void)state;
+    crash_with_a_newer_record();
+    for (int i = 0; i < 2; i++) {
+        svl_pipeline *p = open_with(16384);
+        assert_int_equal(svl_start(p), SVL_E_VERSION);
+        if (i == 1)
+            remove_rings(p);
+        assert_ok(svl_close(p));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(
+            test_start_when_it_has_failed_and_is_called_again_then_nothing_comes_twice, new_path),
+        cmocka_unit_test_setup(
+            test_start_when_it_has_failed_and_was_closed_then_nothing_comes_twice, new_path),
+        cmocka_unit_test_setup(
+            test_start_when_a_newer_version_has_left_a_record_then_refused_and_kept, new_path),
+    };
+    int failed = cmocka_run_group_tests_name("pipeline/start", tests, NULL, NULL);
+    temp_remove_all();
+    return failed;
+}
