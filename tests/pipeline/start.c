@@ -76,7 +76,7 @@ static uint64_t count(svl_pipeline *p)
     assert_ok(svl_query_init(&query, sizeof query));
     assert_ok(svl_store_query(svl_pipeline_store(p), &query, &cursor));
     int rc;
-    while ((rc = svl_cursor_next(cursor, &record)) == SVL_OK)
+    while ((rc = svl_cursor_next(cursor, 0, &record)) == SVL_OK)
         n++;
     assert_int_equal(rc, SVL_E_END);
     svl_cursor_close(cursor);
