@@ -89,6 +89,22 @@ static bool is_wanted(const struct workload *workload, char **names, int count)
     return count == 0;
 }
 
+/* 0, or 2 when a name is no workload's. */
+static int check_names(char **names, int count)
+{
+    for (int i = 0; i < count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < workload_count; k++)
+            found |= is_wanted(&workloads[k], names + i, 1);
+        if (!found) {
+            fprintf(stderr, "serverlog-bench: no workload %s; see serverlog-bench list\n",
+                    names[i]);
+            return 2;
+        }
+    }
+    return 0;
+}
+
 static int list(void)
 {
     for (size_t i = 0; i < workload_count; i++)
@@ -96,24 +112,24 @@ static int list(void)
     return 0;
 }
 
-static int usage(void)
+static int usage(FILE *out)
 {
     fputs("usage: serverlog-bench list\n"
           "       serverlog-bench run [NAME...] [--records N] [--repeat K] [--json] [--dir "
           "DIRECTORY]\n",
-          stderr);
-    return 2;
+          out);
+    return out == stdout ? 0 : 2;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = { { "records", required_argument, NULL, 'n' },
-                                             { "repeat", required_argument, NULL, 'k' },
-                                             { "json", no_argument, NULL, 'j' },
-                                             { "dir", required_argument, NULL, 'd' },
-                                             { NULL, 0, NULL, 0 } };
+    static const struct option options[] = {
+        { "records", required_argument, NULL, 'n' }, { "repeat", required_argument, NULL, 'k' },
+        { "json", no_argument, NULL, 'j' },          { "dir", required_argument, NULL, 'd' },
+        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 }
+    };
     struct settings settings = { .records = 1000000, .repeat = 5, .directory = "." };
-    for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (c == 'n')
             settings.records = strtoull(optarg, NULL, 10);
         else if (c == 'k')
@@ -123,13 +139,15 @@ int main(int argc, char **argv)
         else if (c == 'd')
             settings.directory = optarg;
         else
-            return usage();
+            return usage(c == 'h' ? stdout : stderr);
     }
     if (optind < argc && strcmp(argv[optind], "list") == 0)
         return list();
     if (optind >= argc || strcmp(argv[optind], "run") != 0 || settings.records == 0 ||
         settings.repeat == 0 || settings.repeat > SAMPLES_MAX)
-        return usage();
+        return usage(stderr);
+    if (check_names(argv + optind + 1, argc - optind - 1) != 0)
+        return 2;
     report_environment(&settings);
     int rc = 0;
     for (size_t i = 0; i < workload_count && rc == 0; i++)

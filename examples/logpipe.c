@@ -305,7 +305,7 @@ static int ask_about(const struct job *job, const svl_record *example)
     query.time_min_ns = example->time_ns - 3600 * NS_PER_S;
     query.time_max_ns = example->time_ns + NS_PER_S;
     if (rc == SVL_OK)
-        rc = ask(job, "The hour before that:", &query);
+        rc = ask(job, "The hour up to the last record with a key:", &query);
     return rc;
 }
 
@@ -354,8 +354,8 @@ static int report(const struct job *job, uint64_t place, int64_t took_ns)
            seconds > 0 ? (double)job->lines / seconds : 0);
     if (place > 0)
         printf(", from offset %llu on", (unsigned long long)place);
-    printf("\n%s: %llu records, %s on disk\n", job->store_path, (unsigned long long)store.records,
-           show_bytes(store.disk_bytes, disk));
+    printf("\n%s: %llu records, %s on disk with the journal\n", job->store_path,
+           (unsigned long long)store.records, show_bytes(store.disk_bytes, disk));
     if (pipeline.ring_recovered > 0)
         printf("%llu records were recovered from the crash ring\n",
                (unsigned long long)pipeline.ring_recovered);
@@ -469,6 +469,9 @@ int main(int argc, char **argv)
             job.watch = optarg;
         } else if (c == 'r' && (job.rate = atol(optarg)) > 0) {
             continue;
+        } else if (c == 'r') {
+            fprintf(stderr, "logpipe: --rate %s: a number above 0 is needed\n", optarg);
+            return 2;
         } else if (c == 'j') {
             job.json = true;
         } else {

@@ -19,7 +19,7 @@
 struct request {
     svl_query query;
     bool json, explain, verify, stats, count;
-    bool wrong;
+    bool wrong; /* said already: what, and why */
 };
 
 static int64_t now_ns(void)
@@ -32,6 +32,7 @@ static int64_t now_ns(void)
 static void usage(FILE *out)
 {
     fputs("usage: logquery [OPTIONS] STORE\n"
+          "Prints the records of a store that no process has open, as far as all conditions hold.\n"
           "  -k, --key KEY         records with this key\n"
           "  -p, --prefix KEY      with a key that starts so\n"
           "  -f, --from TIME       from this time on: 2026-11-24[T10:00:00[Z]], or -90s -15m -2h "
@@ -88,6 +89,14 @@ static svl_slice slice(const char *text)
     return (svl_slice){ text, strlen(text) };
 }
 
+static void check(struct request *r, bool right, const char *value, const char *what)
+{
+    if (!right) {
+        fprintf(stderr, "logquery: \"%s\" is not %s\n", value, what);
+        r->wrong = true;
+    }
+}
+
 static void take_option(struct request *r, int c, const char *value)
 {
     svl_query *q = &r->query;
@@ -98,14 +107,14 @@ static void take_option(struct request *r, int c, const char *value)
         q->key_low = slice(value);
         break;
     case 'f':
-        r->wrong |= parse_time(value, now_ns(), &q->time_min_ns) != 0;
+        check(r, parse_time(value, now_ns(), &q->time_min_ns) == 0, value, "a time");
         break;
     case 't':
-        r->wrong |= parse_time(value, now_ns(), &q->time_max_ns) != 0;
+        check(r, parse_time(value, now_ns(), &q->time_max_ns) == 0, value, "a time");
         break;
     case 's':
         q->severity_min = parse_severity(value);
-        r->wrong |= q->severity_min == 0;
+        check(r, q->severity_min != 0, value, "a severity");
         break;
     case 'S':
         q->source = slice(value);
@@ -114,12 +123,13 @@ static void take_option(struct request *r, int c, const char *value)
         q->type = slice(value);
         break;
     case 'i':
-        r->wrong |= !parse_ids(value, q);
+        check(r, parse_ids(value, q), value, "an id from 1, or ID-ID");
         break;
-    case 'n':
-        value = parse_number(value, &q->limit);
-        r->wrong |= !value || *value;
+    case 'n': {
+        const char *end = parse_number(value, &q->limit);
+        check(r, end && !*end, value, "a number above 0");
         break;
+    }
     case 'b':
         q->flags |= SVL_QUERY_BACKWARD;
         break;
@@ -138,7 +148,7 @@ static void take_option(struct request *r, int c, const char *value)
     case 'z':
         r->stats = true;
         break;
-    default:
+    default: /* getopt has said it */
         r->wrong = true;
     }
 }
@@ -166,8 +176,10 @@ static int query(svl_store *store, const struct request *r)
     uint64_t found = 0;
     int damaged = SVL_OK;
     int rc = svl_store_query(store, &r->query, &cursor);
-    if (rc != SVL_OK)
+    if (rc != SVL_OK) {
+        fprintf(stderr, "%s\n", svl_last_error());
         return rc;
+    }
     while ((rc = svl_cursor_next_many(cursor, 0, 1000, &records, &n)) != SVL_E_END) {
         if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN ||
             rc == SVL_E_CODEC) {
@@ -175,8 +187,10 @@ static int query(svl_store *store, const struct request *r)
             damaged = rc; /* what is readable behind it is shown */
             continue;
         }
-        if (rc != SVL_OK)
+        if (rc != SVL_OK) {
+            fprintf(stderr, "%s\n", svl_last_error());
             break;
+        }
         found += n;
         for (size_t i = 0; i < n && !r->count; i++) {
             if (r->json)
@@ -196,15 +210,18 @@ static int query(svl_store *store, const struct request *r)
 static void show_damage(int32_t code, const char *what, void *user)
 {
     (void)user;
-    fprintf(stderr, "%s: %s\n", svl_strerror(code), what);
+    fprintf(stderr, isatty(STDERR_FILENO) ? "\r\033[K%s: %s\n" : "%s: %s\n", svl_strerror(code),
+            what);
 }
 
+/* On a terminal only, and ten times a second: it is called for every block. */
 static int show_progress(uint64_t done, uint64_t total, void *user)
 {
-    (void)user;
-    if (isatty(STDERR_FILENO)) {
+    int64_t *next_ns = user, now = now_ns();
+    if (isatty(STDERR_FILENO) && (now >= *next_ns || done == total)) {
         char a[32], b[32];
-        fprintf(stderr, "\rverified %s of %s ", show_bytes(done, a), show_bytes(total, b));
+        *next_ns = now + INT64_C(100000000);
+        fprintf(stderr, "\r\033[Kverified %s of %s ", show_bytes(done, a), show_bytes(total, b));
         if (done == total)
             fputc('\n', stderr);
     }
@@ -216,7 +233,9 @@ static int stats(svl_store *store)
     svl_store_stats s = { .struct_size = sizeof s };
     int rc = svl_store_stats_get(store, &s);
     char disk[32];
-    if (rc == SVL_OK)
+    if (rc != SVL_OK)
+        fprintf(stderr, "%s\n", svl_last_error());
+    else
         printf("records %llu (ids %llu to %llu), segments %llu, %s on disk\n",
                (unsigned long long)s.records, (unsigned long long)s.first_id,
                (unsigned long long)s.last_id, (unsigned long long)s.segments,
@@ -237,17 +256,20 @@ static int run(const char *path, const struct request *r)
         return rc;
     }
     if (r->verify) {
-        rc = svl_store_verify(store, show_damage, show_progress, NULL);
+        int64_t next_ns = 0;
+        rc = svl_store_verify(store, show_damage, show_progress, &next_ns);
         if (rc == SVL_OK)
             puts("no damage");
+        else
+            fprintf(stderr, "%s\n", svl_last_error());
     } else if (r->stats) {
         rc = stats(store);
     } else {
         rc = query(store, r);
     }
-    if (rc != SVL_OK)
-        fprintf(stderr, "%s\n", svl_last_error());
     int closed = svl_store_close(store);
+    if (closed != SVL_OK)
+        fprintf(stderr, "%s\n", svl_last_error());
     return rc != SVL_OK ? rc : closed;
 }
 
@@ -281,7 +303,9 @@ int main(int argc, char **argv)
         }
         take_option(&r, c, optarg);
     }
-    if (r.wrong || argc - optind != 1 || r.verify + r.stats + (r.count || r.explain) > 1) {
+    if (r.wrong)
+        return 2;
+    if (argc - optind != 1 || r.verify + r.stats + (r.count || r.explain) > 1) {
         usage(stderr);
         return 2;
     }

@@ -10,6 +10,7 @@ tests, which prove that headers, symbol map and pages name the same functions.
 import pathlib
 import re
 import sys
+import textwrap
 
 FIELDS = ["Result", "Errors", "Ownership", "Thread", "Blocks"]
 
@@ -60,14 +61,36 @@ def read_codes(include):
     return dict(re.findall(r"(SVL_E_\w+) = -?\d+,?\s*/\* (.*?) \*/", source, re.S))
 
 
-def read_struct(include, name):
-    """The members of a struct, each with its declaration and comment."""
-    for header in pathlib.Path(include).glob("serverlog/*.h"):
-        match = re.search(r"typedef struct %s \{(.*?)\n\} %s;" % (name, name), header.read_text(), re.S)
-        if match:
-            found = re.findall(r"^\s{4}(\w[^;]*);(?:[ \t]*/\*(.*?)\*/)?", match.group(1), re.S | re.M)
-            return [(d.strip(), re.sub(r"\s+", " ", c).strip()) for d, c in found]
-    raise SystemExit("no struct %s in the headers" % name)
+def one_line(text):
+    return re.sub(r"\s+", " ", text).strip()
+
+
+COMMENT_ABOVE = r"(?:(/\*(?:(?!\*/).)*?\*/)\n)?"
+MEMBER = r"^\s{4}(\w[^;]*);(?:[ \t]*/\*(.*?)\*/)?"
+CONSTANT = r"(SVL_\w+) = (-?\d+),?(?:[ \t]*/\*(.*?)\*/)?"
+
+
+def read_type(include, name):
+    """A struct, an enumeration or a callback: its kind, its comment, its declaration or its members, each with
+    its comment."""
+    for header in sorted(pathlib.Path(include).glob("serverlog/*.h")):
+        source = header.read_text()
+        for kind, pattern in (("struct", r"typedef struct %s \{(.*?)\n\} %s;" % (name, name)),
+                              ("enum", r"enum %s \{(.*?)\};" % name),
+                              ("callback", r"(typedef [\w ]+\b%s\([^;]*\);)" % name)):
+            match = re.search("^" + COMMENT_ABOVE + pattern, source, re.S | re.M)
+            if not match:
+                continue
+            text = comment_lines(match.group(1)) if match.group(1) else []
+            body = match.group(2)
+            if kind == "struct":
+                members = [(d.strip(), one_line(c)) for d, c in re.findall(MEMBER, body, re.S | re.M)]
+            elif kind == "enum":
+                members = [("%s = %s" % (n, v), one_line(c)) for n, v, c in re.findall(CONSTANT, body, re.S)]
+            else:
+                members = one_line(body)
+            return kind, text, members
+    raise SystemExit("no struct, enum or callback %s in the headers" % name)
 
 
 def read_families(path):
@@ -76,17 +99,17 @@ def read_families(path):
         if line.startswith("#") or not line.strip():
             continue
         if line.startswith("    "):
-            families[-1]["structs"] += line.split()
+            families[-1]["types"] += line.split()
         elif line.startswith("  "):
             families[-1]["functions"] += line.split()
         else:
             name, about = [part.strip() for part in line.split("|")]
-            families.append({"name": name, "about": about, "functions": [], "structs": []})
+            families.append({"name": name, "about": about, "functions": [], "types": []})
     return families
 
 
 def roff(text):
-    text = text.replace("\\", "\\e")
+    text = re.sub(r"`(\w+)`", r"\\fI\1\\fP", text.replace("\\", "\\e"))
     return "\\&" + text if text[:1] in ".'" else text
 
 
@@ -178,10 +201,15 @@ def describe_errors(function, codes):
     return out
 
 
-def describe_struct(include, name):
-    out = [".Ss struct %s" % name, ".Bl -tag -width Ds"]
-    for declaration, comment in read_struct(include, name):
-        out += [".It Va \"%s\"" % declaration] + (paragraphs([comment]) if comment else ["\\&"])
+def describe_type(include, name):
+    kind, text, members = read_type(include, name)
+    if kind == "callback":
+        return ([".Ss %s" % name, ".Bd -literal -offset indent"] +
+                textwrap.wrap(members, 76, subsequent_indent=" " * 4) + [".Ed", ".Pp"] + paragraphs(text))
+    out = [".Ss %s %s" % (kind, name)] + paragraphs(text) + [".Bl -tag -width Ds"]
+    for declaration, comment in members:
+        out += [".It %s" % ("Va \"%s\"" % declaration if kind == "struct" else "Dv %s" % declaration)]
+        out += paragraphs([comment]) if comment else ["\\&"]
     return out + [".El"]
 
 
@@ -195,8 +223,8 @@ def page(family, functions, codes, include, examples, all_families):
     out.append(".Sh DESCRIPTION")
     for name in family["functions"]:
         out += describe(functions[name], codes)
-    for name in family["structs"]:
-        out += describe_struct(include, name)
+    for name in family["types"]:
+        out += describe_type(include, name)
     example = pathlib.Path(examples) / (family["name"] + ".c")
     out += [".Sh EXAMPLES", ".Bd -literal"]
     out += [roff(line) for line in example.read_text().rstrip("\n").split("\n")]

@@ -52,7 +52,7 @@ typedef struct svl_stored_options {
     uint32_t start_at;    /* SVL_START_*; only for a name that has no position yet */
     const char *name;     /* 1 to 128 of A-Z a-z 0-9 . _ -; NULL = no durable position */
     svl_filter filter;
-    uint64_t start_id;
+    uint64_t start_id;               /* of SVL_START_ID */
     uint64_t batch_bytes_max;        /* 1 MiB; a larger record comes alone */
     uint32_t batch_records_max;      /* 100; at most 100,000 */
     uint32_t batch_window_ms;        /* 0: hand over what is there; else wait that long for more */

@@ -45,7 +45,7 @@ typedef struct svl_options {
     uint64_t ring_bytes; /* 8 MiB; 64 KiB to 1 GiB, a power of two; at least 8 record_bytes_max (the
                             default grows with it). A published record takes at most an eighth of it, 16
                             bytes of its own included */
-    const char *ring_directory; /* "/dev/shm": a tmpfs for the crash ring */
+    const char *ring_directory; /* "/dev/shm"; no tmpfs there: a private ring, and logged */
     uint32_t full_policy;       /* SVL_FULL_* */
     uint32_t block_timeout_ms;  /* 10,000; 1 to 3,600,000 */
     uint32_t ingest_emit_max;   /* 1,000; 1 to 100,000: records added for one */
@@ -108,7 +108,8 @@ SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeli
 SVL_EXPORT int svl_start(svl_pipeline *pipeline);
 
 /* Stops: refuses new records, wakes blocked publishers, drains and flushes what was published, hands
- * it to the stored handlers, waits for their callbacks. May be repeated. Queries go on working; cursors
+ * it to the stored handlers, waits for their callbacks. What waits for another attempt, is deferred or
+ * paused is not waited for: it comes at the next start. May be repeated. Queries go on working; cursors
  * that follow end when they have seen everything.
  *
  * Result     SVL_OK
@@ -163,7 +164,8 @@ SVL_EXPORT int svl_close(svl_pipeline *pipeline);
  *            callback */
 SVL_EXPORT int svl_publish(svl_pipeline *pipeline, const svl_record *record);
 
-/* Publishes a text with the time of the call: svl_publish() for the plainest record.
+/* Publishes a text with the time of the call: svl_publish() for the plainest record. `source` may be
+ * NULL: no source.
  *
  * Result     as svl_publish()
  * Errors     as svl_publish()

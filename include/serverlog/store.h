@@ -85,12 +85,12 @@ typedef struct svl_query {
     int64_t time_max_ns;   /* exclusive; 0 = no bound */
     uint32_t severity_min; /* 0 = all */
     uint32_t key_kind;     /* SVL_KEY_* */
-    svl_slice key_low;
-    svl_slice key_high;
-    svl_slice source; /* empty = all; else equal */
-    svl_slice type;   /* empty = all; else equal */
-    uint64_t limit;   /* records at most; 0 = no limit */
-    uint64_t tail;    /* with SVL_QUERY_TAIL; 0: starts behind the newest record */
+    svl_slice key_low;     /* with a key_kind */
+    svl_slice key_high;    /* of SVL_KEY_RANGE */
+    svl_slice source;      /* empty = all; else equal */
+    svl_slice type;        /* empty = all; else equal */
+    uint64_t limit;        /* records at most; 0 = no limit */
+    uint64_t tail;         /* with SVL_QUERY_TAIL; 0: starts behind the newest record */
 } svl_query;
 
 /* What a cursor has done so far: counts. */
@@ -187,9 +187,11 @@ SVL_EXPORT int svl_store_open(const char *path, const svl_store_options *options
  * Blocks     on a flush and a commit */
 SVL_EXPORT int svl_store_close(svl_store *store);
 
-/* Appends `n` records as one durable batch: after a crash all or none of them are there.
+/* Appends `n` records as one durable batch: after a crash all or none of them are there. On a pipeline's
+ * store too: past the ring and the ingest handlers.
  *
- * Result     *first_id (may be NULL) is the first record's id; the others follow without a gap
+ * Result     *first_id (may be NULL) is the first record's id, 0 if `n` is 0; the others follow without a
+ *            gap
  * Errors     SVL_E_INVALID, SVL_E_KEY_TOO_LONG, SVL_E_NAME_TOO_LONG, SVL_E_ATTRIBUTES,
  *            SVL_E_RECORD_SIZE, SVL_E_RESERVED, SVL_E_UTF8  a record breaks a limit: nothing is stored
  *            SVL_E_LIMIT     the batch is larger than a quarter of a journal file
@@ -199,7 +201,8 @@ SVL_EXPORT int svl_store_close(svl_store *store);
  *            SVL_E_NOMEM, SVL_E_CLOSED, SVL_E_READ_ONLY, SVL_E_FORKED
  * Ownership  copied
  * Thread     any thread
- * Blocks     on a flush, shared with all who wait at the time */
+ * Blocks     on a flush, shared with all who wait at the time; while a pipeline's records wait for space
+ *            on the disk, until there is some */
 SVL_EXPORT int svl_store_append(svl_store *store, const svl_record *records, size_t n,
                                 uint64_t *first_id);
 

@@ -7,7 +7,7 @@
  *     means the default, and NULL options mean all defaults;
  *   - text parameters are UTF-8, NUL-terminated; what may hold any byte is a svl_slice;
  *   - times are int64_t nanoseconds since the Unix epoch (_ns), durations milliseconds (_ms), sizes
- *     bytes; a wait's timeout_ms of -1 is without end, 0 does not wait;
+ *     bytes; a wait's timeout_ms of -1 (or any negative one) is without end, 0 does not wait;
  *   - nothing aborts, prints, reads the environment or installs a signal handler;
  *   - after fork() the child gets SVL_E_FORKED from every function that takes a handle.
  *

@@ -57,6 +57,17 @@ for name, function in functions.items():
     if items != sorted(re.findall(r"SVL_E_\w+", " ".join(function.fields.get("Errors", [])))):
         problems.append(f"{name}: the codes of its page are not those of its comment")
 
+# A program can be written from the pages alone: they show every constant and every callback.
+shown = "\n".join((man3 / (family["name"] + ".3")).read_text() for family in families)
+for header in (root / "include/serverlog").glob("*.h"):
+    source = header.read_text()
+    for name in re.findall(r"(SVL_\w+) = -?\d+", source):
+        if not re.search(rf"^\.It Dv {name} = ", shown, re.M):
+            problems.append(f"{name}: on no page; add its enumeration to man/families.txt")
+    for name in re.findall(r"typedef (?:int|void) (svl_\w+_fn)\(", source):
+        if not re.search(rf"^\.Ss {name}$", shown, re.M):
+            problems.append(f"{name}: on no page; add it to man/families.txt")
+
 # What would make a page say something false is refused.
 for wrong in (["SVL_E_TIMEOUT, SVL_E_DEADLOCK inside a callback"], ["SVL_E_TIMEOUT,"], ["SVL_E_TIMEOUT,  late"],
               ["SVL_E_TIMEOUT  late", "SVL_E_IO or SVL_E_NOMEM"], ["SVL_E_TIMEOUT", "  late"]):
