@@ -1,9 +1,9 @@
-/* logquery.c - asks a store.
+/* logquery.c - asks a store, also one that another process is writing.
  *
  *     logquery [OPTIONS] STORE
  *
- * Opens a store that no other process has open, prints the records that meet all conditions, oldest first.
- * Also its statistics, and a check of everything in it. */
+ * Prints the records that meet all conditions, oldest first, and with --follow those that come. Also the
+ * store's statistics, and a check of everything in it. Changes nothing. */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
 #include <getopt.h>
@@ -35,7 +35,7 @@ static void usage(FILE *out)
           "Prints the records of a store that no process has open, as far as all conditions hold.\n"
           "  -k, --key KEY         records with this key\n"
           "  -p, --prefix KEY      with a key that starts so\n"
-          "  -f, --from TIME       from this time on: 2026-11-24[T10:00:00[Z]], or -90s -15m -2h "
+          "  -F, --from TIME       from this time on: 2026-11-24[T10:00:00[Z]], or -90s -15m -2h "
           "-3d\n"
           "  -t, --to TIME         before this time\n"
           "  -s, --severity N      at least: 1 to 24, or trace debug info warn error fatal\n"
@@ -44,6 +44,8 @@ static void usage(FILE *out)
           "  -i, --id ID[-ID]      with these ids\n"
           "  -n, --limit N         N at most\n"
           "  -b, --backward        newest first\n"
+          "  -l, --last N          the last N, oldest first; 0: none\n"
+          "  -f, --follow          then what comes, until it is interrupted\n"
           "  -c, --count           only their number\n"
           "  -j, --json            as JSON lines\n"
           "      --explain         say what was read and skipped\n"
@@ -106,7 +108,7 @@ static void take_option(struct request *r, int c, const char *value)
         q->key_kind = c == 'k' ? SVL_KEY_EXACT : SVL_KEY_PREFIX;
         q->key_low = slice(value);
         break;
-    case 'f':
+    case 'F':
         check(r, parse_time(value, now_ns(), &q->time_min_ns) == 0, value, "a time");
         break;
     case 't':
@@ -132,6 +134,15 @@ static void take_option(struct request *r, int c, const char *value)
     }
     case 'b':
         q->flags |= SVL_QUERY_BACKWARD;
+        break;
+    case 'l': {
+        const char *end = strcmp(value, "0") == 0 ? "" : parse_number(value, &q->tail);
+        q->flags |= SVL_QUERY_TAIL;
+        check(r, end && !*end, value, "a number");
+        break;
+    }
+    case 'f':
+        q->flags |= SVL_QUERY_FOLLOW;
         break;
     case 'c':
         r->count = true;
@@ -168,6 +179,29 @@ static void explain(const svl_cursor *cursor)
             (unsigned long long)e.records_returned);
 }
 
+static void show(const struct request *r, const svl_record *records, size_t n)
+{
+    for (size_t i = 0; i < n && !r->count; i++) {
+        if (r->json)
+            show_record_json(stdout, &records[i]);
+        else
+            show_record(stdout, &records[i]);
+    }
+}
+
+static void show_gap(svl_cursor *cursor)
+{
+    uint64_t first, last;
+    if (svl_cursor_gap(cursor, &first, &last) == SVL_OK && first != 0)
+        fprintf(stderr, "records %llu to %llu were retired before they were read\n",
+                (unsigned long long)first, (unsigned long long)last);
+}
+
+static bool is_damage(int rc)
+{
+    return rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN || rc == SVL_E_CODEC;
+}
+
 static int query(svl_store *store, const struct request *r)
 {
     svl_cursor *cursor;
@@ -180,25 +214,19 @@ static int query(svl_store *store, const struct request *r)
         fprintf(stderr, "%s\n", svl_last_error());
         return rc;
     }
-    while ((rc = svl_cursor_next_many(cursor, 0, 1000, &records, &n)) != SVL_E_END) {
-        if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN ||
-            rc == SVL_E_CODEC) {
-            fprintf(stderr, "%s\n", svl_last_error());
-            damaged = rc; /* what is readable behind it is shown */
-            continue;
-        }
+    while ((rc = svl_cursor_next_many(cursor, -1, 1000, &records, &n)) == SVL_OK || is_damage(rc)) {
         if (rc != SVL_OK) {
             fprintf(stderr, "%s\n", svl_last_error());
-            break;
+            damaged = rc; /* what is readable behind it is shown */
         }
+        show_gap(cursor);
+        show(r, records, n);
         found += n;
-        for (size_t i = 0; i < n && !r->count; i++) {
-            if (r->json)
-                show_record_json(stdout, &records[i]);
-            else
-                show_record(stdout, &records[i]);
-        }
+        if (r->query.flags & SVL_QUERY_FOLLOW && fflush(stdout) != 0)
+            break;
     }
+    if (rc != SVL_E_END && rc != SVL_OK)
+        fprintf(stderr, "%s\n", svl_last_error());
     if (r->count)
         printf("%llu\n", (unsigned long long)found);
     if (r->explain)
@@ -248,7 +276,7 @@ static int run(const char *path, const struct request *r)
     svl_store_options options;
     svl_store *store;
     int rc = svl_store_options_init(&options, sizeof options);
-    options.flags = SVL_STORE_NO_CREATE;
+    options.flags = SVL_STORE_READ_ONLY;
     if (rc == SVL_OK)
         rc = svl_store_open(path, &options, &store);
     if (rc != SVL_OK) {
@@ -278,7 +306,7 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         { "key", required_argument, NULL, 'k' },
         { "prefix", required_argument, NULL, 'p' },
-        { "from", required_argument, NULL, 'f' },
+        { "from", required_argument, NULL, 'F' },
         { "to", required_argument, NULL, 't' },
         { "severity", required_argument, NULL, 's' },
         { "source", required_argument, NULL, 'S' },
@@ -286,6 +314,8 @@ int main(int argc, char **argv)
         { "id", required_argument, NULL, 'i' },
         { "limit", required_argument, NULL, 'n' },
         { "backward", no_argument, NULL, 'b' },
+        { "last", required_argument, NULL, 'l' },
+        { "follow", no_argument, NULL, 'f' },
         { "count", no_argument, NULL, 'c' },
         { "json", no_argument, NULL, 'j' },
         { "explain", no_argument, NULL, 'x' },
@@ -296,7 +326,7 @@ int main(int argc, char **argv)
     };
     struct request r = { .wrong = false };
     svl_query_init(&r.query, sizeof r.query);
-    for (int c; (c = getopt_long(argc, argv, "k:p:f:t:s:S:T:i:n:bcjh", options, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "k:p:F:t:s:S:T:i:n:bl:fcjh", options, NULL)) != -1;) {
         if (c == 'h') {
             usage(stdout);
             return 0;

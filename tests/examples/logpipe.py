@@ -88,9 +88,28 @@ with tempfile.TemporaryDirectory() as folder:
     # A file that says it is empty and is not.
     subprocess.run([logpipe, folder / "proc", "/proc/self/limits"], check=True, capture_output=True)
     assert query(folder / "proc")[0]["body"].startswith("Limit")
+    # Another process reads along, also over the death of the writer.
+    steps, live = folder / "steps.log", folder / "live"
+    steps.write_text("Mar 14 10:00:00 h app[1]: step 0\n")
+    subprocess.run([logpipe, live, steps], check=True, capture_output=True)
+    follower = subprocess.Popen([logquery, "--json", "--follow", "--last", "1", live], stdout=subprocess.PIPE, text=True)
+    for part in range(3):
+        with open(steps, "a") as file:
+            file.write("".join("Mar 14 10:00:00 h app[1]: step %d\n" % (part * 500 + i + 1) for i in range(500)))
+        if part == 1:
+            process = subprocess.Popen([logpipe, "--rate", "10000", live, steps], stdout=subprocess.DEVNULL)
+            time.sleep(0.02)
+            process.kill()
+            process.wait()
+        subprocess.run([logpipe, live, steps], check=True, capture_output=True)
+        for i in range(part * 500 + (part > 0), part * 500 + 501):
+            assert json.loads(follower.stdout.readline())["body"] == "Mar 14 10:00:00 h app[1]: step %d" % i
+    follower.terminate()
+    follower.wait()
+    follower.stdout.close()
     # What fails is said, with the exit status too.
     for command in ([logpipe, place, folder], [logpipe, place, folder / "none"], [logquery, "-n", "5x", place],
-                    [logquery, "-n", "-1", place], [logquery, "-i", "-5", place], [logquery, "-f", "2026-02-30", place],
+                    [logquery, "-n", "-1", place], [logquery, "-i", "-5", place], [logquery, "-F", "2026-02-30", place],
                     [logquery, "--verify", "--stats", place], [logquery, "-s", "25", place]):
         result = subprocess.run(command, capture_output=True, text=True)
         assert result.returncode != 0 and result.stderr, command
