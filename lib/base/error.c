@@ -102,6 +102,20 @@ int svl__fail(int code, const char *format, ...)
     return code;
 }
 
+int svl__fail_at(int code, const char *format, ...)
+{
+    char place[128], words[LAST_ERROR_MAX];
+    const char *prefix = svl_strerror(code);
+    size_t len = strlen(prefix);
+    memcpy(words, last_error, sizeof words);
+    bool again = strncmp(words, prefix, len) == 0 && strncmp(words + len, ": ", 2) == 0;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(place, sizeof place, format, arguments);
+    va_end(arguments);
+    return svl__fail(code, "%s: %s", place, again ? words + len + 2 : words);
+}
+
 static int code_of_errno(int error_number)
 {
     switch (error_number) {

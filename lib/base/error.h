@@ -17,6 +17,9 @@ int svl__fail(int code, const char *format, ...) __attribute__((format(printf, 2
 int svl__fail_errno(int error_number, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The last failure of this thread, `code`, again, with the place where it was found before its words. */
+int svl__fail_at(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* A broken invariant of ours: SVL_E_INTERNAL; a host is never aborted. With -Dsteps=true, for tests, it
  * asserts. */
 int svl__internal(const char *file, int line, const char *what);

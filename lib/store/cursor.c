@@ -23,23 +23,35 @@ static size_t in_order(const svl_cursor *cursor, size_t n, size_t count)
     return cursor->conditions.backward ? count - 1 - n : n;
 }
 
+bool svl__is_damage(int rc)
+{
+    return rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN || rc == SVL_E_CODEC;
+}
+
+/* Damage of the block at hand, with the file that it is in. */
+static int name_place(const svl_cursor *cursor, int rc)
+{
+    char name[SEGMENT_NAME_BYTES];
+    if (!svl__is_damage(rc) || cursor->unit_segment.first_id == 0)
+        return rc;
+    svl__segment_name(&cursor->unit_segment, name);
+    return svl__fail_at(rc, "%s, block of record %llu", name,
+                        (unsigned long long)cursor->unit_block);
+}
+
 static int load_block(svl_cursor *cursor, const void *data, size_t len, uint64_t id_min)
 {
     cursor->explanation.blocks_decoded++;
     int rc = svl__block_reader_load(cursor->reader, data, len);
     if (rc == SVL_OK)
         rc = svl__unit_filter_block(cursor, id_min);
+    rc = name_place(cursor, rc);
     if (rc == SVL_E_CORRUPT) {
         pthread_mutex_lock(&cursor->store->lock);
         cursor->store->stats.damaged++;
         pthread_mutex_unlock(&cursor->store->lock);
     }
     return rc;
-}
-
-bool svl__is_damage(int rc)
-{
-    return rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN || rc == SVL_E_CODEC;
 }
 
 static void leave_segment(svl_cursor *cursor)
@@ -137,6 +149,8 @@ static int read_segment(svl_cursor *cursor, struct segment *segment,
         leave_segment(cursor); /* its tables: no way to what follows in it */
     if (rc != SVL_OK)
         return rc;
+    cursor->unit_segment = *info;
+    cursor->unit_block = zone.first_id;
     return svl__segment_read_block(segment, zone.first_id, &cursor->block_bytes);
 }
 
@@ -190,6 +204,12 @@ static int next_in_segments(svl_cursor *cursor)
     return SVL_E_END;
 }
 
+static int load_tail_block(svl_cursor *cursor, const struct block *block)
+{
+    cursor->unit_segment.first_id = 0;
+    return load_block(cursor, block->data, block->len, cursor->tail_from);
+}
+
 static int next_in_blocks(svl_cursor *cursor)
 {
     const struct conditions *c = &cursor->conditions;
@@ -203,7 +223,7 @@ static int next_in_blocks(svl_cursor *cursor)
                  (!block->keys || !svl__key_set_matches(block->keys, &c->key)))
             cursor->explanation.blocks_skipped_key++;
         else
-            return load_block(cursor, block->data, block->len, cursor->tail_from);
+            return load_tail_block(cursor, block);
     }
     return SVL_E_END;
 }
@@ -320,7 +340,7 @@ int svl_cursor_next_many(svl_cursor *cursor, int64_t timeout_ms, size_t max,
     /* A record that cannot be read ends its block: told now, or after those before it. */
     if (rc != SVL_OK && taken == 0) {
         m->next = m->count;
-        return note_failure(cursor, rc);
+        return note_failure(cursor, name_place(cursor, rc));
     }
     cursor->explanation.records_returned += taken;
     *records = cursor->records;

@@ -71,6 +71,8 @@ struct svl_cursor {
     struct buffer block_bytes;
     const struct batch *batch; /* NULL: the unit is a block */
     uint64_t unit_first_id;
+    struct segment_info unit_segment; /* the segment that holds the block; first_id 0: none */
+    uint64_t unit_block;              /* its first id */
     struct matches matches;
 
     svl_record *records;

@@ -29,6 +29,8 @@ static int check_query(const svl_query *query)
     if (query->key_low.len > RECORD_KEY_MAX || query->key_high.len > RECORD_KEY_MAX)
         return svl__fail(SVL_E_KEY_TOO_LONG, "a key of svl_query; at most %d bytes",
                          RECORD_KEY_MAX);
+    if (query->key_kind == SVL_KEY_ANY && query->key_low.len + query->key_high.len > 0)
+        return svl__fail(SVL_E_INVALID, "a key of svl_query without a key_kind");
     if (query->key_kind == SVL_KEY_EXACT && query->key_low.len == 0)
         return svl__fail(SVL_E_INVALID, "SVL_KEY_EXACT with an empty key_low");
     return SVL_OK;

@@ -35,6 +35,8 @@ static int add_segment(svl_store *store, const struct segment_info *named)
             return rc;
         svl__segment_info_get(segment, &info);
         info.state = SEGMENT_ACTIVE;
+        if (svl__segment_lost_blocks(segment) > 0)
+            note_damage(store, svl_last_error());
     } else {
         struct stat st;
         if (fstatat(store->directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)

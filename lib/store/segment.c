@@ -224,7 +224,42 @@ struct pending {
     size_t set_count;
     size_t blocks;
     uint64_t records, key_bytes;
+    uint64_t lost[RUN_BLOCKS];
+    size_t lost_count;
 };
+
+static int read_key_set(struct segment *segment, struct block_reader *reader, uint64_t first_id,
+                        struct buffer *bytes, struct key_set **set)
+{
+    int rc = svl__segment_read_block(segment, first_id, bytes);
+    if (rc == SVL_OK)
+        rc = svl__block_reader_load(reader, bytes->data, bytes->len);
+    if (rc == SVL_OK)
+        rc = svl__block_reader_key_set(reader, set);
+    return rc;
+}
+
+/* One block's. What is damaged harms no other block. */
+static int add_key_set(struct segment *segment, struct block_reader *reader,
+                       const struct zone *zone, struct buffer *bytes, struct pending *pending)
+{
+    struct key_set *set = NULL;
+    if (pending->blocks == RUN_BLOCKS)
+        return damaged(segment, "too many blocks lack an index");
+    int rc = read_key_set(segment, reader, zone->first_id, bytes, &set);
+    pending->blocks++;
+    pending->records += zone->count;
+    if (set) {
+        pending->key_bytes += svl__key_set_bytes(set);
+        pending->sets[pending->set_count++] = set;
+    }
+    if (rc != SVL_E_CORRUPT && rc != SVL_E_CODEC && rc != SVL_E_VERSION)
+        return rc;
+    svl__fail_at(rc, "%s, block of record %llu", segment->lmdb.name,
+                 (unsigned long long)zone->first_id);
+    pending->lost[pending->lost_count++] = zone->first_id;
+    return SVL_OK;
+}
 
 static int read_pending(struct segment *segment, uint64_t from, uint64_t to,
                         struct pending *pending)
@@ -238,23 +273,7 @@ static int read_pending(struct segment *segment, uint64_t from, uint64_t to,
         rc = svl__segment_zones(segment, from, to, false, &zone, 1, &n);
         if (rc != SVL_OK || n == 0)
             break;
-        if (pending->blocks == RUN_BLOCKS)
-            rc = damaged(segment, "too many blocks lack an index");
-        if (rc == SVL_OK)
-            rc = svl__segment_read_block(segment, zone.first_id, &bytes);
-        if (rc == SVL_OK)
-            rc = svl__block_reader_load(reader, bytes.data, bytes.len);
-        struct key_set *set = NULL;
-        if (rc == SVL_OK)
-            rc = svl__block_reader_key_set(reader, &set);
-        if (rc != SVL_OK)
-            break;
-        pending->blocks++;
-        pending->records += zone.count;
-        if (set) {
-            pending->key_bytes += svl__key_set_bytes(set);
-            pending->sets[pending->set_count++] = set;
-        }
+        rc = add_key_set(segment, reader, &zone, &bytes, pending);
         from = zone.first_id + zone.count;
     }
     svl__block_reader_destroy(reader);
@@ -271,6 +290,9 @@ static void add_pending(struct segment *segment, struct pending *pending)
     segment->pending_blocks += pending->blocks;
     segment->pending_records += pending->records;
     segment->pending_key_bytes += pending->key_bytes;
+    memcpy(segment->lost + segment->lost_count, pending->lost,
+           pending->lost_count * sizeof *pending->lost);
+    segment->lost_count += pending->lost_count;
     pending->set_count = 0;
 }
 
@@ -304,6 +326,14 @@ static void drop_indexed(struct segment *segment)
     segment->set_count = kept;
 }
 
+size_t svl__segment_lost_blocks(struct segment *segment)
+{
+    pthread_mutex_lock(&segment->lock);
+    size_t n = segment->lost_count;
+    pthread_mutex_unlock(&segment->lock);
+    return n;
+}
+
 int svl__segment_reload(struct segment *segment)
 {
     uint8_t bytes[SEGMENT_META_BYTES];
@@ -330,7 +360,8 @@ int svl__segment_reload(struct segment *segment)
         pthread_mutex_lock(&segment->lock);
         rc = decode_meta(segment, &value);
         drop_indexed(segment);
-        if (rc == SVL_OK && segment->set_count + pending.set_count <= RUN_BLOCKS)
+        if (rc == SVL_OK && segment->set_count + pending.set_count <= RUN_BLOCKS &&
+            segment->lost_count + pending.lost_count <= RUN_BLOCKS)
             add_pending(segment, &pending);
         else if (rc == SVL_OK)
             rc = damaged(segment, "too many blocks lack an index");

@@ -65,6 +65,9 @@ int svl__segment_create(const struct segment_place *place, struct segment_info *
 int svl__segment_open(const struct segment_place *place, const struct segment_info *info,
                       struct segment **out);
 
+/* Blocks that cannot be read and so cannot be indexed: the segment stays readable, and is full. */
+size_t svl__segment_lost_blocks(struct segment *segment);
+
 /* Another process has committed to it since: what is known of it, and the key sets, again. One thread at a
  * time, beside readers. */
 int svl__segment_reload(struct segment *segment);
@@ -79,7 +82,7 @@ void svl__segment_info_get(const struct segment *segment, struct segment_info *i
 
 /* Appends `n` blocks that follow its watermark, with their zones, and, where enough has gathered (256 K
  * records, 8 MiB of keys, or 256 blocks: see keyruns.c) or `finish` is set, one sorted run of the key
- * index; one synced LMDB transaction. SVL_E_FULL: the map is full, nothing was written: roll.
+ * index; one synced LMDB transaction. SVL_E_FULL: the map is full, or a block is lost, nothing was written: roll.
  * SVL_E_NO_SPACE: nothing was written, may be repeated. Any other error of a flush or of the meta page:
  * SVL_E_FAILED for good. */
 int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n,

@@ -38,6 +38,9 @@ struct segment {
     size_t set_count;
     size_t pending_blocks; /* all blocks above indexed_to */
     uint64_t pending_records, pending_key_bytes;
+    uint64_t lost
+        [RUN_BLOCKS]; /* of these, first ids of those that cannot be read: any key may be there */
+    size_t lost_count;
 };
 
 /* segment_write.c */

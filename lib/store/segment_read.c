@@ -111,6 +111,7 @@ static int find_in_sets(struct segment *segment, const struct key_condition *con
         uint64_t id = svl__key_set_block(segment->sets[i]);
         svl__buffer_append(out, &id, sizeof id);
     }
+    svl__buffer_append(out, segment->lost, segment->lost_count * sizeof *segment->lost);
     pthread_mutex_unlock(&segment->lock);
     return out->failed ? SVL_E_NOMEM : SVL_OK;
 }

@@ -192,6 +192,10 @@ int svl__segment_commit(struct segment *segment, struct block *const *blocks, si
     int rc = SVL_OK;
     if (n == 0 && (!finish || c->pending_blocks == 0))
         goto out;
+    if (svl__segment_lost_blocks(segment) > 0) {
+        rc = SVL_E_FULL; /* a run would say that it covers them */
+        goto out;
+    }
     if (n > 0 && !has_room(c, blocks, n)) {
         rc = SVL_E_FULL;
         goto out;

@@ -302,9 +302,98 @@ static void test_store_when_a_file_is_missing_then_said(void **state)
     }
 }
 
+/* Flips a bit in the header of the `n`-th block in a segment's file. */
+static void damage_block(const char *path, int n)
+{
+    static uint8_t bytes[1 << 20];
+    static const char magic[] = "SVLB";
+    int fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    ssize_t size = read(fd, bytes, sizeof bytes);
+    for (ssize_t i = 0; i + 8 < size; i++) {
+        if (memcmp(bytes + i, magic, sizeof magic - 1) != 0 || --n >= 0)
+            continue;
+        bytes[i + 20] ^= 1;
+        assert_int_equal(pwrite(fd, bytes + i + 20, 1, i + 20), 1);
+        close(fd);
+        return;
+    }
+    fail_msg("no such block in %s", path);
+}
+
+static void count_damage(int32_t code, const char *what, void *user)
+{
+    assert_int_equal(code, SVL_E_CORRUPT);
+    assert_non_null(strstr(what, ".seg"));
+    ++*(int *)user;
+}
+
+static void expect_one_block_damaged(svl_store *store, uint64_t from, bool by_key)
+{
+    svl_query query;
+    svl_cursor *cursor;
+    const svl_record *record;
+    uint64_t found = 0;
+    int rc, damaged = 0;
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.id_min = from;
+    if (by_key) {
+        query.key_kind = SVL_KEY_PREFIX;
+        query.key_low = slice_of("key-");
+    }
+    assert_ok(svl_store_query(store, &query, &cursor));
+    while ((rc = svl_cursor_next(cursor, 0, &record)) != SVL_E_END) {
+        if (rc != SVL_OK) {
+            assert_int_equal(rc, SVL_E_CORRUPT);
+            assert_non_null(strstr(svl_last_error(), ".seg, block of record "));
+            damaged++;
+        } else {
+            assert_true(record->id > RECORDS || is_right(record));
+            found++;
+        }
+    }
+    assert_int_equal(damaged, 1);
+    assert_true(found > RECORDS / 2);
+    svl_cursor_close(cursor);
+}
+
+/* The newest blocks have no run of the key index yet: their keys are read at open. */
+static void test_block_without_index_when_damaged_then_only_it_is_lost(void **state)
+{
+    (void)state;
+    svl_store_options o = options_of();
+    svl_store *store;
+    char path[1024];
+    snprintf(original, sizeof original, "%s", temp_path());
+    make_store();
+    assert_ok(svl_store_open(original, &o, &store));
+    assert_ok(svl_store_close(store));
+    snprintf(path, sizeof path, "%s/00000000000000000001-01.seg", original);
+    damage_block(path, 2);
+    for (int i = 0; i < 3; i++) {
+        int findings = 0;
+        assert_ok(svl_store_open(original, &o, &store));
+        expect_one_block_damaged(store, 0, false);
+        expect_one_block_damaged(store, 1, true);
+        for (int n = 0; n < 10; n++) { /* goes on, in a segment of its own */
+            svl_record record = { .key = slice_of("key-new") };
+            assert_ok(svl_store_append(store, &record, 1, NULL));
+        }
+        assert_ok(svl_store_commit(store, -1));
+        expect_one_block_damaged(store, 1, true);
+        assert_int_equal(svl_store_verify(store, count_damage, NULL, &findings), SVL_E_CORRUPT);
+        assert_int_equal(findings, 1);
+        svl_store_stats stats = { .struct_size = sizeof stats };
+        assert_ok(svl_store_stats_get(store, &stats));
+        assert_true(stats.segments == 2 && stats.last_id == RECORDS + 10 * ((uint64_t)i + 1));
+        assert_ok(svl_store_close(store));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_block_without_index_when_damaged_then_only_it_is_lost),
         cmocka_unit_test(test_store_when_a_file_is_damaged_then_error_or_right_records),
         cmocka_unit_test(test_store_when_a_file_is_missing_then_said),
     };

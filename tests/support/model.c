@@ -180,7 +180,8 @@ svl_query model_random_query(struct rng *rng, const struct model *model)
     q.key_kind = (uint32_t)(rng_below(rng, 2) ? rng_below(rng, 4) : 0);
     unsigned k = (unsigned)(rng_below(rng, 100) * rng_below(rng, 100));
     int len = snprintf(low, sizeof low, "host-%04u", k);
-    q.key_low = (svl_slice){ low, (size_t)len };
+    if (q.key_kind != SVL_KEY_ANY)
+        q.key_low = (svl_slice){ low, (size_t)len };
     if (q.key_kind == SVL_KEY_PREFIX)
         q.key_low.len = 5 + rng_below(rng, 5);
     if (q.key_kind == SVL_KEY_RANGE && rng_below(rng, 4) != 0) {
