@@ -40,6 +40,10 @@ extern "C" {
 enum svl_result {
     SVL_OK = 0,
 
+    /* What only a callback returns, besides SVL_OK. */
+    SVL_FAIL = 1, /* the call failed: see the handler kind for what follows */
+    SVL_DROP = 2, /* ingest handlers: do not store this record */
+
     /* The call is wrong: nothing has happened. */
     SVL_E_INVALID = -1,       /* a NULL or a value that the function does not take */
     SVL_E_STRUCT_SIZE = -2,   /* struct_size is 0, impossible, or names members unknown here */
@@ -86,12 +90,6 @@ enum svl_result {
     SVL_E_CODEC = -53,   /* needs a codec that this build does not have */
 
     SVL_E_INTERNAL = -90 /* an invariant of the library is broken: please report */
-};
-
-/* What a callback may return besides SVL_OK. */
-enum svl_callback_result {
-    SVL_FAIL = 1, /* the call failed: see the handler kind for what follows */
-    SVL_DROP = 2  /* ingest handlers: do not store this record */
 };
 
 /* Bytes, borrowed. data may be NULL when len is 0. */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -139,6 +140,8 @@ int svl__directory_open_shared(const char *path, int *out)
     if (fd < 0) {
         if (errno == ENOENT)
             return SVL_E_NOT_FOUND;
+        if (errno == ENAMETOOLONG)
+            return svl__fail(SVL_E_PATH, "a path of %zu bytes is too long", strlen(path));
         if (errno == ENOTDIR || errno == ELOOP)
             return svl__fail(SVL_E_PATH, "%s is not a directory (links are not followed)", path);
         return svl__fail_errno(errno, "open of directory %s", path);

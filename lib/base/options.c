@@ -12,9 +12,10 @@
 static int check_size(size_t size, size_t first_size, const char *name)
 {
     if (size < first_size || size > STRUCT_SIZE_MAX || size % 8 != 0)
-        return svl__fail(SVL_E_STRUCT_SIZE,
-                         "%s has struct_size %zu; fill it with its init function and sizeof", name,
-                         size);
+        return svl__fail(
+            SVL_E_STRUCT_SIZE,
+            "%s has struct_size %zu; set it to sizeof, by its init function where there is one",
+            name, size);
     return SVL_OK;
 }
 

@@ -69,7 +69,8 @@ static int check_size(const svl_record *record, uint32_t bytes_max)
     }
     if (overflow || size > bytes_max)
         return svl__fail(SVL_E_RECORD_SIZE,
-                         "a record of %llu bytes; at most %u (option record_bytes_max)",
+                         "a record of %llu bytes; at most %u (record_bytes_max, and published, an "
+                         "eighth of the ring)",
                          (unsigned long long)size, bytes_max);
     return SVL_OK;
 }

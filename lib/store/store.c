@@ -124,6 +124,21 @@ void svl__store_release(svl_store *store)
         destroy(store);
 }
 
+/* Without what may stand behind a name and makes the system follow it: "link/", "link/.". */
+static char *copy_path(const char *path)
+{
+    char *copy = svl__strdup(path);
+    for (size_t len = copy ? strlen(copy) : 0; len > 1; copy[len] = 0) {
+        if (copy[len - 1] == '/')
+            len--;
+        else if (len > 2 && copy[len - 1] == '.' && copy[len - 2] == '/')
+            len -= 2;
+        else
+            break;
+    }
+    return copy;
+}
+
 static int create_object(const char *path, const svl_store_options *options, svl_store **out)
 {
     svl_store *store = svl__calloc(1, sizeof *store);
@@ -133,7 +148,7 @@ static int create_object(const char *path, const svl_store_options *options, svl
     store->directory = -1;
     store->process_mark = svl__process_mark();
     int rc = svl__store_options_check(options, &store->options);
-    if (rc == SVL_OK && !(store->path = svl__strdup(path)))
+    if (rc == SVL_OK && !(store->path = copy_path(path)))
         rc = SVL_E_NOMEM;
     if (rc != SVL_OK) {
         svl__free(store);

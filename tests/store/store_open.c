@@ -91,11 +91,21 @@ static void test_path_when_not_a_directory_then_refused(void **state)
     assert_int_equal(symlink(directory, link), 0);
     expect(file, NULL, SVL_E_PATH);
     expect(link, NULL, SVL_E_PATH);
+    strcat(link, "/"); /* which the system would follow */
+    expect(link, NULL, SVL_E_PATH);
+    strcat(link, "././/");
+    expect(link, NULL, SVL_E_PATH);
     char below[600];
     snprintf(below, sizeof below, "%s/nothing/here", directory);
     svl_store *store;
     int rc = svl_store_open(below, NULL, &store);
     assert_int_equal(rc, SVL_E_PATH);
+    static char endless[5001];
+    memset(endless, 'x', sizeof endless - 1);
+    expect(endless, NULL, SVL_E_PATH);
+    strcat(directory, "/./");
+    assert_ok(svl_store_open(directory, NULL, &store));
+    assert_ok(svl_store_close(store));
 }
 
 static void test_directory_when_it_holds_other_files_then_foreign(void **state)
