@@ -1,6 +1,6 @@
 /* bench - what the harness's files share: a run's settings, timings, and workloads.
  *
- * main.c the command · workloads.c ours · peer_lmdb.c raw LMDB and a plain file · lines.c the data ·
+ * main.c the command · workloads.c ours · follow.c another process · peer_lmdb.c raw LMDB and a plain file · lines.c the data ·
  * report.c table and JSON lines */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
@@ -46,6 +46,10 @@ int64_t lmdb_append(const struct settings *settings);
 int64_t lmdb_append_keyed(const struct settings *settings);
 int64_t lmdb_durable(const struct settings *settings);
 int64_t file_durable(const struct settings *settings);
+
+/* follow.c */
+int64_t follow_delay(const struct settings *settings);
+int64_t append_alone(const struct settings *settings);
 
 /* report.c */
 struct samples {

@@ -171,5 +171,12 @@ const struct workload workloads[] = {
       100,
       { { "svl_publish_sync, 64 threads", durable_many },
         { "LMDB, a synced commit", lmdb_durable } } },
+    { "F1",
+      "another process has a record, after it is durable",
+      "ns",
+      false,
+      1000,
+      { { "a follower woken by the bell", follow_delay },
+        { "the append itself, durable", append_alone } } },
 };
 const size_t workload_count = sizeof workloads / sizeof workloads[0];
