@@ -108,9 +108,36 @@ def read_families(path):
     return families
 
 
+def escape(text):
+    return re.sub(r"`(\w+)`", r"\\fI\1\\fP", text.replace("\\", "\\e"))
+
+
+def guard(line):
+    """No text is taken for a macro."""
+    return "\\&" + line if line[:1] in ".'" else line
+
+
 def roff(text):
-    text = re.sub(r"`(\w+)`", r"\\fI\1\\fP", text.replace("\\", "\\e"))
-    return "\\&" + text if text[:1] in ".'" else text
+    return guard(escape(text))
+
+
+def sentence(text):
+    """Lines of at most 80 bytes; a function's name is a macro on a line of its own."""
+    out = []
+    for part in re.split(r"(\S*\bsvl_\w+\(\)\S*)", text):
+        match = re.fullmatch(r"(\S*?)(svl_\w+)\(\)(\S*)", part)
+        if match:
+            before, name, after = match.groups()
+            fn = ".Fn %s" % name if not before else ".No %s Ns Fn %s" % (roff(before), name)
+            if after and set(after) <= set(".,:;)?!"):
+                fn += " " + " ".join(after)
+            elif after:
+                fn += " Ns %s" % roff(after)
+            out.append(fn)
+        elif part.strip():
+            out += [guard(line) for line in textwrap.wrap(escape(part.strip()), 76, break_long_words=False,
+                                                          break_on_hyphens=False)]
+    return out
 
 
 def paragraphs(lines):
@@ -120,7 +147,8 @@ def paragraphs(lines):
     def flush():
         if words:
             text = " ".join(words)
-            out.extend(roff(s) for s in re.split(r"(?<=[.:]) (?=[A-Z])", text))
+            for s in re.split(r"(?<=[.:]) (?=[A-Z])", text):
+                out.extend(sentence(s))
             words.clear()
 
     for line in lines:
@@ -215,7 +243,7 @@ def describe_type(include, name):
 
 def page(family, functions, codes, include, examples, all_families):
     out = [".\\\" Made from the public headers by make_pages.py.", ".Dd $Mdocdate$",
-           ".Dt %s 3" % family["name"].upper(), ".Os libserverlog", ".Sh NAME"]
+           ".Dt %s 3" % family["name"].upper(), ".Os", ".Sh NAME"]
     out += [".Nm %s%s" % (n, " ," if n != family["functions"][-1] else "") for n in family["functions"]]
     out += [".Nd %s" % family["about"], ".Sh SYNOPSIS", ".In serverlog.h"]
     for name in family["functions"]:

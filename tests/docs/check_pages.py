@@ -78,9 +78,11 @@ for wrong in (["SVL_E_TIMEOUT, SVL_E_DEADLOCK inside a callback"], ["SVL_E_TIMEO
         pass
 
 for page in [root / "man/serverlog.7"] + [man3 / (f["name"] + ".3") for f in families]:
-    lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], capture_output=True, text=True)
-    if lint.returncode != 0:
-        problems.append(f"{page.name}: mandoc: {lint.stdout.strip()}")
+    lint = subprocess.run(["mandoc", "-T", "lint", page], capture_output=True, text=True)
+    # Whether the other pages are installed on this machine says nothing of this one.
+    said = [line for line in lint.stdout.splitlines() if "referenced manual not found" not in line]
+    if said:
+        problems.append(f"{page.name}: mandoc: {said[0]}")
 
 readme = (root / "README.md").read_text()
 sources = {path: path.read_text() for path in (root / "man/examples").glob("*.c")}
