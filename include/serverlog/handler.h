@@ -24,16 +24,6 @@ typedef struct svl_subscription svl_subscription;
 typedef struct svl_ingest svl_ingest;
 typedef struct svl_batch svl_batch;
 
-/* Which records a handler sees: all conditions must hold; all zero is every record but those of
- * source "serverlog.*". */
-typedef struct svl_filter {
-    uint32_t severity_min; /* 0 = all */
-    uint32_t reserved;     /* zero */
-    const char *source;    /* NULL = all; else equal, or, with a '*' at its end, a prefix */
-    const char *type;      /* NULL = all; else equal, or, with a '*' at its end, a prefix */
-    svl_slice key_prefix;  /* empty = all */
-} svl_filter;
-
 typedef struct svl_ingest_options {
     uint32_t struct_size; /* set by svl_ingest_options_init() */
     uint32_t reserved;    /* zero */
@@ -94,10 +84,6 @@ typedef int svl_ingest_fn(svl_ingest *ingest, svl_record *record, void *user);
  * family; any other value fails the whole batch: as long as it has attempts left the call is
  * repeated after a wait, with the records that are not done, and nothing behind them. */
 typedef int svl_stored_fn(svl_batch *batch, void *user);
-
-/* Called once, when a handler's `user` is free to go: on the thread of svl_unsubscribe(), or, where that
- * could not wait, as a callback on the worker that ran the handler. */
-typedef void svl_released_fn(void *user);
 
 /* Fills `options` with zeros (all defaults) and its size.
  *

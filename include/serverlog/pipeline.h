@@ -24,15 +24,6 @@
 extern "C" {
 #endif
 
-/* svl_options.full_policy: what publish does when the ring is full. */
-enum svl_full_policy {
-    SVL_FULL_BLOCK = 0,   /* waits for space, block_timeout_ms at most, then SVL_E_FULL */
-    SVL_FULL_FAIL = 1,    /* answers SVL_E_FULL */
-    SVL_FULL_DROP_NEW = 2 /* answers SVL_OK and drops it, counted: the log gets a record of source
-                             "serverlog.gap" that says how many, behind what was in the ring then.
-                             svl_publish_sync() answers SVL_E_FULL instead */
-};
-
 /* svl_options.flags */
 enum svl_pipeline_flag {
     SVL_PIPELINE_PRIVATE_RING = 1 /* no crash ring: records not flushed are lost with the process */

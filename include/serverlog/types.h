@@ -149,6 +149,25 @@ typedef struct svl_record {
     uint64_t reserved[4];     /* zero */
 } svl_record;
 
+/* Which records a handler or subscriber sees: all conditions must hold; all zero is every record but
+ * those of source "serverlog.*". */
+typedef struct svl_filter {
+    uint32_t severity_min; /* 0 = all */
+    uint32_t reserved;     /* zero */
+    const char *source;    /* NULL = all; else equal, or, with a '*' at its end, a prefix */
+    const char *type;      /* NULL = all; else equal, or, with a '*' at its end, a prefix */
+    svl_slice key_prefix;  /* empty = all */
+} svl_filter;
+
+/* full_policy of a pipeline or bus: what publish does when the ring is full. */
+enum svl_full_policy {
+    SVL_FULL_BLOCK = 0,   /* waits for space, block_timeout_ms at most, then SVL_E_FULL */
+    SVL_FULL_FAIL = 1,    /* answers SVL_E_FULL */
+    SVL_FULL_DROP_NEW = 2 /* answers SVL_OK and drops it, counted: behind what was in the ring then,
+                             a record of source "serverlog.gap" says how many. svl_publish_sync()
+                             answers SVL_E_FULL instead */
+};
+
 /* A diagnostic for the host's own log: not an error of a call, but something that happened in the
  * background. `level` is SVL_SEVERITY_*; `code` SVL_OK or the SVL_E_* at hand; `text` is borrowed until
  * the callback returns. Called on the library's threads and inside the host's calls, never with an
@@ -158,6 +177,10 @@ typedef void svl_log_fn(uint32_t level, int32_t code, const char *text, void *us
 /* Progress of long work: `done` of `total` in the unit that the function names. Any return value but
  * SVL_OK ends the work, which then returns that value. */
 typedef int svl_progress_fn(uint64_t done, uint64_t total, void *user);
+
+/* Called once, when a callback's `user` is free to go: on the thread that unsubscribed it, or, where that
+ * could not wait, as a callback on the thread that had called it. */
+typedef void svl_released_fn(void *user);
 
 /* A short text for a result code.
  *

@@ -3,13 +3,13 @@
  * A round takes what is there, up to ROUND_BYTES, runs the handlers, and feeds everything with one call.
  * What one ring record became is one group of items, which is never in two batches of the journal; each
  * item carries the position behind its ring record, so the journal knows exactly what it holds (W2). */
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/thread.h"
+#include "bus/gap.h"
 #include "pipeline.h"
 #include "record/wire.h"
 
@@ -33,9 +33,7 @@ struct drain {
     struct buffer waiters;
     struct dispatch_result result;
     size_t bytes;
-    uint64_t gap_total; /* the ring's drops that were told or are in gap_count */
-    uint64_t gap_count; /* records dropped for a full ring, told when gap_position is reached */
-    uint64_t gap_position;
+    struct gap gap;
     bool gap_added; /* in this round */
     uint64_t stalls_told;
     bool patient; /* the live ring: waits for memory; else `failed` is set */
@@ -74,38 +72,17 @@ static void add_item(struct drain *d, const uint8_t *wire, uint32_t len, bool co
 /* What DROP_NEW dropped, as a record at the place where it is missing. */
 static bool add_gap(struct drain *d, uint64_t ring_end)
 {
-    static const char source[] = "serverlog.gap", name[] = "dropped";
-    char text[64];
-    int n = snprintf(text, sizeof text, "%llu records were dropped: the ring was full",
-                     (unsigned long long)d->gap_count);
-    svl_attribute count = { .name = { name, sizeof name - 1 },
-                            .kind = SVL_ATTRIBUTE_I64,
-                            .i64 = (int64_t)d->gap_count };
-    svl_record record = { .severity = SVL_SEVERITY_WARN,
-                          .source = { source, sizeof source - 1 },
-                          .body = { text, (size_t)n },
-                          .attributes = &count,
-                          .attribute_count = 1 };
-    uint8_t wire[256];
-    svl__wire_encode(&record, svl__wall_ns(), wire);
-    uint32_t len = svl__wire_size(&record);
+    struct gap_record gap;
+    uint8_t wire[GAP_WIRE_BYTES_MAX];
+    svl__gap_record(&d->gap, &gap);
+    uint32_t len = svl__wire_size(&gap.record);
+    svl__wire_encode(&gap.record, svl__wall_ns(), wire);
     if (!reserve(d, 1, len))
         return false;
     add_item(d, wire, len, true, false, ring_end);
-    d->gap_count = 0;
+    d->gap.count = 0;
     d->gap_added = true;
     return true;
-}
-
-/* Drops since the last look: told where the ring's tail is now. */
-static void look_for_gap(struct drain *d, uint64_t total)
-{
-    if (total <= d->gap_total)
-        return;
-    if (d->gap_count == 0)
-        d->gap_position = svl__ring_tail(d->ring);
-    d->gap_count += total - d->gap_total;
-    d->gap_total = total;
 }
 
 /* The records that dispatch made of one, as one group. */
@@ -220,10 +197,10 @@ static size_t collect(struct drain *d, uint64_t *end)
     struct ring_frame frame;
     const svl_pipeline *p = d->pipeline;
     begin_round(d);
-    look_for_gap(d, svl__ring_dropped(d->ring));
+    svl__gap_look(&d->gap, d->ring, svl__ring_dropped(d->ring));
     while (frames < ROUND_FRAMES && d->bytes < ROUND_BYTES && !is_abandoned(p) &&
            svl__ring_next(d->ring, &frame)) {
-        if (d->gap_count != 0 && frame.end > d->gap_position)
+        if (d->gap.count != 0 && frame.end > d->gap.position)
             add_gap(d, *end);
         int rc = add_frame(d, &frame);
         if ((rc == SVL_E_RECORD_SIZE || rc == SVL_E_VERSION) && !d->patient)
@@ -237,7 +214,7 @@ static size_t collect(struct drain *d, uint64_t *end)
         frames++;
     }
     *end = svl__ring_drained(d->ring);
-    if (d->gap_count != 0 && svl__ring_drained(d->ring) >= d->gap_position)
+    if (d->gap.count != 0 && svl__ring_drained(d->ring) >= d->gap.position)
         add_gap(d, *end);
     return frames;
 }
@@ -275,7 +252,7 @@ static int feed(struct drain *d, uint64_t end)
     p->noted_position = end;
     if (d->gap_added) {
         p->gap_position = end;
-        p->gap_total = d->gap_total - d->gap_count;
+        p->gap_total = d->gap.total - d->gap.count;
     }
     pthread_mutex_unlock(&p->release_lock);
     uint64_t ticket;
@@ -297,7 +274,7 @@ static void drain_begin(struct drain *d, svl_pipeline *p, struct ring *ring, boo
     *d = (struct drain){ .pipeline = p,
                          .ring = ring,
                          .patient = patient,
-                         .gap_total = svl__ring_dropped_told_get(ring) };
+                         .gap.total = svl__ring_dropped_told_get(ring) };
     pthread_mutex_lock(&p->release_lock);
     p->releasing = ring;
     p->noted_position = p->released_position = svl__ring_drained(ring);
@@ -357,8 +334,8 @@ static void report_stall(struct drain *d)
 static int tell_last_gap(struct drain *d, uint64_t end)
 {
     begin_round(d);
-    look_for_gap(d, svl__ring_dropped_end(d->ring));
-    while (d->gap_count != 0 && !add_gap(d, end) && wait_for_memory(d))
+    svl__gap_look(&d->gap, d->ring, svl__ring_dropped_end(d->ring));
+    while (d->gap.count != 0 && !add_gap(d, end) && wait_for_memory(d))
         ;
     return d->items.len > 0 ? feed(d, end) : SVL_OK;
 }

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 
 #include "bus/dispatch.h"
+#include "bus/intake.h"
 #include "handler/handler.h"
 #include "ring/ring.h"
 #include "slots.h"
@@ -34,9 +35,7 @@ struct svl_pipeline {
     _Atomic bool failed;
     struct ring *ring;
     svl_store *store;
-    uint32_t record_bytes_max;
-    uint32_t full_policy;
-    uint32_t block_timeout_ms;
+    struct intake intake;
 
     svl_options options;
     char *ring_directory;
@@ -67,16 +66,13 @@ struct svl_pipeline {
     uint64_t gap_position; /* behind the last gap record that was given to the store */
     uint64_t gap_total;    /* the ring's drops that are told with it; 0: none under way */
 
-    _Atomic uint64_t published, refused_full, dropped_full;
+    _Atomic uint64_t published;
     uint64_t ring_recovered, ring_unfinished, ring_missing; /* set at start */
 };
 
 /* options.c */
 int svl__pipeline_options_check(const svl_options *from, svl_options *to,
                                 uint32_t record_bytes_max);
-
-/* The largest record that goes into a ring of this size, with what a frame adds. */
-uint32_t svl__pipeline_record_bytes_max(uint64_t ring_bytes);
 
 /* SVL_E_INVALID, SVL_E_FORKED; with `function` also SVL_E_DEADLOCK inside a callback. */
 int svl__pipeline_check(const svl_pipeline *pipeline, const char *function);
