@@ -5,6 +5,7 @@
  *
  *     serverlog/types.h      results, records, conventions, thread words
  *     serverlog/store.h      the durable log, alone: append, get, query, retain, verify
+ *     serverlog/bus.h        an event bus, alone: publish, subscribe, pump; nothing is stored
  *     serverlog/handler.h    functions called for records: before and after they are stored
  *     serverlog/pipeline.h   everything wired together: the part that most hosts need
  *
@@ -12,6 +13,7 @@
 #ifndef SERVERLOG_H
 #define SERVERLOG_H
 
+#include <serverlog/bus.h>
 #include <serverlog/handler.h>
 #include <serverlog/pipeline.h>
 #include <serverlog/store.h>

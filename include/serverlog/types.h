@@ -71,7 +71,7 @@ enum svl_result {
     SVL_E_TIMEOUT = -31,   /* the time-out passed first */
     SVL_E_FULL = -32,      /* no space in the ring now; nothing was published */
     SVL_E_AGAIN = -33,     /* nothing to do now */
-    SVL_E_DROPPED = -34,   /* an ingest handler dropped the record */
+    SVL_E_DROPPED = -34,   /* dropped: by an ingest handler, or with the bus that held it */
     SVL_E_NOT_FOUND = -35, /* no such record, or it has been retired */
 
     /* The system. */

@@ -7,6 +7,7 @@
 
 #include <serverlog/types.h>
 #include <stdarg.h>
+#include <stdbool.h>
 
 /* Sets svl_last_error() to "<strerror of code>: <text>" and returns `code`. For outcomes (SVL_E_END
  * and its group) use the bare code instead: they leave the words alone. */
@@ -32,5 +33,8 @@ struct log_sink {
 };
 void svl__log(const struct log_sink *log, uint32_t level, int code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* For what may happen with every record: true at most once a second. `last_ns` starts as 0. */
+bool svl__log_due(int64_t *last_ns);
 
 #endif

@@ -11,7 +11,6 @@
 
 #include "base/alloc.h"
 #include "base/callback.h"
-#include "base/clock.h"
 #include "base/options.h"
 #include "pattern/filter.h"
 #include "record/wire.h"
@@ -138,14 +137,12 @@ int svl_ingest_emit(svl_ingest *ingest, const svl_record *record)
     return SVL_OK;
 }
 
-/* At most one report a second: a broken handler fails for every record. */
+/* A broken handler fails for every record. */
 static void report(struct dispatch *dispatch, int code, const char *what)
 {
     atomic_fetch_add_explicit(&dispatch->failures, 1, memory_order_relaxed);
-    int64_t now = svl__monotonic_ns();
-    if (dispatch->last_report_ns != 0 && now - dispatch->last_report_ns < NS_PER_S)
+    if (!svl__log_due(&dispatch->last_report_ns))
         return;
-    dispatch->last_report_ns = now;
     svl__log(dispatch->options.log, SVL_SEVERITY_ERROR, code,
              "%s; the record is stored as it came (%llu such failures so far)", what,
              (unsigned long long)atomic_load_explicit(&dispatch->failures, memory_order_relaxed));

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "bus/gap.h"
+#include "bus/stall.h"
 #include "pipeline.h"
 #include "record/wire.h"
 
@@ -319,17 +320,6 @@ static bool is_finished(svl_pipeline *p, uint64_t position)
     return finished || is_abandoned(p);
 }
 
-/* A publisher that has stopped in mid-write holds back what comes behind: said once each time. */
-static void report_stall(struct drain *d)
-{
-    struct ring_stats stats;
-    svl__ring_stats_get(d->ring, &stats);
-    if (stats.stalled_claims > d->stalls_told)
-        svl__log(d->pipeline->log, SVL_SEVERITY_WARN, SVL_OK,
-                 "a thread stopped while it was publishing; records behind it wait");
-    d->stalls_told = stats.stalled_claims;
-}
-
 /* The ring is closed and drained; what is counted now is the last. */
 static int tell_last_gap(struct drain *d, uint64_t end)
 {
@@ -366,7 +356,7 @@ void *svl__drain_run(void *argument)
             break;
         if (frames == 0) {
             svl__ring_sleep(p->ring, INT64_MAX);
-            report_stall(&d);
+            svl__stall_report(p->ring, &d.stalls_told, p->log);
         }
     }
     drain_end(&d);

@@ -1,6 +1,6 @@
 /* ring - bytes from many producers to one consumer, without locks.
  *
- * Knows no records, no store, no threads of its own. Used by the pipeline (and later by a bus alone).
+ * Knows no records, no store, no threads of its own. Used by the pipeline and by a bus alone.
  *
  *   R1  head <= consumed <= drained <= tail <= head + capacity; all only grow, none wraps.
  *   R2  a frame's header is not COMMITTED before its payload is complete.

@@ -28,7 +28,7 @@ int main(int argc, char **argv)
     return svl_store_close(store) == SVL_OK ? 0 : 1;
 }
 C
-for header in serverlog.h serverlog/handler.h serverlog/pipeline.h serverlog/store.h serverlog/types.h; do
+for header in serverlog.h serverlog/bus.h serverlog/handler.h serverlog/pipeline.h serverlog/store.h serverlog/types.h; do
     echo "#include <$header>" >"$work/alone.c"
     cp "$work/alone.c" "$work/alone.cc"
     $cc -std=c11 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror -fsyntax-only -I "$include" "$work/alone.c"
