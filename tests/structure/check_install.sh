@@ -35,6 +35,8 @@ for header in serverlog.h serverlog/bus.h serverlog/handler.h serverlog/pipeline
     $cxx -std=c++11 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror -fsyntax-only -I "$include" "$work/alone.cc"
 done
 
+if grep -q '^ *#' "$include/serverlog/serverlog.cdef.h"; then echo "serverlog.cdef.h has a preprocessor line"; exit 1; fi
+
 PKG_CONFIG_PATH=$(dirname "$found")
 PKG_CONFIG_SYSROOT_DIR=$work/root
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
