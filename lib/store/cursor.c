@@ -22,10 +22,10 @@ static size_t in_order(const svl_cursor *cursor, size_t n, size_t count)
     return cursor->conditions.backward ? count - 1 - n : n;
 }
 
-static int load_block(svl_cursor *cursor, const void *data, size_t len)
+static int load_block(svl_cursor *cursor, const struct zone *zone, const void *data, size_t len)
 {
     cursor->explanation.blocks_decoded++;
-    int rc = svl__block_reader_load(cursor->reader, data, len);
+    int rc = svl__block_reader_load_of(cursor->reader, zone, data, len);
     if (rc == SVL_OK)
         rc = svl__unit_filter_block(cursor);
     if (rc == SVL_E_CORRUPT) {
@@ -124,19 +124,19 @@ static int enter_segment(svl_cursor *cursor, struct segment *segment,
     return rc;
 }
 
+/* The bytes of the next block of the segment, and its zone. */
 static int read_segment(svl_cursor *cursor, struct segment *segment,
-                        const struct segment_info *info)
+                        const struct segment_info *info, struct zone *zone)
 {
-    struct zone zone;
     int rc = cursor->in_segment ? SVL_OK : enter_segment(cursor, segment, info);
     if (rc == SVL_OK)
-        rc = cursor->conditions.key.kind == SVL_KEY_ANY ? next_zone(cursor, segment, &zone)
-                                                        : next_candidate(cursor, segment, &zone);
+        rc = cursor->conditions.key.kind == SVL_KEY_ANY ? next_zone(cursor, segment, zone)
+                                                        : next_candidate(cursor, segment, zone);
     if (is_damage(rc))
         leave_segment(cursor); /* its tables: no way to what follows in it */
     if (rc != SVL_OK)
         return rc;
-    return svl__segment_read_block(segment, zone.first_id, &cursor->block_bytes);
+    return svl__segment_read_block(segment, zone->first_id, &cursor->block_bytes);
 }
 
 static bool may_skip_segment(const svl_cursor *cursor, const struct segment_info *info)
@@ -160,15 +160,16 @@ static int next_in_segments(svl_cursor *cursor)
             continue;
         }
         struct segment *segment;
+        struct zone zone;
         int rc = svl__segment_use(set, cursor->segments[at], &segment);
         if (rc == SVL_OK) {
-            rc = read_segment(cursor, segment, &info);
+            rc = read_segment(cursor, segment, &info, &zone);
             svl__segment_unuse(set, cursor->segments[at]);
         } else if (is_damage(rc)) {
             leave_segment(cursor); /* told once, then passed */
         }
         if (rc == SVL_OK)
-            return load_block(cursor, cursor->block_bytes.data, cursor->block_bytes.len);
+            return load_block(cursor, &zone, cursor->block_bytes.data, cursor->block_bytes.len);
         if (rc != SVL_E_END)
             return rc;
         leave_segment(cursor);
@@ -189,7 +190,7 @@ static int next_in_blocks(svl_cursor *cursor)
                  (!block->keys || !svl__key_set_matches(block->keys, &c->key)))
             cursor->explanation.blocks_skipped_key++;
         else
-            return load_block(cursor, block->data, block->len);
+            return load_block(cursor, &block->zone, block->data, block->len);
     }
     return SVL_E_END;
 }

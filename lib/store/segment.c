@@ -225,7 +225,7 @@ static int read_key_sets(struct segment *segment)
         if (rc == SVL_OK)
             rc = svl__segment_read_block(segment, zone.first_id, &bytes);
         if (rc == SVL_OK)
-            rc = svl__block_reader_load(reader, bytes.data, bytes.len);
+            rc = svl__block_reader_load_of(reader, &zone, bytes.data, bytes.len);
         struct key_set *set = NULL;
         if (rc == SVL_OK)
             rc = svl__block_reader_key_set(reader, &set);

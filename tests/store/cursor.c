@@ -1,0 +1,143 @@
+/* What a cursor gives at the edges: of time, of ids, and where a segment is not what it says. */
+#include "store/cursor.h"
+
+#include <lmdb.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "support/support.h"
+
+#define SEGMENT_BYTES (UINT64_C(8) << 20)
+#define RECORDS 400
+
+static char path[512];
+
+static svl_store *open_store(void)
+{
+    svl_store_options o;
+    svl_store *store;
+    assert_ok(svl_store_options_init(&o, sizeof o));
+    o.block_bytes = 4096;
+    o.segment_bytes = SEGMENT_BYTES;
+    assert_ok(svl_store_open(path, &o, &store));
+    return store;
+}
+
+static void append(svl_store *store, int n)
+{
+    static char body[100];
+    for (int i = 0; i < n; i++) {
+        svl_record record = { .key = slice_of("key"), .body = { body, sizeof body } };
+        assert_ok(svl_store_append(store, &record, 1, NULL));
+    }
+    assert_ok(svl_store_commit(store, -1));
+}
+
+/* RECORDS in the first segment; with `full` it is no more the active one, and its index is finished. */
+static void make_store(bool full)
+{
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    append(store, RECORDS);
+    if (full) {
+        pthread_mutex_lock(&store->lock);
+        store->roll_wanted = true;
+        pthread_mutex_unlock(&store->lock);
+        append(store, 1);
+    }
+    assert_ok(svl_store_close(store));
+}
+
+/* Copies the first entry of "blocks" over the last one's place, or the other way round. */
+static void misplace_block(bool first_over_last)
+{
+    char file[600];
+    snprintf(file, sizeof file, "%s/00000000000000000001-01.seg", path);
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi blocks;
+    MDB_cursor *cursor;
+    MDB_val key, from;
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_mapsize(env, SEGMENT_BYTES), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 4), 0);
+    assert_int_equal(mdb_env_open(env, file, MDB_NOSUBDIR, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, "blocks", MDB_INTEGERKEY, &blocks), 0);
+    assert_int_equal(mdb_cursor_open(txn, blocks, &cursor), 0);
+    assert_int_equal(mdb_cursor_get(cursor, &key, &from, first_over_last ? MDB_FIRST : MDB_LAST),
+                     0);
+    MDB_val value = { from.mv_size, svl__malloc(from.mv_size) };
+    assert_non_null(value.mv_data);
+    memcpy(value.mv_data, from.mv_data, from.mv_size);
+    assert_int_equal(mdb_cursor_get(cursor, &key, &from, first_over_last ? MDB_LAST : MDB_FIRST),
+                     0);
+    uint64_t id = load_u64(key.mv_data);
+    mdb_cursor_close(cursor);
+    key = (MDB_val){ sizeof id, &id };
+    assert_int_equal(mdb_put(txn, blocks, &key, &value, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+    svl__free(value.mv_data);
+}
+
+static void assert_damage_is_told(const svl_query *query)
+{
+    svl_store *store = open_store();
+    svl_cursor *cursor;
+    const svl_record *record;
+    uint64_t last = 0, damaged = 0;
+    assert_ok(svl_store_query(store, query, &cursor));
+    for (int rc; (rc = svl_cursor_next(cursor, &record)) != SVL_E_END;) {
+        assert_true(rc == SVL_OK || rc == SVL_E_CORRUPT);
+        damaged += rc == SVL_E_CORRUPT;
+        assert_true(damaged <= 1);
+        if (rc != SVL_OK)
+            continue;
+        assert_true(record->id > last && record->id >= query->id_min);
+        assert_true(query->id_max == 0 || record->id <= query->id_max);
+        last = record->id;
+    }
+    assert_true(damaged == 1);
+    svl_cursor_close(cursor);
+    assert_ok(svl_store_close(store));
+}
+
+static void test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is_right(void **state)
+{
+    (void)state;
+    svl_query query;
+    assert_ok(svl_query_init(&query, sizeof query));
+    for (int first_over_last = 0; first_over_last < 2; first_over_last++) {
+        make_store(true);
+        misplace_block(first_over_last);
+        query.id_min = first_over_last ? RECORDS - 1 : 0;
+        query.id_max = first_over_last ? 0 : 3;
+        query.key_kind = SVL_KEY_ANY;
+        assert_damage_is_told(&query);
+        query.key_kind = SVL_KEY_EXACT;
+        query.key_low = slice_of("key");
+        assert_damage_is_told(&query);
+    }
+}
+
+static void test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted(void **state)
+{
+    (void)state;
+    svl_store *store;
+    make_store(false);
+    misplace_block(true);
+    assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
+    assert_non_null(strstr(svl_last_error(), "in its place"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is_right),
+        cmocka_unit_test(test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted),
+    };
+    return cmocka_run_group_tests_name("store/cursor", tests, NULL, NULL);
+}
