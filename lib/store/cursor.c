@@ -142,8 +142,7 @@ static int read_segment(svl_cursor *cursor, struct segment *segment,
 static bool may_skip_segment(const svl_cursor *cursor, const struct segment_info *info)
 {
     const struct conditions *c = &cursor->conditions;
-    return info->blocks > 0 &&
-           (info->time_max_ns < c->time_min_ns || info->time_min_ns >= c->time_max_ns);
+    return info->blocks > 0 && !conditions_meet_times(c, info->time_min_ns, info->time_max_ns);
 }
 
 /* The next unit in the segments: SVL_E_END when they are done. */

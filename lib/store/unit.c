@@ -9,7 +9,7 @@
 
 bool svl__conditions_meet_zone(const struct conditions *c, const struct zone *zone)
 {
-    if (zone->time_max_ns < c->time_min_ns || zone->time_min_ns >= c->time_max_ns)
+    if (!conditions_meet_times(c, zone->time_min_ns, zone->time_max_ns))
         return false;
     return c->severity_min == 0 || (zone->severity_mask >> c->severity_min) != 0;
 }
@@ -21,8 +21,7 @@ static bool equal(svl_slice a, svl_slice b)
 
 bool svl__conditions_meet_view(const struct conditions *c, const struct wire_view *view)
 {
-    if (view->time_ns < c->time_min_ns || view->time_ns >= c->time_max_ns ||
-        view->severity < c->severity_min)
+    if (!conditions_hold_times(c, view->time_ns, view->time_ns) || view->severity < c->severity_min)
         return false;
     if (c->source.len > 0 && !equal(c->source, view->source))
         return false;
@@ -81,7 +80,7 @@ static int keep_times(svl_cursor *cursor)
 {
     const struct conditions *c = &cursor->conditions;
     const struct zone *zone = svl__block_reader_zone(cursor->reader);
-    if (zone->time_min_ns >= c->time_min_ns && zone->time_max_ns < c->time_max_ns)
+    if (conditions_hold_times(c, zone->time_min_ns, zone->time_max_ns))
         return SVL_OK;
     const int64_t *times;
     int rc = svl__block_reader_times(cursor->reader, &times);
@@ -92,7 +91,7 @@ static int keep_times(svl_cursor *cursor)
     for (uint32_t i = 0; i < m->count; i++) {
         int64_t time_ns = times[m->rows[i]];
         m->rows[kept] = m->rows[i];
-        kept += time_ns >= c->time_min_ns && time_ns < c->time_max_ns;
+        kept += conditions_hold_times(c, time_ns, time_ns);
     }
     m->count = kept;
     return SVL_OK;

@@ -132,12 +132,51 @@ static void test_block_when_another_is_in_its_place_then_its_keys_are_not_truste
     assert_non_null(strstr(svl_last_error(), "in its place"));
 }
 
+static void assert_count(svl_store *store, const svl_query *query, uint64_t expected)
+{
+    svl_cursor *cursor;
+    const svl_record *record;
+    uint64_t n = 0;
+    assert_ok(svl_store_query(store, query, &cursor));
+    while (svl_cursor_next(cursor, &record) == SVL_OK)
+        n++;
+    assert_true(n == expected);
+    svl_cursor_close(cursor);
+}
+
+static void test_record_when_its_time_is_the_last_there_is_then_found(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    svl_query all, until;
+    assert_ok(svl_query_init(&all, sizeof all));
+    assert_ok(svl_query_init(&until, sizeof until));
+    until.time_max_ns = INT64_MAX; /* a bound, exclusive as any other */
+    svl_record records[] = { { .time_ns = INT64_MAX }, { .time_ns = INT64_MIN } };
+    assert_ok(svl_store_append(store, records, 2, NULL));
+    for (int committed = 0; committed < 2; committed++) {
+        svl_record_buffer *buffer;
+        assert_count(store, &all, 2);
+        assert_count(store, &until, 1);
+        assert_ok(svl_store_get(store, 1, &buffer));
+        assert_true(svl_record_buffer_record(buffer)->time_ns == INT64_MAX);
+        svl_record_buffer_destroy(buffer);
+        assert_ok(svl_store_commit(store, -1));
+    }
+    assert_ok(svl_store_close(store));
+    store = open_store();
+    assert_count(store, &all, 2);
+    assert_ok(svl_store_close(store));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is_right),
         cmocka_unit_test(test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted),
+        cmocka_unit_test(test_record_when_its_time_is_the_last_there_is_then_found),
     };
     return cmocka_run_group_tests_name("store/cursor", tests, NULL, NULL);
 }
