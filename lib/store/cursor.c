@@ -242,6 +242,10 @@ static int find_match(svl_cursor *cursor)
 
 static int make_records(svl_cursor *cursor, size_t n)
 {
+    if (!cursor->attributes)
+        cursor->attributes = svl__malloc(ATTRIBUTES_AT_ONCE * sizeof *cursor->attributes);
+    if (!cursor->attributes)
+        return SVL_E_NOMEM;
     if (cursor->record_capacity >= n)
         return SVL_OK;
     svl_record *records = svl__realloc(cursor->records, n * sizeof *records);
@@ -249,9 +253,7 @@ static int make_records(svl_cursor *cursor, size_t n)
         return SVL_E_NOMEM;
     cursor->records = records;
     cursor->record_capacity = n;
-    if (!cursor->attributes)
-        cursor->attributes = svl__malloc(ATTRIBUTES_AT_ONCE * sizeof *cursor->attributes);
-    return cursor->attributes ? SVL_OK : SVL_E_NOMEM;
+    return SVL_OK;
 }
 
 int svl_cursor_next_many(svl_cursor *cursor, size_t max, const svl_record **records, size_t *n)
@@ -271,7 +273,7 @@ int svl_cursor_next_many(svl_cursor *cursor, size_t max, const svl_record **reco
     wanted = wanted < max ? wanted : max;
     wanted = wanted < left ? wanted : (size_t)left;
     wanted = wanted < RECORDS_AT_ONCE ? wanted : RECORDS_AT_ONCE;
-    rc = make_records(cursor, wanted);
+    rc = note_failure(cursor, make_records(cursor, wanted));
     if (rc != SVL_OK)
         return rc;
     size_t taken = 0, attributes = 0;

@@ -149,6 +149,29 @@ static void test_allocation_when_all_fail_from_some_point_then_error_and_nothing
     sweep(false);
 }
 
+static void test_cursor_when_memory_runs_out_then_may_be_asked_again(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store_options o = small_options();
+    svl_store *store;
+    assert_ok(svl_store_open(path, &o, &store));
+    assert_ok(append_some(store, 3));
+    for (uint64_t n = 1, failures = 1; failures > 0; n++) {
+        svl_cursor *cursor;
+        const svl_record *record;
+        assert_ok(svl_store_query(store, NULL, &cursor));
+        fail_malloc_after(n, true);
+        failures = 0;
+        for (int i = 0; i < 3;
+             i++) /* fails once, is asked again, and does not fall over its own feet */
+            failures += svl_cursor_next(cursor, &record) == SVL_E_NOMEM;
+        fail_malloc_after(0, false);
+        svl_cursor_close(cursor);
+    }
+    assert_ok(svl_store_close(store));
+}
+
 /* In a child, as the limit stays: files may grow to `limit` bytes and no further. */
 static int fill_up(rlim_t limit)
 {
@@ -201,6 +224,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_disk_when_full_then_append_says_so_and_reading_goes_on),
+        cmocka_unit_test(test_cursor_when_memory_runs_out_then_may_be_asked_again),
         cmocka_unit_test(test_allocation_when_one_fails_then_error_and_nothing_lost),
         cmocka_unit_test(test_allocation_when_all_fail_from_some_point_then_error_and_nothing_lost),
     };
