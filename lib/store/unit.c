@@ -55,11 +55,13 @@ static int start_rows(svl_cursor *cursor, uint64_t first_id, uint32_t count, uin
         return SVL_E_NOMEM;
     if (id_min < c->id_min)
         id_min = c->id_min;
-    uint32_t from = id_min > first_id ? (uint32_t)(id_min - first_id) : 0;
-    uint64_t last_id = first_id + count - 1;
-    uint32_t to = c->id_max < last_id ? (uint32_t)(c->id_max - first_id + 1) : count;
-    for (uint32_t row = from; row < to; row++)
-        matches->rows[matches->count++] = row;
+    /* The query's ids may lie far from the unit's: cut in 64 bits. */
+    uint64_t from = id_min > first_id ? id_min - first_id : 0;
+    uint64_t to = c->id_max < first_id           ? 0
+                  : c->id_max - first_id < count ? c->id_max - first_id + 1
+                                                 : count;
+    for (uint64_t row = from; row < to; row++)
+        matches->rows[matches->count++] = (uint32_t)row;
     cursor->explanation.records_examined += matches->count;
     return SVL_OK;
 }

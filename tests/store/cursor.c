@@ -170,6 +170,39 @@ static void test_record_when_its_time_is_the_last_there_is_then_found(void **sta
     assert_ok(svl_store_close(store));
 }
 
+/* A unit far below the query's ids, as the one before a gap of 2^32 ids can be. */
+static void test_unit_when_the_query_begins_far_above_then_gives_nothing(void **state)
+{
+    (void)state;
+    struct block_options options = { .codec = SVL_CODEC_NONE, .block_bytes = 4096 };
+    struct block_builder *builder;
+    struct block *block;
+    assert_ok(svl__block_builder_create(&options, &builder));
+    for (uint64_t id = 1; id <= 10; id++) {
+        uint8_t wire[64];
+        struct wire_view view;
+        svl_record record = { .time_ns = 1 };
+        svl__wire_encode(&record, 1, wire);
+        assert_ok(svl__wire_view(wire, svl__wire_size(&record), &view));
+        assert_ok(svl__block_builder_add(builder, id, 1, &view));
+    }
+    assert_ok(svl__block_builder_finish(builder, &block));
+    svl_cursor *cursor = svl__calloc(1, sizeof *cursor);
+    assert_non_null(cursor);
+    cursor->conditions = (struct conditions){ .id_min = (UINT64_C(1) << 32) + 3,
+                                              .id_max = UINT64_MAX,
+                                              .time_min_ns = INT64_MIN };
+    assert_ok(svl__block_reader_create(&cursor->reader));
+    assert_ok(svl__block_reader_load(cursor->reader, block->data, block->len));
+    assert_ok(svl__unit_filter_block(cursor));
+    assert_int_equal(cursor->matches.count, 0);
+    svl__free(cursor->matches.rows);
+    svl__block_reader_destroy(cursor->reader);
+    svl__free(cursor);
+    svl__block_release(block);
+    svl__block_builder_destroy(builder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +210,7 @@ int main(void)
             test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is_right),
         cmocka_unit_test(test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted),
         cmocka_unit_test(test_record_when_its_time_is_the_last_there_is_then_found),
+        cmocka_unit_test(test_unit_when_the_query_begins_far_above_then_gives_nothing),
     };
     return cmocka_run_group_tests_name("store/cursor", tests, NULL, NULL);
 }
