@@ -215,6 +215,7 @@ static bool settle(struct commit *c, const struct segment_info *info)
     svl__values_forget(&store->values, c->op);
     store->committed_op = c->op;
     store->commit_done = c->request;
+    store->commit_waits = 0;
     if (c->roll && c->count > 0)
         store->roll_wanted = false;
     store->stats.commits++;
@@ -327,6 +328,7 @@ static void wait_and_retry(svl_store *store, int code)
     svl__store_retain_now(store, NULL);
     pthread_mutex_lock(&store->lock);
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
+    store->commit_waits = code;
     store->commit_given_up = store->ending;
     pthread_cond_broadcast(&store->progress);
     if (!store->closing)
