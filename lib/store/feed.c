@@ -268,7 +268,7 @@ static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
     batch->last_op = store->last_op;
     if (feed->ring)
         note_ring(batch, feed->ring);
-    if (feed->ring || feed->op_count > 0)
+    if (!feed->refusable)
         batch->refusable = false;
     if (feed->urgent && store->flush_wanted < batch->ticket)
         store->flush_wanted = batch->ticket;
@@ -311,7 +311,7 @@ int svl__store_feed_durably(svl_store *store, struct feed *feed)
 {
     uint64_t ticket;
     struct batch *batch;
-    feed->atomic = feed->urgent = true;
+    feed->atomic = feed->urgent = feed->refusable = true;
     int rc = feed_and_hold(store, feed, &ticket, &batch);
     if (rc != SVL_OK)
         return rc;

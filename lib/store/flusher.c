@@ -56,7 +56,7 @@ static void tell_step(svl_store *store, int64_t step_ns)
     uint8_t wire[256];
     svl__wire_encode(&record, svl__wall_ns(), wire);
     struct feed_item item = { .wire = wire, .len = svl__wire_size(&record) };
-    struct feed feed = { .items = &item, .count = 1 };
+    struct feed feed = { .items = &item, .count = 1, .refusable = true };
     if (svl__store_feed(store, &feed, &store->step_ticket) != SVL_OK)
         store->step_ticket = 0;
     pthread_mutex_lock(&store->lock);
@@ -139,7 +139,7 @@ static int write_batch(svl_store *store, struct batch *batch)
     return svl__journal_write(store->journal, &out);
 }
 
-/* `lock` held: if nothing but svl_store_append() waits in memory, it is refused with `code`: ids go back
+/* `lock` held: if nothing but what may be refused waits in memory, it is refused with `code`: ids go back
  * to where they were, as nothing of it was written. */
 static bool refuse(svl_store *store, struct batch *list, int code)
 {

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "record/wire.h"
 #include "store/store.h"
 #include "support/support.h"
@@ -43,7 +44,7 @@ ssize_t lmdb_pwrite(int fd, const void *data, size_t len, off_t offset)
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
-    return finds_no_space(fd, offset) ? -1 : syscall(SYS_pwritev, fd, parts, count, offset, 0);
+    return finds_no_space(fd, META_BYTES) ? -1 : syscall(SYS_pwritev, fd, parts, count, offset, 0);
 }
 
 FOR_SHARED_LIBRARIES ssize_t writev(int fd, const struct iovec *parts, int count)
@@ -125,10 +126,35 @@ static void test_append_when_the_disk_is_full_then_says_so_and_goes_on_with_spac
     alarm(0);
 }
 
+/* What nobody waits for cannot be refused to anybody: emits of a subscription without a name. */
+static void test_feed_when_the_disk_is_full_then_waits_and_is_not_dropped(void **state)
+{
+    (void)state;
+    alarm(60);
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    svl_record record = { .body = slice_of("emitted") };
+    uint8_t wire[64];
+    svl__wire_encode(&record, 1, wire);
+    struct feed_item item = { .wire = wire, .len = svl__wire_size(&record) };
+    struct feed feed = { .items = &item, .count = 1, .atomic = true };
+    uint64_t ticket, id;
+    atomic_store(&full_for, "/journal.");
+    assert_ok(svl__store_feed(store, &feed, &ticket));
+    assert_int_equal(svl__store_wait(store, ticket, svl__deadline_ns(300)), SVL_E_TIMEOUT);
+    assert_int_equal(append(store, &id), SVL_E_NO_SPACE);
+    atomic_store(&full_for, NULL);
+    assert_ok(svl__store_wait(store, ticket, INT64_MAX));
+    assert_true(item.id == 1 && count_records(store) == 1);
+    assert_ok(svl_store_close(store));
+    alarm(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_append_when_the_disk_is_full_then_says_so_and_goes_on_with_space),
+        cmocka_unit_test(test_feed_when_the_disk_is_full_then_waits_and_is_not_dropped),
     };
     int failed = cmocka_run_group_tests_name("store/full", tests, NULL, NULL);
     temp_remove_all();
