@@ -111,19 +111,21 @@ static int roll(struct commit *c, uint64_t first_id)
                                  .state = SEGMENT_ACTIVE,
                                  .map_bytes = store->options.segment_bytes };
     struct segment *created;
+    struct segment_entry *entry;
     int rc = svl__segment_create(&store->segments.place, &info, &created);
     if (rc != SVL_OK)
         return rc;
-    rc = commit_catalog(c, c->segment ? &old : NULL, &info);
-    if (rc == SVL_OK) {
-        if (c->segment)
-            svl__segments_update(&store->segments, &old);
-        rc = svl__segments_add(&store->segments, &info, created);
-    }
+    rc = svl__segments_prepare(&store->segments, &info, created, &entry);
+    if (rc == SVL_OK)
+        rc = commit_catalog(c, c->segment ? &old : NULL, &info);
     if (rc != SVL_OK) {
+        svl__free(entry);
         svl__segment_close(created);
         return rc;
     }
+    if (c->segment)
+        svl__segments_update(&store->segments, &old);
+    svl__segments_add(&store->segments, entry);
     leave_segment(c);
     return enter_segment(c);
 }

@@ -40,12 +40,16 @@ static int add_segment(svl_store *store, const struct segment_info *named)
         if (fstatat(store->directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
             note_damage(store, "a segment that the catalog names is missing");
     }
-    int rc = svl__segments_add(&store->segments, &info, segment);
-    if (rc != SVL_OK)
+    struct segment_entry *entry;
+    int rc = svl__segments_prepare(&store->segments, &info, segment, &entry);
+    if (rc != SVL_OK) {
         svl__segment_close(segment);
-    else if (info.last_id > store->committed_id && info.last_id >= info.first_id)
+        return rc;
+    }
+    svl__segments_add(&store->segments, entry);
+    if (info.last_id > store->committed_id && info.last_id >= info.first_id)
         store->committed_id = info.last_id;
-    return rc;
+    return SVL_OK;
 }
 
 static int add_segments(svl_store *store)
