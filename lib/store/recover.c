@@ -204,6 +204,8 @@ static int check_follows(const svl_store *store, const struct journal_batch *in)
 {
     if (in->count == 0)
         return SVL_OK;
+    if (in->first_id > store->committed_id && in->first_id <= store->tail.durable_id)
+        return damaged_batch(in, "its records have ids of the batch before");
     if (in->first_id > store->tail.durable_id + 1)
         return svl__fail(
             SVL_E_CORRUPT, "records %llu to %llu are neither in a segment nor in the journal",
@@ -221,8 +223,7 @@ static int replay(const struct journal_batch *in, void *user)
         svl__rings_note(store, &in->rings[i]);
     if (in->last_op > store->durable_op)
         store->durable_op = in->last_op;
-    if (in->ingest_ns > store->ingest_last_ns)
-        store->ingest_last_ns = in->ingest_ns;
+    store->ingest_last_ns = in->ingest_ns; /* of the newest one: it may lie before a step back */
     struct batch *batch = svl__batch_create();
     if (!batch)
         return SVL_E_NOMEM;
