@@ -37,8 +37,10 @@ static int add_segment(svl_store *store, const struct segment_info *named)
         info.state = SEGMENT_ACTIVE;
     } else {
         struct stat st;
+        char what[96];
+        snprintf(what, sizeof what, "segment file %s is missing", name);
         if (fstatat(store->directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            note_damage(store, "a segment that the catalog names is missing");
+            note_damage(store, what);
     }
     struct segment_entry *entry;
     int rc = svl__segments_prepare(&store->segments, &info, segment, &entry);
