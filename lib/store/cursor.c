@@ -78,7 +78,8 @@ static int next_zone(svl_cursor *cursor, struct segment *segment, struct zone *z
 }
 
 /* The same, for the blocks that the key index names. */
-static int next_candidate(svl_cursor *cursor, struct segment *segment, struct zone *zone)
+static int next_candidate(svl_cursor *cursor, struct segment *segment,
+                          const struct segment_info *info, struct zone *zone)
 {
     const struct conditions *c = &cursor->conditions;
     size_t count = cursor->candidates.len / sizeof(uint64_t);
@@ -89,8 +90,12 @@ static int next_candidate(svl_cursor *cursor, struct segment *segment, struct zo
         int rc = svl__segment_zones(segment, first_id, first_id, false, zone, 1, &n);
         if (rc != SVL_OK)
             return rc;
+        if (n == 0 || zone->first_id != first_id)
+            return svl__fail(SVL_E_CORRUPT,
+                             "segment %llu: the key index names block %llu, which it has not",
+                             (unsigned long long)info->first_id, (unsigned long long)first_id);
         cursor->explanation.blocks++;
-        if (n == 1 && svl__conditions_meet_zone(c, zone))
+        if (svl__conditions_meet_zone(c, zone))
             return SVL_OK;
         cursor->explanation.blocks_skipped_zone++;
     }
@@ -130,8 +135,9 @@ static int read_segment(svl_cursor *cursor, struct segment *segment,
 {
     int rc = cursor->in_segment ? SVL_OK : enter_segment(cursor, segment, info);
     if (rc == SVL_OK)
-        rc = cursor->conditions.key.kind == SVL_KEY_ANY ? next_zone(cursor, segment, zone)
-                                                        : next_candidate(cursor, segment, zone);
+        rc = cursor->conditions.key.kind == SVL_KEY_ANY
+                 ? next_zone(cursor, segment, zone)
+                 : next_candidate(cursor, segment, info, zone);
     if (is_damage(rc))
         leave_segment(cursor); /* its tables: no way to what follows in it */
     if (rc != SVL_OK)

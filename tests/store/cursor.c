@@ -49,22 +49,36 @@ static void make_store(bool full)
     assert_ok(svl_store_close(store));
 }
 
-/* Copies the first entry of "blocks" over the last one's place, or the other way round. */
-static void misplace_block(bool first_over_last)
+/* A change of the first segment's file by LMDB itself. */
+static MDB_txn *begin_change(const char *name, MDB_dbi *table)
 {
     char file[600];
     snprintf(file, sizeof file, "%s/00000000000000000001-01.seg", path);
     MDB_env *env;
     MDB_txn *txn;
-    MDB_dbi blocks;
-    MDB_cursor *cursor;
-    MDB_val key, from;
     assert_int_equal(mdb_env_create(&env), 0);
     assert_int_equal(mdb_env_set_mapsize(env, SEGMENT_BYTES), 0);
     assert_int_equal(mdb_env_set_maxdbs(env, 4), 0);
     assert_int_equal(mdb_env_open(env, file, MDB_NOSUBDIR, 0600), 0);
     assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
-    assert_int_equal(mdb_dbi_open(txn, "blocks", MDB_INTEGERKEY, &blocks), 0);
+    assert_int_equal(mdb_dbi_open(txn, name, MDB_INTEGERKEY, table), 0);
+    return txn;
+}
+
+static void end_change(MDB_txn *txn)
+{
+    MDB_env *env = mdb_txn_env(txn);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+/* Copies the first entry of "blocks" over the last one's place, or the other way round. */
+static void misplace_block(bool first_over_last)
+{
+    MDB_dbi blocks;
+    MDB_cursor *cursor;
+    MDB_val key, from;
+    MDB_txn *txn = begin_change("blocks", &blocks);
     assert_int_equal(mdb_cursor_open(txn, blocks, &cursor), 0);
     assert_int_equal(mdb_cursor_get(cursor, &key, &from, first_over_last ? MDB_FIRST : MDB_LAST),
                      0);
@@ -77,8 +91,7 @@ static void misplace_block(bool first_over_last)
     mdb_cursor_close(cursor);
     key = (MDB_val){ sizeof id, &id };
     assert_int_equal(mdb_put(txn, blocks, &key, &value, 0), 0);
-    assert_int_equal(mdb_txn_commit(txn), 0);
-    mdb_env_close(env);
+    end_change(txn);
     svl__free(value.mv_data);
 }
 
@@ -130,6 +143,23 @@ static void test_block_when_another_is_in_its_place_then_its_keys_are_not_truste
     misplace_block(true);
     assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
     assert_non_null(strstr(svl_last_error(), "in its place"));
+}
+
+static void test_lookup_when_the_index_names_what_is_not_there_then_corrupt(void **state)
+{
+    (void)state;
+    uint64_t id = 1;
+    MDB_dbi zones;
+    MDB_val key = { sizeof id, &id };
+    svl_query query;
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.key_kind = SVL_KEY_EXACT;
+    query.key_low = slice_of("key");
+    make_store(true);
+    MDB_txn *txn = begin_change("zones", &zones);
+    assert_int_equal(mdb_del(txn, zones, &key, NULL), 0);
+    end_change(txn);
+    assert_damage_is_told(&query);
 }
 
 static void assert_count(svl_store *store, const svl_query *query, uint64_t expected)
@@ -209,6 +239,7 @@ int main(void)
         cmocka_unit_test(
             test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is_right),
         cmocka_unit_test(test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted),
+        cmocka_unit_test(test_lookup_when_the_index_names_what_is_not_there_then_corrupt),
         cmocka_unit_test(test_record_when_its_time_is_the_last_there_is_then_found),
         cmocka_unit_test(test_unit_when_the_query_begins_far_above_then_gives_nothing),
     };
