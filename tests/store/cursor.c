@@ -162,6 +162,35 @@ static void test_lookup_when_the_index_names_what_is_not_there_then_corrupt(void
     assert_damage_is_told(&query);
 }
 
+static void test_zone_when_damaged_then_the_blocks_before_it_are_read(void **state)
+{
+    (void)state;
+    MDB_dbi zones;
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    uint8_t damaged[ZONE_BYTES] = { 0 };
+    make_store(true);
+    MDB_txn *txn = begin_change("zones", &zones);
+    assert_int_equal(mdb_cursor_open(txn, zones, &cursor), 0);
+    assert_int_equal(mdb_cursor_get(cursor, &key, &value, MDB_LAST), 0);
+    uint64_t id = load_u64(key.mv_data);
+    value = (MDB_val){ sizeof damaged, damaged };
+    assert_int_equal(mdb_cursor_put(cursor, &key, &value, MDB_CURRENT), 0);
+    mdb_cursor_close(cursor);
+    end_change(txn);
+    svl_store *store = open_store();
+    svl_cursor *all;
+    const svl_record *record;
+    uint64_t n = 0;
+    assert_ok(svl_store_query(store, NULL, &all));
+    while (svl_cursor_next(all, &record) == SVL_OK)
+        assert_true(record->id == ++n);
+    assert_true(n == id - 1);
+    assert_ok(svl_cursor_next(all, &record)); /* the next segment */
+    svl_cursor_close(all);
+    assert_ok(svl_store_close(store));
+}
+
 static void assert_count(svl_store *store, const svl_query *query, uint64_t expected)
 {
     svl_cursor *cursor;
@@ -239,6 +268,7 @@ int main(void)
         cmocka_unit_test(
             test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is_right),
         cmocka_unit_test(test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted),
+        cmocka_unit_test(test_zone_when_damaged_then_the_blocks_before_it_are_read),
         cmocka_unit_test(test_lookup_when_the_index_names_what_is_not_there_then_corrupt),
         cmocka_unit_test(test_record_when_its_time_is_the_last_there_is_then_found),
         cmocka_unit_test(test_unit_when_the_query_begins_far_above_then_gives_nothing),
