@@ -191,6 +191,22 @@ static void test_zone_when_damaged_then_the_blocks_before_it_are_read(void **sta
     assert_ok(svl_store_close(store));
 }
 
+static void test_segment_when_a_key_is_no_number_then_not_mapped(void **state)
+{
+    (void)state;
+    MDB_dbi zones;
+    uint32_t half = UINT32_MAX;
+    uint8_t bytes[ZONE_BYTES] = { 0 };
+    MDB_val key = { sizeof half, &half }, value = { sizeof bytes, bytes };
+    make_store(false);
+    MDB_txn *txn = begin_change("zones", &zones);
+    assert_int_equal(mdb_put(txn, zones, &key, &value, 0), 0);
+    end_change(txn);
+    svl_store *store;
+    assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
+    assert_non_null(strstr(svl_last_error(), "no number"));
+}
+
 static void assert_count(svl_store *store, const svl_query *query, uint64_t expected)
 {
     svl_cursor *cursor;
@@ -269,6 +285,7 @@ int main(void)
             test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is_right),
         cmocka_unit_test(test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted),
         cmocka_unit_test(test_zone_when_damaged_then_the_blocks_before_it_are_read),
+        cmocka_unit_test(test_segment_when_a_key_is_no_number_then_not_mapped),
         cmocka_unit_test(test_lookup_when_the_index_names_what_is_not_there_then_corrupt),
         cmocka_unit_test(test_record_when_its_time_is_the_last_there_is_then_found),
         cmocka_unit_test(test_unit_when_the_query_begins_far_above_then_gives_nothing),
