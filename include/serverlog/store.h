@@ -186,7 +186,7 @@ SVL_EXPORT int svl_store_close(svl_store *store);
  *            SVL_E_FAILED    the store is in fail-stop: the batch may be there after opening again
  *            SVL_E_NO_SPACE  the disk is full: nothing is stored
  *            SVL_E_DEADLOCK  inside an ingest callback
- *            SVL_E_NOMEM, SVL_E_CLOSED, SVL_E_FORKED
+ *            SVL_E_NOMEM, SVL_E_RESOURCE, SVL_E_CLOSED, SVL_E_FORKED
  * Ownership  copied
  * Thread     any thread
  * Blocks     on a flush, shared with all who wait at the time */

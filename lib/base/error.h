@@ -7,6 +7,7 @@
 
 #include <serverlog/types.h>
 #include <stdarg.h>
+#include <stdbool.h>
 
 /* Sets svl_last_error() to "<strerror of code>: <text>" and returns `code`. For outcomes (SVL_E_END
  * and its group) use the bare code instead: they leave the words alone. */
@@ -16,6 +17,13 @@ int svl__fail(int code, const char *format, ...) __attribute__((format(printf, 2
  * EPERM, EROFS: ACCESS; ENOMEM: NOMEM; EMFILE, ENFILE, EAGAIN: RESOURCE; else IO) and adds its text. */
 int svl__fail_errno(int error_number, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* The machine has none left of something, and may have some again: to be tried later, unlike other
+ * failures of what changed nothing. */
+static inline bool is_shortage(int code)
+{
+    return code == SVL_E_NO_SPACE || code == SVL_E_NOMEM || code == SVL_E_RESOURCE;
+}
 
 /* A broken invariant of ours: SVL_E_INTERNAL; a host is never aborted. With -Dsteps=true, for tests, it
  * asserts. */

@@ -337,7 +337,7 @@ static bool next_commit(svl_store *store, struct commit *c, int *rc)
     return go_on;
 }
 
-/* No space or no memory: nothing was changed; retention may give space, then it is tried again. */
+/* A shortage: nothing was changed; retention may give space, then it is tried again. */
 static void wait_and_retry(svl_store *store, int code)
 {
     svl__log(&store->log, SVL_SEVERITY_WARN, code, "%s: commit: %s; it is tried again", store->path,
@@ -365,7 +365,7 @@ void *svl__committer_run(void *argument)
         drop_commit(&c);
         if (rc == SVL_OK)
             svl__store_retain_now(store, NULL);
-        else if (rc == SVL_E_NO_SPACE || rc == SVL_E_NOMEM)
+        else if (is_shortage(rc))
             wait_and_retry(store, rc);
         else
             break;

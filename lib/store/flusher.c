@@ -169,7 +169,7 @@ static bool refuse(svl_store *store, struct batch *list, int code)
     return true;
 }
 
-/* A full disk, or no memory for a small thing: what is fed stays in memory, up to its limit; then
+/* A full disk, no memory for a small thing, no descriptor: what is fed stays in memory, up to its limit; then
  * whoever feeds waits. Tried again and again; a store that is being closed gives up instead. */
 static int wait_and_retry(svl_store *store, struct batch *list, int code)
 {
@@ -236,7 +236,7 @@ static int write_new(svl_store *store, struct batch *list)
             svl__store_tell_ready(store);
         return SVL_OK;
     }
-    if (rc == SVL_E_NO_SPACE || rc == SVL_E_NOMEM)
+    if (is_shortage(rc))
         return wait_and_retry(store, rest, rc);
     pthread_mutex_lock(&store->lock);
     give_back(store, rest);

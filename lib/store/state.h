@@ -47,7 +47,7 @@ struct svl_store {
     bool ending;  /* about to be closed: nothing waits for disk space any more */
     bool closing; /* no new feeds; the threads finish what is there and end */
     int failed;   /* 0, or the code of the failure that stopped the store */
-    /* 0, or why what is fed, or commits, wait and are tried again: SVL_E_NO_SPACE, SVL_E_NOMEM */
+    /* 0, or why what is fed, or commits, wait and are tried again: is_shortage() */
     int write_waits, commit_waits;
     bool not_accepting; /* somebody was told so, and is to hear when it turns */
 
@@ -127,8 +127,8 @@ int svl__store_check_wait(const svl_store *store, const char *function);
 /* feed.c: feeds one atomic batch and waits until it is durable; a full disk refuses it, SVL_E_NO_SPACE. */
 int svl__store_feed_durably(svl_store *store, struct feed *feed);
 
-/* feed.c: waits until svl__store_accepts(), while that only takes time: SVL_E_NO_SPACE or SVL_E_NOMEM when
- * what would make room waits for space or memory itself. */
+/* feed.c: waits until svl__store_accepts(), while that only takes time: a shortage's code when what would
+ * make room waits itself. */
 int svl__store_wait_room(svl_store *store);
 
 /* feed.c: `lock` held: bytes in memory, and whether feeding should pause. */

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -150,11 +151,39 @@ static void test_feed_when_the_disk_is_full_then_waits_and_is_not_dropped(void *
     alarm(0);
 }
 
+/* The host has all descriptors in use for a while. */
+static void test_append_when_there_are_no_descriptors_then_says_so_and_goes_on_with_some(
+    void **state)
+{
+    (void)state;
+    alarm(60);
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    struct rlimit before, none;
+    uint64_t id, last = 0;
+    int rc;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){ 0, before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    while ((rc = append(store, &id)) == SVL_OK && id < 1000)
+        last = id;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(rc, SVL_E_RESOURCE);
+    assert_ok(append(store, &id));
+    assert_true(id == last + 1);
+    assert_ok(svl_store_commit(store, -1));
+    assert_true(count_records(store) == id);
+    assert_ok(svl_store_close(store));
+    alarm(0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_append_when_the_disk_is_full_then_says_so_and_goes_on_with_space),
         cmocka_unit_test(test_feed_when_the_disk_is_full_then_waits_and_is_not_dropped),
+        cmocka_unit_test(
+            test_append_when_there_are_no_descriptors_then_says_so_and_goes_on_with_some),
     };
     int failed = cmocka_run_group_tests_name("store/full", tests, NULL, NULL);
     temp_remove_all();
