@@ -21,6 +21,13 @@ int svl__fail_errno(int error_number, const char *format, ...)
 /* The last failure of this thread, `code`, again, with the place where it was found before its words. */
 int svl__fail_at(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The machine has none left of something, and may have some again: to be tried later, unlike other
+ * failures of what changed nothing. */
+static inline bool is_shortage(int code)
+{
+    return code == SVL_E_NO_SPACE || code == SVL_E_NOMEM || code == SVL_E_RESOURCE;
+}
+
 /* A broken invariant of ours: SVL_E_INTERNAL; a host is never aborted. With -Dsteps=true, for tests, it
  * asserts. */
 int svl__internal(const char *file, int line, const char *what);

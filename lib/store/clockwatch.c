@@ -5,11 +5,22 @@
 
 #define STEP_NS (3600 * NS_PER_S)
 
+static void forget_stood(struct clock_watch *watch, int64_t monotonic_ns)
+{
+    if (monotonic_ns - watch->forward_at_ns >= STEP_NS)
+        watch->forward_ns = 0;
+}
+
+/* Steps that have not stood for an hour add up: a wrong date that is put right in part is still wrong. */
 static int64_t note(struct clock_watch *watch, int64_t step_ns, int64_t monotonic_ns)
 {
     if (step_ns > -STEP_NS && step_ns < STEP_NS)
         return 0;
-    watch->forward_ns = step_ns > 0 ? step_ns : 0;
+    forget_stood(watch, monotonic_ns);
+    if (__builtin_add_overflow(watch->forward_ns, step_ns, &watch->forward_ns))
+        watch->forward_ns = INT64_MAX;
+    if (watch->forward_ns < 0)
+        watch->forward_ns = 0;
     watch->forward_at_ns = monotonic_ns;
     return step_ns;
 }
@@ -32,7 +43,6 @@ int64_t svl__clock_watch_step(struct clock_watch *watch, int64_t wall_ns, int64_
 int64_t svl__clock_watch_retention_ns(struct clock_watch *watch, int64_t wall_ns,
                                       int64_t monotonic_ns)
 {
-    if (watch->forward_ns != 0 && monotonic_ns - watch->forward_at_ns >= STEP_NS)
-        watch->forward_ns = 0;
+    forget_stood(watch, monotonic_ns);
     return wall_ns - watch->forward_ns;
 }

@@ -11,8 +11,9 @@
 #include <stdint.h>
 
 struct clock_watch {
-    int64_t offset_ns;     /* wall minus monotonic, as last seen */
-    int64_t forward_ns;    /* size of the last step forward, 0 once it has stood for an hour */
+    int64_t offset_ns; /* wall minus monotonic, as last seen */
+    int64_t
+        forward_ns; /* steps forward less those back since; 0 once they have stood for an hour */
     int64_t forward_at_ns; /* monotonic */
 };
 

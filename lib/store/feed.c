@@ -19,7 +19,7 @@ uint64_t svl__store_memory(const svl_store *store)
 
 bool svl__store_accepts_locked(const svl_store *store)
 {
-    return !store->disk_full && svl__store_memory(store) < 2 * store->options.tail_bytes;
+    return !store->write_waits && svl__store_memory(store) < 2 * store->options.tail_bytes;
 }
 
 bool svl__store_accepts(svl_store *store)
@@ -50,6 +50,25 @@ int svl__store_wait_accepts(svl_store *store, int64_t deadline_ns)
         if (!svl__cond_wait(&store->progress, &store->lock, deadline_ns)) {
             rc = SVL_E_TIMEOUT;
             break;
+        }
+    }
+    if (store->failed)
+        rc = svl__store_failure(store);
+    pthread_mutex_unlock(&store->lock);
+    return rc;
+}
+
+int svl__store_wait_room(svl_store *store)
+{
+    int rc = SVL_OK;
+    pthread_mutex_lock(&store->lock);
+    while (rc == SVL_OK && !store->failed && !svl__store_accepts_locked(store)) {
+        rc = store->write_waits ? store->write_waits : store->commit_waits;
+        if (rc != SVL_OK) {
+            svl__fail(rc, "%s takes no records before there is some again", store->path);
+        } else {
+            store->not_accepting = true;
+            svl__cond_wait(&store->progress, &store->lock, INT64_MAX);
         }
     }
     if (store->failed)
@@ -249,7 +268,7 @@ static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
     batch->last_op = store->last_op;
     if (feed->ring)
         note_ring(batch, feed->ring);
-    if (feed->ring || feed->op_count > 0)
+    if (!feed->refusable)
         batch->refusable = false;
     if (feed->urgent && store->flush_wanted < batch->ticket)
         store->flush_wanted = batch->ticket;
@@ -292,7 +311,7 @@ int svl__store_feed_durably(svl_store *store, struct feed *feed)
 {
     uint64_t ticket;
     struct batch *batch;
-    feed->atomic = feed->urgent = true;
+    feed->atomic = feed->urgent = feed->refusable = true;
     int rc = feed_and_hold(store, feed, &ticket, &batch);
     if (rc != SVL_OK)
         return rc;

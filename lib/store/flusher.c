@@ -56,7 +56,7 @@ static void tell_step(svl_store *store, int64_t step_ns)
     uint8_t wire[256];
     svl__wire_encode(&record, svl__wall_ns(), wire);
     struct feed_item item = { .wire = wire, .len = svl__wire_size(&record) };
-    struct feed feed = { .items = &item, .count = 1 };
+    struct feed feed = { .items = &item, .count = 1, .refusable = true };
     if (svl__store_feed(store, &feed, &store->step_ticket) != SVL_OK)
         store->step_ticket = 0;
     pthread_mutex_lock(&store->lock);
@@ -139,7 +139,7 @@ static int write_batch(svl_store *store, struct batch *batch)
     return svl__journal_write(store->journal, &out);
 }
 
-/* `lock` held: if nothing but svl_store_append() waits in memory, it is refused with `code`: ids go back
+/* `lock` held: if nothing but what may be refused waits in memory, it is refused with `code`: ids go back
  * to where they were, as nothing of it was written. */
 static bool refuse(svl_store *store, struct batch *list, int code)
 {
@@ -169,17 +169,18 @@ static bool refuse(svl_store *store, struct batch *list, int code)
     return true;
 }
 
-/* A full disk, or no memory for a small thing: what is fed stays in memory, up to its limit; then
+/* A full disk, no memory for a small thing, no descriptor: what is fed stays in memory, up to its limit; then
  * whoever feeds waits. Tried again and again; a store that is being closed gives up instead. */
 static int wait_and_retry(svl_store *store, struct batch *list, int code)
 {
     pthread_mutex_lock(&store->lock);
-    bool began = !store->disk_full;
+    bool began = !store->write_waits;
     bool refused = !store->written_first && refuse(store, list, code);
-    store->disk_full = !refused;
+    store->write_waits = refused ? 0 : code;
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
     if (!refused)
         give_back(store, list);
+    pthread_cond_broadcast(&store->progress);
     bool give_up = store->ending && !refused;
     if (!give_up && !refused)
         svl__cond_wait(&store->flusher_wake, &store->lock,
@@ -225,17 +226,17 @@ static int write_new(svl_store *store, struct batch *list)
     struct batch *rest = write_list(store, list, &rc);
     if (!rest) {
         pthread_mutex_lock(&store->lock);
-        bool was_full = store->disk_full;
-        store->disk_full = false;
+        bool waited = store->write_waits;
+        store->write_waits = 0;
         bool ready = svl__store_turns_ready(store);
         pthread_mutex_unlock(&store->lock);
-        if (was_full)
+        if (waited)
             svl__log(&store->log, SVL_SEVERITY_INFO, SVL_OK, "%s: writing goes on", store->path);
         if (ready)
             svl__store_tell_ready(store);
         return SVL_OK;
     }
-    if (rc == SVL_E_NO_SPACE || rc == SVL_E_NOMEM)
+    if (is_shortage(rc))
         return wait_and_retry(store, rest, rc);
     pthread_mutex_lock(&store->lock);
     give_back(store, rest);

@@ -39,15 +39,21 @@ static int add_segment(svl_store *store, const struct segment_info *named)
             note_damage(store, svl_last_error());
     } else {
         struct stat st;
+        char what[96];
+        snprintf(what, sizeof what, "segment file %s is missing", name);
         if (fstatat(store->directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            note_damage(store, "a segment that the catalog names is missing");
+            note_damage(store, what);
     }
-    int rc = svl__segments_add(&store->segments, &info, segment);
-    if (rc != SVL_OK)
+    struct segment_entry *entry;
+    int rc = svl__segments_prepare(&store->segments, &info, segment, &entry);
+    if (rc != SVL_OK) {
         svl__segment_close(segment);
-    else if (info.last_id > store->committed_id && info.last_id >= info.first_id)
+        return rc;
+    }
+    svl__segments_add(&store->segments, entry);
+    if (info.last_id > store->committed_id && info.last_id >= info.first_id)
         store->committed_id = info.last_id;
-    return rc;
+    return SVL_OK;
 }
 
 static int add_segments(svl_store *store)
@@ -204,6 +210,8 @@ static int check_follows(const svl_store *store, const struct journal_batch *in)
 {
     if (in->count == 0)
         return SVL_OK;
+    if (in->first_id > store->committed_id && in->first_id <= store->tail.durable_id)
+        return damaged_batch(in, "its records have ids of the batch before");
     if (in->first_id > store->tail.durable_id + 1)
         return svl__fail(
             SVL_E_CORRUPT, "records %llu to %llu are neither in a segment nor in the journal",
@@ -221,8 +229,7 @@ int svl__store_replay(const struct journal_batch *in, void *user)
         svl__rings_note(store, &in->rings[i]);
     if (in->last_op > store->durable_op)
         store->durable_op = in->last_op;
-    if (in->ingest_ns > store->ingest_last_ns)
-        store->ingest_last_ns = in->ingest_ns;
+    store->ingest_last_ns = in->ingest_ns; /* of the newest one: it may lie before a step back */
     struct batch *batch = svl__batch_create();
     if (!batch)
         return SVL_E_NOMEM;

@@ -228,12 +228,12 @@ struct pending {
     size_t lost_count;
 };
 
-static int read_key_set(struct segment *segment, struct block_reader *reader, uint64_t first_id,
-                        struct buffer *bytes, struct key_set **set)
+static int read_key_set(struct segment *segment, struct block_reader *reader,
+                        const struct zone *zone, struct buffer *bytes, struct key_set **set)
 {
-    int rc = svl__segment_read_block(segment, first_id, bytes);
+    int rc = svl__segment_read_block(segment, zone->first_id, bytes);
     if (rc == SVL_OK)
-        rc = svl__block_reader_load(reader, bytes->data, bytes->len);
+        rc = svl__block_reader_load_of(reader, zone, bytes->data, bytes->len);
     if (rc == SVL_OK)
         rc = svl__block_reader_key_set(reader, set);
     return rc;
@@ -246,7 +246,7 @@ static int add_key_set(struct segment *segment, struct block_reader *reader,
     struct key_set *set = NULL;
     if (pending->blocks == RUN_BLOCKS)
         return damaged(segment, "too many blocks lack an index");
-    int rc = read_key_set(segment, reader, zone->first_id, bytes, &set);
+    int rc = read_key_set(segment, reader, zone, bytes, &set);
     pending->blocks++;
     pending->records += zone->count;
     if (set) {

@@ -55,7 +55,8 @@ struct svl_store {
     bool ending;  /* about to be closed: nothing waits for disk space any more */
     bool closing; /* no new feeds; the threads finish what is there and end */
     int failed;   /* 0, or the code of the failure that stopped the store */
-    bool disk_full;
+    /* 0, or why what is fed, or commits, wait and are tried again: is_shortage() */
+    int write_waits, commit_waits;
     bool not_accepting; /* somebody was told so, and is to hear when it turns */
 
     /* feeding */
@@ -146,6 +147,10 @@ int svl__store_check_write(const svl_store *store, const char *function);
 
 /* feed.c: feeds one atomic batch and waits until it is durable; a full disk refuses it, SVL_E_NO_SPACE. */
 int svl__store_feed_durably(svl_store *store, struct feed *feed);
+
+/* feed.c: waits until svl__store_accepts(), while that only takes time: a shortage's code when what would
+ * make room waits itself. */
+int svl__store_wait_room(svl_store *store);
 
 /* feed.c: `lock` held: bytes in memory, and whether feeding should pause. */
 uint64_t svl__store_memory(const svl_store *store);

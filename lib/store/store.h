@@ -91,6 +91,9 @@ struct feed {
                                          taken from it, dropped records included; NULL: no ring */
     bool atomic;
     bool urgent; /* somebody waits: flush as soon as possible */
+    bool
+        refusable; /* a full disk may refuse it instead of waiting: it is not missed, or its batch is
+                       looked at */
 };
 
 /* Gives ids and takes everything into memory. *ticket (may be NULL) is for svl__store_wait(). Never

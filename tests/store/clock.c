@@ -45,6 +45,20 @@ static void test_retention_when_clock_stepped_forward_then_goes_by_the_old_for_a
     assert_true(svl__clock_watch_retention_ns(&w, 10 * HOUR, HOUR) == 10 * HOUR);
 }
 
+static void test_retention_when_a_step_forward_is_taken_back_in_part_then_still_waits(void **state)
+{
+    (void)state;
+    struct clock_watch w;
+    svl__clock_watch_start(&w, 100 * HOUR, 0, 0);
+    svl__clock_watch_step(&w, 90000 * HOUR, 0);
+    svl__clock_watch_step(&w, 89998 * HOUR, 0);
+    assert_true(svl__clock_watch_retention_ns(&w, 89998 * HOUR, 0) == 100 * HOUR);
+    svl__clock_watch_step(&w, 90003 * HOUR, 0);
+    assert_true(svl__clock_watch_retention_ns(&w, 90003 * HOUR, 0) == 100 * HOUR);
+    svl__clock_watch_step(&w, 90 * HOUR, 0);
+    assert_true(svl__clock_watch_retention_ns(&w, 90 * HOUR, 0) == 90 * HOUR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -53,6 +67,7 @@ int main(void)
         cmocka_unit_test(test_clock_when_wrong_at_start_then_step_against_the_log),
         cmocka_unit_test(
             test_retention_when_clock_stepped_forward_then_goes_by_the_old_for_an_hour),
+        cmocka_unit_test(test_retention_when_a_step_forward_is_taken_back_in_part_then_still_waits),
     };
     return cmocka_run_group_tests_name("store/clock", tests, NULL, NULL);
 }
