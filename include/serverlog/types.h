@@ -182,6 +182,28 @@ typedef int svl_progress_fn(uint64_t done, uint64_t total, void *user);
  * could not wait, as a callback on the thread that had called it. */
 typedef void svl_released_fn(void *user);
 
+/* The host's memory functions, as malloc(), realloc() and free(); `user` comes with each call. From any
+ * thread, also concurrently. */
+typedef struct svl_allocator {
+    uint32_t struct_size;                                       /* set by the caller: sizeof */
+    uint32_t reserved;                                          /* zero */
+    void *(*allocate)(size_t size, void *user);                 /* NULL: there is none */
+    void *(*reallocate)(void *memory, size_t size, void *user); /* NULL: there is none, as it was */
+    void (*release)(void *memory, void *user);
+    void *user;
+} svl_allocator;
+
+/* Gives all of the library's own memory to the host's functions; LMDB and the codecs go on using malloc().
+ * For the whole process, and before any other function of the library.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_RESERVED  the argument
+ *            SVL_E_STATE  something was allocated already
+ * Ownership  copied; functions and `user` must stay valid until the process ends
+ * Thread     one thread, while no other uses the library
+ * Blocks     no */
+SVL_EXPORT int svl_allocator_set(const svl_allocator *allocator);
+
 /* A short text for a result code.
  *
  * Result     static text, never NULL; "unknown result" for an unknown code
