@@ -182,14 +182,20 @@ typedef int svl_progress_fn(uint64_t done, uint64_t total, void *user);
  * could not wait, as a callback on the thread that had called it. */
 typedef void svl_released_fn(void *user);
 
-/* The host's memory functions, as malloc(), realloc() and free(); `user` comes with each call. From any
- * thread, also concurrently. */
+/* Memory of `size` bytes, as malloc() gives it; NULL: there is none. */
+typedef void *svl_allocate_fn(size_t size, void *user);
+/* `memory` with another size, as realloc(); NULL: there is none, and `memory` is as it was. */
+typedef void *svl_reallocate_fn(void *memory, size_t size, void *user);
+/* Gives `memory` back, as free(). */
+typedef void svl_release_fn(void *memory, void *user);
+
+/* The host's memory functions; called by any thread, also concurrently. */
 typedef struct svl_allocator {
-    uint32_t struct_size;                                       /* set by the caller: sizeof */
-    uint32_t reserved;                                          /* zero */
-    void *(*allocate)(size_t size, void *user);                 /* NULL: there is none */
-    void *(*reallocate)(void *memory, size_t size, void *user); /* NULL: there is none, as it was */
-    void (*release)(void *memory, void *user);
+    uint32_t struct_size; /* set by the caller: sizeof */
+    uint32_t reserved;    /* zero */
+    svl_allocate_fn *allocate;
+    svl_reallocate_fn *reallocate;
+    svl_release_fn *release;
     void *user;
 } svl_allocator;
 
