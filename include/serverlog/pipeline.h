@@ -155,6 +155,16 @@ SVL_EXPORT int svl_close(svl_pipeline *pipeline);
  *            callback */
 SVL_EXPORT int svl_publish(svl_pipeline *pipeline, const svl_record *record);
 
+/* Publishes from a signal handler: async-signal-safe. Not with SVL_FULL_BLOCK, as nobody may wait there.
+ * svl_last_error() and errno stay as they were.
+ *
+ * Result     as svl_publish()
+ * Errors     SVL_E_OPTION  the pipeline's full_policy is SVL_FULL_BLOCK; and those of svl_publish()
+ * Ownership  copied
+ * Thread     any thread, also in a signal handler, whatever it interrupted
+ * Blocks     no */
+SVL_EXPORT int svl_publish_signal(svl_pipeline *pipeline, const svl_record *record);
+
 /* Publishes a text with the time of the call: svl_publish() for the plainest record. `source` may be
  * NULL: no source.
  *
