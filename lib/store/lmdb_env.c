@@ -94,6 +94,17 @@ static int prepare_file(const struct lmdb_options *o)
     return rc == SVL_OK ? check_lock_file(o) : rc;
 }
 
+/* A writer that was killed between its meta page and the transaction number in the lock file has committed:
+ * LMDB finds that out, and mends the number, when the next one locks for writing, but not when it reads. */
+static int adopt_last_commit(MDB_env *env)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(env, NULL, 0, &txn);
+    if (code == 0)
+        mdb_txn_abort(txn);
+    return code;
+}
+
 static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
 {
     char path[128];
@@ -109,6 +120,8 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
         code =
             mdb_env_open(env->env, path, MDB_NOSUBDIR | MDB_NOTLS | (o->read_only ? MDB_RDONLY : 0),
                          o->file_mode);
+    if (code == 0 && !o->read_only)
+        code = adopt_last_commit(env->env);
     int fd;
     if (code == 0)
         code = mdb_env_get_fd(env->env, &fd);

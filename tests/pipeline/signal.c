@@ -32,11 +32,13 @@ static void on_alarm(int number)
     static const char source[] = "signal";
     (void)number;
     svl_record record = { .source = { source, sizeof source - 1 }, .body = { "alarm", 5 } };
+    int before = errno;
     errno = 77;
     int rc = svl_publish_signal(pipeline, &record);
     atomic_fetch_add(rc == SVL_OK ? &taken : rc == SVL_E_FULL ? &refused : &wrong, 1);
     if (errno != 77)
         atomic_fetch_add(&wrong, 1);
+    errno = before;
 }
 
 static uint64_t count(svl_store *store, const char *source)
