@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pipeline/slots.h"
 #include "support/support.h"
 
 static char path[512];
@@ -37,7 +38,7 @@ static int hold(svl_ingest *ingest, svl_record *record, void *user)
     return SVL_OK;
 }
 
-static void open_with(uint32_t policy)
+static void open_ring(uint32_t policy, uint64_t ring_bytes)
 {
     svl_store_options store;
     svl_options options;
@@ -45,12 +46,17 @@ static void open_with(uint32_t policy)
     assert_ok(svl_options_init(&options, sizeof options));
     store.record_bytes_max = 4096;
     options.store = &store;
-    options.ring_bytes = 64 << 10;
+    options.ring_bytes = ring_bytes;
     options.full_policy = policy;
     options.block_timeout_ms = 20;
     assert_ok(svl_open(path, &options, &pipeline));
     assert_ok(svl_on_ingest(pipeline, NULL, hold, NULL));
     assert_ok(svl_start(pipeline));
+}
+
+static void open_with(uint32_t policy)
+{
+    open_ring(policy, 64 << 10);
 }
 
 static int publish_one(void)
@@ -146,6 +152,30 @@ static void test_ring_when_full_and_drop_then_a_gap_record_says_how_many(void **
     svl_cursor_close(cursor);
     assert_true(told == dropped);
     assert_true(gap_id > 1 && gap_id < stored()); /* between those before and those after */
+    assert_ok(svl_close(pipeline));
+}
+
+static void test_slots_when_all_are_taken_then_full_until_their_records_are_durable(void **state)
+{
+    (void)state;
+    svl_record record = { .source = slice_of("s") };
+    open_ring(SVL_FULL_FAIL, 1 << 20);
+    for (int round = 0; round < 2; round++) {
+        uint64_t refused = stats_now().refused_full, before = stored();
+        int rc;
+        atomic_store(&held, true);
+        for (int i = 0; i < SLOTS; i++) /* who does not wait leaves the slot to its record */
+            assert_int_equal(svl_publish_sync(pipeline, &record, 0, NULL), SVL_E_TIMEOUT);
+        assert_int_equal(svl_publish_sync(pipeline, &record, -1, NULL), SVL_E_FULL);
+        assert_true(stats_now().refused_full == refused + 1);
+        assert_ok(svl_publish(pipeline, &record)); /* it is not the ring that is full */
+        atomic_store(&held, false);
+        assert_ok(svl_flush(pipeline, -1));
+        assert_true(stored() == before + SLOTS + 1); /* what was refused was not published */
+        while ((rc = svl_publish_sync(pipeline, &record, -1, NULL)) == SVL_E_FULL)
+            short_sleep(); /* the slots are told a moment after who flushes */
+        assert_ok(rc);
+    }
     assert_ok(svl_close(pipeline));
 }
 
@@ -251,6 +281,7 @@ int main(void)
         FULL_TEST(test_ring_when_full_and_fail_then_refused_and_counted),
         FULL_TEST(test_ring_when_full_and_block_then_waits_and_times_out),
         FULL_TEST(test_ring_when_full_and_drop_then_a_gap_record_says_how_many),
+        FULL_TEST(test_slots_when_all_are_taken_then_full_until_their_records_are_durable),
         FULL_TEST(test_publishers_when_blocked_then_stop_wakes_them),
         FULL_TEST(test_pipeline_when_forked_then_the_child_is_told),
         FULL_TEST(test_option_when_out_of_range_then_refused),
