@@ -44,12 +44,14 @@ static void on_failed(svl_pipeline *p)
         svl__ring_close(p->ring); /* wakes blocked publishers and the drainer */
 }
 
+/* The host is told last: its callback may block, and svl_close() does not wait for ever, but goes on to
+ * free the handlers. */
 void svl__pipeline_fail(svl_pipeline *p, int code)
 {
+    on_failed(p);
     if (!svl__store_has_failed(p->store)) /* it has told already */
         svl__log(p->log, SVL_SEVERITY_FATAL, code, "the pipeline has stopped: %s",
                  svl_last_error());
-    on_failed(p);
 }
 
 static void on_durable(uint64_t id, uint64_t ticket, void *user)
