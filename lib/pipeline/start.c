@@ -72,7 +72,6 @@ void svl__pipeline_observe(svl_pipeline *p)
 void svl__pipeline_observe_writes(svl_pipeline *p)
 {
     struct store_observer observer = { .written = on_written, .user = p };
-    svl__store_unobserve(p->store);
     svl__store_observe(p->store, &observer);
 }
 

@@ -40,10 +40,9 @@ struct store_observer {
 
 /* As svl_store_open(), for a pipeline: only svl__store_close_owned() closes it. */
 int svl__store_open_owned(const char *path, const svl_store_options *options, svl_store **out);
-/* Before anything is fed; once. */
+/* From now on this one is told instead of the one before: of everything, in between nothing is left out.
+ * When it returns no call of the one before is going on, and none comes any more. */
 void svl__store_observe(svl_store *store, const struct store_observer *observer);
-/* No call of the observer comes after this, and none is going on when it returns. */
-void svl__store_unobserve(svl_store *store);
 /* Closing in two steps: everything becomes durable that can, and the writing threads end; reading, and the
  * crash rings' names, go on working until the store is freed. As svl_store_close(). */
 int svl__store_end(svl_store *store);
