@@ -254,6 +254,20 @@ static void pass(svl_pipeline *p, struct ring *ring, uint64_t end)
     pthread_mutex_unlock(&p->release_lock);
 }
 
+/* The ring's drops count as told once the gap record is written; perhaps it is already. */
+static void await_gap(struct drain *d, uint64_t ticket)
+{
+    svl_pipeline *p = d->pipeline;
+    uint64_t total = d->gap_total - d->gap_count;
+    pthread_mutex_lock(&p->release_lock);
+    bool written = p->written_ticket >= ticket;
+    if (written)
+        svl__ring_dropped_told(d->ring, total);
+    p->gap_total = written ? 0 : total;
+    p->gap_ticket = ticket;
+    pthread_mutex_unlock(&p->release_lock);
+}
+
 static int feed(struct drain *d, uint64_t end)
 {
     svl_pipeline *p = d->pipeline;
@@ -273,10 +287,6 @@ static int feed(struct drain *d, uint64_t end)
     };
     pthread_mutex_lock(&p->release_lock);
     p->noted_position = end;
-    if (d->gap_added) {
-        p->gap_position = end;
-        p->gap_total = d->gap_total - d->gap_count;
-    }
     pthread_mutex_unlock(&p->release_lock);
     uint64_t ticket;
     int rc;
@@ -284,6 +294,8 @@ static int feed(struct drain *d, uint64_t end)
         ;
     if (rc != SVL_OK)
         return rc;
+    if (d->gap_added)
+        await_gap(d, ticket);
     const struct waiter *waiters = (const struct waiter *)(const void *)d->waiters.data;
     for (size_t i = 0; i < d->waiters.len / sizeof *waiters; i++)
         svl__slots_fed(p->slots, waiters[i].tag, items[waiters[i].item].id, ticket);

@@ -13,14 +13,15 @@
 #include "base/thread.h"
 #include "pipeline.h"
 
-static void on_written(const struct ring_position *rings, uint32_t n, void *user)
+static void on_written(const struct ring_position *rings, uint32_t n, uint64_t ticket, void *user)
 {
     svl_pipeline *p = user;
     pthread_mutex_lock(&p->release_lock);
+    p->written_ticket = ticket;
     for (uint32_t i = 0; i < n && p->releasing; i++) {
         if (memcmp(rings[i].uuid, svl__ring_uuid(p->releasing), sizeof rings[i].uuid) != 0)
             continue;
-        if (p->gap_total != 0 && rings[i].position >= p->gap_position) {
+        if (p->gap_total != 0 && ticket >= p->gap_ticket) {
             svl__ring_dropped_told(p->releasing, p->gap_total);
             p->gap_total = 0;
         }

@@ -29,11 +29,11 @@ static void end(svl_store *store)
     pthread_mutex_unlock(&store->lock);
 }
 
-void svl__store_tell_written(svl_store *store, const struct ring_position *rings, uint32_t n)
+void svl__store_tell_written(svl_store *store, const struct batch *batch)
 {
     struct store_observer observer = begin(store);
     if (observer.written)
-        observer.written(rings, n, observer.user);
+        observer.written(batch->rings, batch->ring_count, batch->ticket, observer.user);
     end(store);
 }
 

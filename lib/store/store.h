@@ -27,9 +27,10 @@
 /* Who wants to know. All are called without a lock held, one at a time for each kind; none may wait for
  * the store. NULL members are not called. */
 struct store_observer {
-    /* The records of ring bytes up to these positions are in the journal file: the ring may be released
-     * (they survive the process; not yet power loss). Flusher thread. */
-    void (*written)(const struct ring_position *rings, uint32_t n, void *user);
+    /* The records of ring bytes up to these positions are in the journal file, with all that was fed up to
+     * `ticket`: the ring may be released (they survive the process; not yet power loss). Flusher thread,
+     * for batches that hold something of a ring. */
+    void (*written)(const struct ring_position *rings, uint32_t n, uint64_t ticket, void *user);
     /* Everything up to record `id` and feed ticket `ticket` is durable. Flusher thread; also once after
      * the store has failed, with the last values. */
     void (*durable)(uint64_t id, uint64_t ticket, void *user);
