@@ -99,12 +99,15 @@ SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeli
  *            SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_ACCESS, SVL_E_PATH  a crash ring that
  *                            is none, or not ours: named, left as it is
  *            SVL_E_RECORD_SIZE  a crash ring holds a record above record_bytes_max: open with more
+ *            SVL_E_NO_SPACE, SVL_E_TIMEOUT  the disk is full, or takes nothing: what was in a crash
+ *                            ring is stored once and in order whenever it can be: call again, or close
  *            SVL_E_RESOURCE  no threads
  *            SVL_E_DEADLOCK  inside a callback
- *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_NOMEM, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_FORKED
+ *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_NOMEM, SVL_E_IO, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     one thread at a time
- * Blocks     while recovered records are written */
+ * Blocks     while recovered records are written; on a disk that takes nothing close_timeout_ms at most
+ *            (a second at least) */
 SVL_EXPORT int svl_start(svl_pipeline *pipeline);
 
 /* Stops: refuses new records, wakes blocked publishers, drains and flushes what was published, hands

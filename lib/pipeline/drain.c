@@ -417,25 +417,24 @@ void *svl__drain_run(void *argument)
     return NULL;
 }
 
-int svl__drain_crashed(svl_pipeline *p, struct ring *ring)
+int svl__drain_crashed(svl_pipeline *p, struct ring *ring, int64_t wait_ms)
 {
     struct drain d;
     drain_begin(&d, p, ring, false);
     uint64_t end = svl__ring_drained(ring);
     int rc = SVL_OK;
     for (;;) {
-        if (!wait_accepts(p)) {
-            rc = svl__pipeline_failure(p);
+        rc = svl__store_wait_accepts(p->store, svl__deadline_ns(wait_ms));
+        if (rc != SVL_OK)
             break;
-        }
         uint64_t before = end;
         size_t frames = collect(&d, &end);
-        p->ring_recovered += frames;
         rc = d.failed;
         if (rc == SVL_OK && (end != before || d.items.len > 0))
             rc = feed(&d, end);
         if (rc != SVL_OK || frames == 0)
             break;
+        p->ring_recovered += frames;
     }
     drain_end(&d);
     return rc;

@@ -218,6 +218,7 @@ static bool settle(struct commit *c, const struct segment_info *info)
     if (c->roll && c->count > 0)
         store->roll_wanted = false;
     store->stats.commits++;
+    store->commit_waits_for = 0;
     store->oldest_uncommitted_ns = has_uncommitted(store) ? svl__monotonic_ns() : 0;
     pthread_cond_broadcast(&store->progress);
     return svl__store_turns_ready(store);
@@ -327,6 +328,7 @@ static void wait_and_retry(svl_store *store, int code)
     svl__store_retain_now(store, NULL);
     pthread_mutex_lock(&store->lock);
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
+    store->commit_waits_for = code;
     store->commit_given_up = store->ending;
     pthread_cond_broadcast(&store->progress);
     if (!store->closing)

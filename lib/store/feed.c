@@ -19,7 +19,7 @@ uint64_t svl__store_memory(const svl_store *store)
 
 bool svl__store_accepts_locked(const svl_store *store)
 {
-    return !store->disk_full && svl__store_memory(store) < 2 * store->options.tail_bytes;
+    return store->write_waits_for == 0 && svl__store_memory(store) < 2 * store->options.tail_bytes;
 }
 
 bool svl__store_accepts(svl_store *store)
@@ -56,6 +56,14 @@ int svl__store_wait_accepts(svl_store *store, int64_t deadline_ns)
         rc = svl__store_failure(store);
     pthread_mutex_unlock(&store->lock);
     return rc;
+}
+
+int svl__store_waits_for(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    int code = store->write_waits_for ? store->write_waits_for : store->commit_waits_for;
+    pthread_mutex_unlock(&store->lock);
+    return code;
 }
 
 uint64_t svl__store_feed_bytes_max(const svl_store *store)

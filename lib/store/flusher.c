@@ -174,9 +174,9 @@ static bool refuse(svl_store *store, struct batch *list, int code)
 static int wait_and_retry(svl_store *store, struct batch *list, int code)
 {
     pthread_mutex_lock(&store->lock);
-    bool began = !store->disk_full;
+    bool began = store->write_waits_for == 0;
     bool refused = !store->written_first && refuse(store, list, code);
-    store->disk_full = !refused;
+    store->write_waits_for = refused ? 0 : code;
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
     if (!refused)
         give_back(store, list);
@@ -225,11 +225,11 @@ static int write_new(svl_store *store, struct batch *list)
     struct batch *rest = write_list(store, list, &rc);
     if (!rest) {
         pthread_mutex_lock(&store->lock);
-        bool was_full = store->disk_full;
-        store->disk_full = false;
+        bool waited = store->write_waits_for != 0;
+        store->write_waits_for = 0;
         bool ready = svl__store_turns_ready(store);
         pthread_mutex_unlock(&store->lock);
-        if (was_full)
+        if (waited)
             svl__log(&store->log, SVL_SEVERITY_INFO, SVL_OK, "%s: writing goes on", store->path);
         if (ready)
             svl__store_tell_ready(store);

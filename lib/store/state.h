@@ -55,7 +55,8 @@ struct svl_store {
     bool ending;  /* about to be closed: nothing waits for disk space any more */
     bool closing; /* no new feeds; the threads finish what is there and end */
     int failed;   /* 0, or the code of the failure that stopped the store */
-    bool disk_full;
+    /* what the flusher, the committer tries again for: SVL_E_NO_SPACE, SVL_E_NOMEM; 0: for nothing */
+    int write_waits_for, commit_waits_for;
     bool not_accepting; /* somebody was told so, and is to hear when it turns */
 
     /* feeding */

@@ -105,6 +105,10 @@ bool svl__store_accepts(svl_store *store);
 /* Waits until svl__store_accepts(), SVL_E_TIMEOUT or SVL_E_FAILED. */
 int svl__store_wait_accepts(svl_store *store, int64_t deadline_ns);
 
+/* What writing or committing is short of and tries again for: SVL_E_NO_SPACE, SVL_E_NOMEM (bare codes);
+ * SVL_OK: nothing. */
+int svl__store_waits_for(svl_store *store);
+
 /* Waits until what `ticket` stands for is durable, asking for a flush now: SVL_OK, SVL_E_TIMEOUT,
  * SVL_E_FAILED. `deadline_ns` is monotonic, INT64_MAX = never. */
 int svl__store_wait(svl_store *store, uint64_t ticket, int64_t deadline_ns);
