@@ -11,6 +11,7 @@
 
 #define OPTIONS_FIRST_SIZE sizeof(svl_stored_options)
 #define NAME_MAX_BYTES 128
+#define THREAD_RETRY_MS 100
 
 int svl_stored_options_init(svl_stored_options *options, size_t size)
 {
@@ -392,15 +393,30 @@ static int save_all(struct handlers *h, uint64_t *ticket)
     return rc;
 }
 
+/* `lock` held: waits until nobody is busy. Without a thread to be had it is tried again now and then:
+ * nothing becomes durable any more that would do so. */
+static int wait_for_turns(struct handlers *h, int64_t deadline_ns)
+{
+    while (is_busy(h) && !h->failed) {
+        if (svl__monotonic_ns() >= deadline_ns)
+            return SVL_E_TIMEOUT;
+        int64_t until_ns = deadline_ns;
+        if (h->short_of_threads) {
+            svl__workers_wake(h);
+            int64_t again_ns = svl__deadline_ns(THREAD_RETRY_MS);
+            until_ns = again_ns < deadline_ns ? again_ns : deadline_ns;
+        }
+        svl__cond_wait(&h->changed, &h->lock, until_ns);
+    }
+    return SVL_OK;
+}
+
 int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns)
 {
-    int rc = SVL_OK;
     pthread_mutex_lock(&h->lock);
     if (!h->stopping)
         begin_stop(h, last_id);
-    while (is_busy(h) && !h->failed && rc == SVL_OK)
-        if (!svl__cond_wait(&h->changed, &h->lock, deadline_ns))
-            rc = is_busy(h) ? SVL_E_TIMEOUT : SVL_OK;
+    int rc = wait_for_turns(h, deadline_ns);
     if (h->failed)
         rc = SVL_E_FAILED;
     uint64_t ticket = 0;

@@ -138,7 +138,7 @@ void svl__delivery_rest(svl_subscription *s);
 void svl__delivery_destroy(struct delivery *delivery);
 
 /* workers.c; `lock` held. Without a thread to be had it sets short_of_threads, and the next record that
- * becomes durable tries again. */
+ * becomes durable tries again, or who stops. */
 void svl__workers_wake(struct handlers *handlers);
 /* `lock` not held: waits for the last instructions of the workers that have ended. */
 void svl__workers_join(struct handlers *handlers);
