@@ -152,6 +152,7 @@ SVL_EXPORT int svl_ingest_emit(svl_ingest *ingest, const svl_record *record);
  *            SVL_E_KEY_TOO_LONG, SVL_E_UTF8  the arguments; `handler` is never called
  *            SVL_E_BUSY    the name is open already
  *            SVL_E_CLOSED  after svl_stop()
+ *            SVL_E_FAILED  the store is in fail-stop: nothing is handed out any more
  *            SVL_E_VERSION  the name's position is one of a newer version
  *            SVL_E_CORRUPT, SVL_E_IO, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  options are copied; `user` must stay valid until svl_unsubscribe() or svl_close() has

@@ -244,7 +244,15 @@ static int create_subscription(struct handlers *h, const svl_stored_options *opt
     return rc;
 }
 
-static int add(struct handlers *h, svl_subscription *s, bool *is_new)
+/* A new name's start is made durable before anything is handed out, so that LATEST means the same after a
+ * crash. Without memory it is tried again like any position that is due. */
+static int save_start(svl_subscription *s)
+{
+    int rc = svl__progress_save(s, false, NULL);
+    return rc == SVL_E_NOMEM ? SVL_OK : rc;
+}
+
+static int add(struct handlers *h, svl_subscription *s, bool is_new)
 {
     int rc = SVL_OK;
     pthread_mutex_lock(&h->lock);
@@ -253,9 +261,11 @@ static int add(struct handlers *h, svl_subscription *s, bool *is_new)
             rc = svl__fail(SVL_E_BUSY, "subscription %s is open", s->name);
     if (h->stopping || h->ending)
         rc = svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
+    else if (h->failed)
+        rc = svl__fail(SVL_E_FAILED, "after a failure nothing is handed out any more");
+    if (rc == SVL_OK && !(s->name && take_over(s)) && is_new)
+        rc = save_start(s);
     if (rc == SVL_OK) {
-        if (s->name && take_over(s))
-            *is_new = false;
         s->next = h->first;
         h->first = s;
         s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
@@ -279,18 +289,13 @@ int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *option
     if (rc == SVL_OK) {
         s->fn = handler;
         s->user = user;
-        rc = add(h, s, &is_new);
+        rc = add(h, s, is_new);
     }
     if (rc != SVL_OK) {
         if (s)
             free_subscription(s);
         return rc;
     }
-    /* A new name's start is made durable, so that LATEST means the same after a crash. */
-    pthread_mutex_lock(&h->lock);
-    if (is_new)
-        svl__progress_save(s, false, NULL);
-    pthread_mutex_unlock(&h->lock);
     if (out)
         *out = s;
     return SVL_OK;

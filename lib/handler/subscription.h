@@ -127,7 +127,7 @@ int svl__progress_load(svl_subscription *s, bool *found);
 /* Feeds `feed`'s records and the position as one batch. A subscription without a name has none. */
 int svl__progress_feed(svl_subscription *s, struct feed *feed, uint64_t position, bool paused,
                        uint64_t *ticket);
-/* Feeds the position as it is now. */
+/* Feeds the position as it is now; a failure leaves it dirty, to be tried again. */
 int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket);
 
 /* delivery.c: one turn of a running subscription; `lock` not held. Sets *next and, for WAITING,
