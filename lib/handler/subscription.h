@@ -38,6 +38,7 @@ struct parted {
     struct parted *next;
     uint64_t position;
     bool paused;
+    uint64_t ticket; /* durable with it; UINT64_MAX: it could not be written */
     char name[];
 };
 
@@ -92,6 +93,7 @@ struct handlers {
     pthread_cond_t changed; /* for stop, unsubscribe and destroy */
     svl_subscription *first;
     struct parted *parted;
+    unsigned loading; /* durable positions being read: no `parted` is dropped meanwhile */
     svl_subscription *ready_first, *ready_last;
     uint32_t ready_count;
     struct worker *threads; /* workers_max of them */

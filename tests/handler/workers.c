@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "handler/subscription.h"
+#include "pipeline/pipeline.h"
 #include "support/support.h"
 
 static char path[512];
@@ -297,6 +298,36 @@ static void test_name_when_opened_again_at_once_then_goes_on_where_it_was(void *
     assert_ok(svl_close(pipeline));
 }
 
+static unsigned count_parted(void)
+{
+    unsigned n = 0;
+    pthread_mutex_lock(&pipeline->handlers->lock);
+    for (const struct parted *p = pipeline->handlers->parted; p; p = p->next)
+        n++;
+    pthread_mutex_unlock(&pipeline->handlers->lock);
+    return n;
+}
+
+static void test_names_when_they_come_and_go_then_none_is_kept_that_is_durable(void **state)
+{
+    (void)state;
+    static struct script s;
+    s = (struct script){ .act = ACT_PASS };
+    open_pipeline(2, 5000);
+    assert_ok(svl_start(pipeline));
+    for (int i = 0; i < 300; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "name-%d", i);
+        svl_stored_options o = named(name);
+        subscribe(&s, &o);
+        assert_ok(svl_unsubscribe(s.subscription, NULL));
+        if (i % 3 == 0)
+            assert_ok(svl_store_flush(svl_pipeline_store(pipeline), -1));
+        assert_in_range(count_parted(), 1, 4);
+    }
+    assert_ok(svl_close(pipeline));
+}
+
 static struct script left_behind;
 static _Atomic int released_in_callback;
 
@@ -422,6 +453,7 @@ int main(void)
         WORKERS_TEST(test_stop_when_a_batch_is_deferred_then_left_for_the_next_start),
         WORKERS_TEST(test_stop_when_a_turn_has_looked_less_far_then_the_rest_is_handed_out),
         WORKERS_TEST(test_name_when_opened_again_at_once_then_goes_on_where_it_was),
+        WORKERS_TEST(test_names_when_they_come_and_go_then_none_is_kept_that_is_durable),
         WORKERS_TEST(test_unsubscribe_when_in_another_callback_then_position_kept_and_released),
         cmocka_unit_test(test_retry_wait_when_attempts_grow_then_doubles_with_jitter),
     };
