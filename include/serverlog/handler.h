@@ -85,7 +85,9 @@ typedef struct svl_subscription_info {
  * until the callback returns. `id` and `ingest_ns` are not given yet.
  *
  * Returns SVL_OK to store it, SVL_DROP to drop it, any other value to store it as it came: the
- * failure is counted and reported. A changed record that breaks a limit counts as a failure too. */
+ * failure is counted and reported. A changed record that breaks a limit counts as a failure too. Want of
+ * memory does not: the place for what a handler leaves was put aside when it was registered, and storing it
+ * waits for memory; only svl_ingest_emit() can be short of it, and says so to the handler. */
 typedef int svl_ingest_fn(svl_ingest *ingest, svl_record *record, void *user);
 
 /* Called with a batch of durable records, in id order, on one of the pipeline's workers.

@@ -109,19 +109,19 @@ static void look_for_gap(struct drain *d, uint64_t total)
 }
 
 /* The records that dispatch made of one, as one group. */
-static bool add_result(struct drain *d, const uint8_t *wire, uint32_t len, uint64_t ring_end)
+static bool add_result(struct drain *d, const uint8_t *wire, uint64_t ring_end)
 {
     const struct dispatch_result *r = &d->result;
     bool follows = false;
-    if (!reserve(d, (size_t)r->count + 1, r->wire.len))
+    if (!reserve(d, (size_t)r->count + 1, r->record_len + r->emits.len))
         return false;
-    if (r->unchanged && !r->dropped) {
-        add_item(d, wire, len, false, false, ring_end);
+    if (!r->dropped) {
+        add_item(d, r->record, r->record_len, r->record != wire, false, ring_end);
         follows = true;
     }
-    for (size_t at = 0; at < r->wire.len;) {
-        uint32_t size = svl__wire_length(r->wire.data + at, r->wire.len - at);
-        add_item(d, r->wire.data + at, size, true, follows, ring_end);
+    for (size_t at = 0; at < r->emits.len;) {
+        uint32_t size = svl__wire_length(r->emits.data + at, r->emits.len - at);
+        add_item(d, r->emits.data + at, size, true, follows, ring_end);
         follows = true;
         at += size;
     }
@@ -185,11 +185,9 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
     bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0;
     if (shaped)
         rc = svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result);
-    if (rc == SVL_E_CLOSED)
+    if (rc != SVL_OK)
         return rc;
-    shaped &= rc == SVL_OK;
-    while (
-        !(shaped ? add_result(d, wire, len, frame->end) : add_untouched(d, wire, len, frame->end)))
+    while (!(shaped ? add_result(d, wire, frame->end) : add_untouched(d, wire, len, frame->end)))
         if (!wait_for_memory(d))
             return SVL_E_NOMEM;
     if (shaped && d->result.dropped)
@@ -324,7 +322,7 @@ static void drain_end(struct drain *d)
     svl__buffer_free(&d->copied);
     svl__buffer_free(&d->scratch);
     svl__buffer_free(&d->waiters);
-    svl__buffer_free(&d->result.wire);
+    svl__buffer_free(&d->result.emits);
 }
 
 /* Waits until the store takes records; false: it never will again, or nobody waits for it any more. */
