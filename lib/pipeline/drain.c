@@ -434,6 +434,8 @@ int svl__drain_crashed(svl_pipeline *p, struct ring *ring, int64_t wait_ms)
             break;
         p->ring_recovered += frames;
     }
+    if (rc == SVL_OK && d.gap_count != 0)
+        rc = SVL_E_NOMEM; /* for the record that tells of it; nobody waits here */
     drain_end(&d);
     return rc;
 }

@@ -92,6 +92,25 @@ static void test_subscribe_when_memory_is_short_then_refused_or_its_start_is_not
     close_all();
 }
 
+static void test_stop_when_there_is_no_memory_for_the_positions_then_says_so_and_may_be_repeated(
+    void **state)
+{
+    (void)state;
+    svl_subscription *s;
+    open_with_workers();
+    assert_ok(subscribe(1, &s));
+    assert_ok(svl_store_flush(store, -1));
+    s->position = 7; /* as if seven records were done */
+    fail_malloc_after(1, false);
+    int rc = svl__handlers_stop(handlers, 0, INT64_MAX);
+    fail_malloc_after(0, false);
+    assert_int_equal(rc, SVL_E_NOMEM);
+    assert_false(has_durable_position(s));
+    assert_ok(svl__handlers_stop(handlers, 0, INT64_MAX));
+    assert_true(has_durable_position(s));
+    close_all();
+}
+
 static void test_subscribe_when_the_store_has_failed_then_refused(void **state)
 {
     (void)state;
@@ -111,6 +130,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             test_subscribe_when_memory_is_short_then_refused_or_its_start_is_not_forgotten),
+        cmocka_unit_test(
+            test_stop_when_there_is_no_memory_for_the_positions_then_says_so_and_may_be_repeated),
         cmocka_unit_test(test_subscribe_when_the_store_has_failed_then_refused),
     };
     int failed = cmocka_run_group_tests_name("handler/memory", tests, NULL, NULL);

@@ -48,7 +48,7 @@ static int hold(svl_ingest *ingest, svl_record *record, void *user)
     return SVL_OK;
 }
 
-static svl_pipeline *open_and_start(void)
+static svl_pipeline *open_pipeline(void)
 {
     svl_store_options store;
     svl_options options;
@@ -61,6 +61,12 @@ static svl_pipeline *open_and_start(void)
     options.full_policy = SVL_FULL_DROP_NEW;
     assert_ok(svl_open(path, &options, &p));
     assert_ok(svl_on_ingest(p, NULL, hold, NULL));
+    return p;
+}
+
+static svl_pipeline *open_and_start(void)
+{
+    svl_pipeline *p = open_pipeline();
     assert_ok(svl_start(p));
     return p;
 }
@@ -113,9 +119,8 @@ static uint64_t told(svl_pipeline *p)
     return n;
 }
 
-static void test_drops_when_killed_before_they_are_written_then_told_at_the_next_start(void **state)
+static void crash_with_untold_drops(void)
 {
-    (void)state;
     snprintf(path, sizeof path, "%s", temp_path());
     atomic_store(&writes, -1);
     pid_t child = fork();
@@ -125,6 +130,12 @@ static void test_drops_when_killed_before_they_are_written_then_told_at_the_next
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void test_drops_when_killed_before_they_are_written_then_told_at_the_next_start(void **state)
+{
+    (void)state;
+    crash_with_untold_drops();
     svl_pipeline *p = open_and_start();
     assert_ok(svl_flush(p, -1));
     assert_int_equal(told(p), DROPPED);
@@ -135,11 +146,32 @@ static void test_drops_when_killed_before_they_are_written_then_told_at_the_next
     assert_ok(svl_close(p));
 }
 
+/* Each allocation of a start fails once; the next start goes on. */
+static void test_drops_when_a_start_is_short_of_memory_then_it_says_so_and_they_are_told(
+    void **state)
+{
+    (void)state;
+    crash_with_untold_drops();
+    svl_pipeline *p = open_pipeline();
+    int rc = SVL_E_NOMEM;
+    for (uint64_t n = 1; rc == SVL_E_NOMEM; n++) {
+        fail_malloc_after(n, true);
+        rc = svl_start(p);
+        fail_malloc_after(0, false);
+    }
+    assert_ok(rc);
+    assert_ok(svl_flush(p, -1));
+    assert_int_equal(told(p), DROPPED);
+    assert_ok(svl_close(p));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             test_drops_when_killed_before_they_are_written_then_told_at_the_next_start),
+        cmocka_unit_test(
+            test_drops_when_a_start_is_short_of_memory_then_it_says_so_and_they_are_told),
     };
     int failed = cmocka_run_group_tests_name("pipeline/gap", tests, NULL, NULL);
     temp_remove_all();
