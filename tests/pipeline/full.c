@@ -210,15 +210,36 @@ static void test_publishers_when_blocked_then_stop_wakes_them(void **state)
     assert_ok(svl_close(pipeline));
 }
 
+static int take(svl_batch *batch, void *user)
+{
+    (void)batch;
+    (void)user;
+    return SVL_OK;
+}
+
+static int released;
+
+static void count_released(void *user)
+{
+    (void)user;
+    released++;
+}
+
 static void test_pipeline_when_forked_then_the_child_is_told(void **state)
 {
     (void)state;
     atomic_store(&held, false);
     open_with(SVL_FULL_FAIL);
+    svl_stored_options on;
+    svl_subscription *s, *other;
+    assert_ok(svl_stored_options_init(&on, sizeof on));
+    on.name = "forked";
+    assert_ok(svl_on_stored(pipeline, &on, take, NULL, &s));
     assert_ok(publish_one());
     pid_t child = fork();
     if (child == 0) {
         svl_record record = { .source = slice_of("s") };
+        svl_subscription_info info = { .struct_size = sizeof info };
         svl_pipeline_stats stats = { .struct_size = sizeof stats };
         bool ok = svl_publish(pipeline, &record) == SVL_E_FORKED &&
                   svl_publish_sync(pipeline, &record, 0, NULL) == SVL_E_FORKED &&
@@ -226,7 +247,13 @@ static void test_pipeline_when_forked_then_the_child_is_told(void **state)
                   svl_flush(pipeline, 0) == SVL_E_FORKED && svl_stop(pipeline, 0) == SVL_E_FORKED &&
                   svl_start(pipeline) == SVL_E_FORKED &&
                   svl_on_ingest(pipeline, NULL, hold, NULL) == SVL_E_FORKED &&
-                  svl_on_stored(pipeline, NULL, NULL, NULL, NULL) == SVL_E_FORKED &&
+                  svl_on_stored(pipeline, NULL, take, NULL, &other) == SVL_E_FORKED && !other &&
+                  svl_subscription_pause(s) == SVL_E_FORKED &&
+                  svl_subscription_resume(s) == SVL_E_FORKED &&
+                  svl_subscription_info_get(s, &info) == SVL_E_FORKED &&
+                  svl_unsubscribe(s, count_released) == SVL_E_FORKED && released == 0 &&
+                  svl_publish_many(pipeline, &record, 1, NULL) == SVL_E_FORKED &&
+                  svl_wake(pipeline) == SVL_E_FORKED &&
                   svl_pipeline_stats_get(pipeline, &stats) == SVL_E_FORKED &&
                   svl_close(pipeline) == SVL_E_FORKED;
         _exit(ok ? 0 : 1);
@@ -237,6 +264,11 @@ static void test_pipeline_when_forked_then_the_child_is_told(void **state)
     assert_ok(publish_one());
     assert_ok(svl_flush(pipeline, -1));
     assert_true(stored() == 2);
+    svl_subscription_info info = { .struct_size = sizeof info };
+    assert_ok(svl_subscription_info_get(s, &info));
+    assert_false(info.paused);
+    assert_ok(svl_unsubscribe(s, count_released));
+    assert_int_equal(released, 1);
     assert_ok(svl_close(pipeline));
 }
 
