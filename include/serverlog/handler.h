@@ -75,7 +75,9 @@ typedef struct svl_subscription_info {
  * until the callback returns. `id` and `ingest_ns` are not given yet.
  *
  * Returns SVL_OK to store it, SVL_DROP to drop it, any other value to store it as it came: the
- * failure is counted and reported. A changed record that breaks a limit counts as a failure too. */
+ * failure is counted and reported. A changed record that breaks a limit counts as a failure too. Want of
+ * memory does not: the place for what a handler leaves was put aside when it was registered, and storing it
+ * waits for memory; only svl_ingest_emit() can be short of it, and says so to the handler. */
 typedef int svl_ingest_fn(svl_ingest *ingest, svl_record *record, void *user);
 
 /* Called with a batch of durable records, in id order, on one of the pipeline's workers.
@@ -138,6 +140,7 @@ SVL_EXPORT int svl_ingest_emit(svl_ingest *ingest, const svl_record *record);
  *            SVL_E_KEY_TOO_LONG, SVL_E_UTF8  the arguments; `handler` is never called
  *            SVL_E_BUSY    the name is open already
  *            SVL_E_CLOSED  after svl_stop()
+ *            SVL_E_FAILED  the store is in fail-stop: nothing is handed out any more
  *            SVL_E_VERSION  the name's position is one of a newer version
  *            SVL_E_CORRUPT, SVL_E_IO, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  options are copied; `user` must stay valid until svl_unsubscribe() or svl_close() has

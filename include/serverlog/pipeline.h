@@ -90,12 +90,17 @@ SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeli
  *            SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_ACCESS, SVL_E_PATH  a crash ring that
  *                            is none, or not ours: named, left as it is
  *            SVL_E_RECORD_SIZE  a crash ring holds a record above record_bytes_max: open with more
- *            SVL_E_RESOURCE  no threads
+ *            SVL_E_NO_SPACE, SVL_E_TIMEOUT  the disk is full, or takes nothing: what was in a crash
+ *                            ring is stored once and in order whenever it can be: call again, or close
+ *            SVL_E_NOMEM     nothing is lost: call again, or close
+ *            SVL_E_RESOURCE  no threads, or no descriptors
+ *            SVL_E_LIMIT     the catalog is full
  *            SVL_E_DEADLOCK  inside a callback
- *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_NOMEM, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_FORKED
+ *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_IO, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     one thread at a time
- * Blocks     while recovered records are written */
+ * Blocks     while recovered records are written; on a disk that takes nothing close_timeout_ms at most
+ *            (a second at least) */
 SVL_EXPORT int svl_start(svl_pipeline *pipeline);
 
 /* Stops: refuses new records, wakes blocked publishers, drains and flushes what was published, hands
@@ -107,6 +112,8 @@ SVL_EXPORT int svl_start(svl_pipeline *pipeline);
  * Errors     SVL_E_TIMEOUT   not all of this was done yet: call again, or close
  *            SVL_E_DEADLOCK  inside a callback: nothing is changed
  *            SVL_E_FAILED    something was not made durable
+ *            SVL_E_NOMEM     not all positions of stored handlers were written: call again, or what they
+ *                            have done comes again at the next start
  *            SVL_E_STATE     never started
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
@@ -130,7 +137,8 @@ SVL_EXPORT int svl_wake(svl_pipeline *pipeline);
  *                            ring, what was not handed out comes at the next start. A callback that
  *                            still runs keeps what it uses, the store's lock too, until it returns
  *            SVL_E_DEADLOCK  inside a callback: nothing is closed
- *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE  closed, but something was not made durable
+ *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_NOMEM  closed, but something was not made
+ *                            durable
  *            SVL_E_FORKED    in a child: nothing is done, the parent is undisturbed
  * Ownership  the handle is consumed, with its subscriptions and its store, except after
  *            SVL_E_DEADLOCK; cursors stay valid

@@ -16,8 +16,8 @@
 #include "record/wire.h"
 
 #define ACCEPT_POLL_MS 100
-/* A position that only passes records of no interest is written each time it has come this far: what a
- * crash makes it look at again. */
+/* A turn looks at so many ids: who unsubscribes or closes waits for no more. And a position that only passes
+ * records of no interest is written each time it has come this far: what a crash makes it look at again. */
 #define SCANNED_IDS_MAX 65536
 
 struct delivery {
@@ -180,8 +180,9 @@ static int read_batch(svl_subscription *s, uint64_t position, uint32_t records_m
         d->at_end = true;
         return SVL_OK;
     }
+    uint64_t limit = upto - position < SCANNED_IDS_MAX ? upto : position + SCANNED_IDS_MAX;
     if (!s->cursor)
-        rc = open_cursor(s, position + 1, upto);
+        rc = open_cursor(s, position + 1, limit);
     while (rc == SVL_OK && d->records.len / sizeof(svl_record) < records_max) {
         const svl_record *records;
         size_t n, wanted = records_max - d->records.len / sizeof(svl_record);
@@ -200,9 +201,14 @@ static int read_batch(svl_subscription *s, uint64_t position, uint32_t records_m
                      svl_last_error());
             rc = SVL_OK;
         }
+        if (rc == SVL_E_END && s->cursor_end < limit) { /* the end when it was opened */
+            d->scanned = s->cursor_end;
+            close_cursor(s);
+            rc = open_cursor(s, d->scanned + 1, limit);
+        }
     }
     if (rc == SVL_E_END) {
-        d->at_end = true;
+        d->at_end = s->cursor_end >= upto;
         d->scanned = s->cursor_end;
         close_cursor(s);
         rc = SVL_OK;

@@ -78,5 +78,8 @@ int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket)
     struct feed feed = { .urgent = urgent };
     if (ticket)
         *ticket = 0;
-    return svl__progress_feed(s, &feed, s->position, s->paused, ticket);
+    int rc = svl__progress_feed(s, &feed, s->position, s->paused, ticket);
+    if (rc != SVL_OK)
+        s->dirty = true;
+    return rc;
 }

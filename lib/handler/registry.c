@@ -11,6 +11,7 @@
 
 #define OPTIONS_FIRST_SIZE sizeof(svl_stored_options)
 #define NAME_MAX_BYTES 128
+#define THREAD_RETRY_MS 100
 
 int svl_stored_options_init(svl_stored_options *options, size_t size)
 {
@@ -139,13 +140,30 @@ svl_subscription *svl__ready_take(struct handlers *h)
     return s;
 }
 
+/* Those that are durable by now are found where all positions are. */
+static void drop_durable(struct handlers *h)
+{
+    uint64_t ticket = svl__store_durable_ticket(h->options.store);
+    for (struct parted **at = &h->parted; h->loading == 0 && *at;) {
+        struct parted *parted = *at;
+        if (parted->ticket > ticket) {
+            at = &parted->next;
+            continue;
+        }
+        *at = parted->next;
+        svl__free(parted);
+    }
+}
+
 /* Its name may be opened again before its last position is durable. */
-static void part(svl_subscription *s)
+static void part(svl_subscription *s, uint64_t ticket)
 {
     struct handlers *h = s->handlers;
     struct parted *parted = s->parted;
+    drop_durable(h);
     if (!parted)
         return;
+    parted->ticket = ticket;
     parted->position = s->position;
     parted->paused = s->paused;
     parted->next = h->parted;
@@ -165,6 +183,7 @@ static bool take_over(svl_subscription *s)
         return false;
     s->position = s->saved = parted->position;
     s->paused = parted->paused;
+    s->dirty = parted->ticket == UINT64_MAX;
     *at = parted->next;
     svl__free(parted);
     return true;
@@ -187,10 +206,11 @@ void svl__subscription_end(svl_subscription *s)
         at = &(*at)->next;
     *at = s->next;
     svl__ready_remove(s);
-    if (s->name && s->saved != s->position)
-        svl__progress_save(s, false,
-                           NULL); /* without memory for it: what it has done comes again */
-    part(s);
+    int rc = SVL_OK;
+    if (s->dirty || (s->name && s->saved != s->position))
+        rc = svl__progress_save(s, false, NULL);
+    /* Without memory for it: what it has done comes again, after a crash. */
+    part(s, rc == SVL_OK ? svl__store_last_ticket(h->options.store) : UINT64_MAX);
     free_subscription(s);
     pthread_cond_broadcast(&h->changed);
 }
@@ -219,7 +239,7 @@ static int copy_name(svl_subscription *s)
 }
 
 static int create_subscription(struct handlers *h, const svl_stored_options *options,
-                               svl_subscription **out, bool *is_new)
+                               svl_subscription **out)
 {
     svl_subscription *s = svl__calloc(1, sizeof *s);
     *out = s;
@@ -234,16 +254,36 @@ static int create_subscription(struct handlers *h, const svl_stored_options *opt
     /* What the caller lent is copied: nothing of it is looked at later. */
     s->options.name = s->name;
     s->options.filter = (svl_filter){ 0 };
+    return rc;
+}
+
+/* The durable position; `parted` may know a newer one, and keeps it until this one is added or given up. */
+static int load(svl_subscription *s, bool *is_new)
+{
     bool found = false;
-    if (rc == SVL_OK && s->name)
-        rc = svl__progress_load(s, &found);
+    int rc = s->name ? svl__progress_load(s, &found) : SVL_OK;
     if (rc == SVL_OK && !found)
         set_start(s);
     *is_new = !found;
     return rc;
 }
 
-static int add(struct handlers *h, svl_subscription *s, bool *is_new)
+static void count_loading(struct handlers *h, int by)
+{
+    pthread_mutex_lock(&h->lock);
+    h->loading += (unsigned)by;
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* A new name's start is made durable before anything is handed out, so that LATEST means the same after a
+ * crash. Without memory it is tried again like any position that is due. */
+static int save_start(svl_subscription *s)
+{
+    int rc = svl__progress_save(s, false, NULL);
+    return rc == SVL_E_NOMEM ? SVL_OK : rc;
+}
+
+static int add(struct handlers *h, svl_subscription *s, bool is_new)
 {
     int rc = SVL_OK;
     pthread_mutex_lock(&h->lock);
@@ -252,9 +292,11 @@ static int add(struct handlers *h, svl_subscription *s, bool *is_new)
             rc = svl__fail(SVL_E_BUSY, "subscription %s is open", s->name);
     if (h->stopping || h->ending)
         rc = svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
+    else if (h->failed)
+        rc = svl__fail(SVL_E_FAILED, "after a failure nothing is handed out any more");
+    if (rc == SVL_OK && !(s->name && take_over(s)) && is_new)
+        rc = save_start(s);
     if (rc == SVL_OK) {
-        if (s->name && take_over(s))
-            *is_new = false;
         s->next = h->first;
         h->first = s;
         s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
@@ -274,22 +316,21 @@ int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *option
         return svl__fail(SVL_E_INVALID, "handler is NULL");
     svl_subscription *s;
     bool is_new = false;
-    int rc = create_subscription(h, options, &s, &is_new);
+    int rc = create_subscription(h, options, &s);
     if (rc == SVL_OK) {
         s->fn = handler;
         s->user = user;
-        rc = add(h, s, &is_new);
+        count_loading(h, 1);
+        rc = load(s, &is_new);
+        if (rc == SVL_OK)
+            rc = add(h, s, is_new);
+        count_loading(h, -1);
     }
     if (rc != SVL_OK) {
         if (s)
             free_subscription(s);
         return rc;
     }
-    /* A new name's start is made durable, so that LATEST means the same after a crash. */
-    pthread_mutex_lock(&h->lock);
-    if (is_new)
-        svl__progress_save(s, false, NULL);
-    pthread_mutex_unlock(&h->lock);
     if (out)
         *out = s;
     return SVL_OK;
@@ -392,15 +433,30 @@ static int save_all(struct handlers *h, uint64_t *ticket)
     return rc;
 }
 
+/* `lock` held: waits until nobody is busy. Without a thread to be had it is tried again now and then:
+ * nothing becomes durable any more that would do so. */
+static int wait_for_turns(struct handlers *h, int64_t deadline_ns)
+{
+    while (is_busy(h) && !h->failed) {
+        if (svl__monotonic_ns() >= deadline_ns)
+            return SVL_E_TIMEOUT;
+        int64_t until_ns = deadline_ns;
+        if (h->short_of_threads) {
+            svl__workers_wake(h);
+            int64_t again_ns = svl__deadline_ns(THREAD_RETRY_MS);
+            until_ns = again_ns < deadline_ns ? again_ns : deadline_ns;
+        }
+        svl__cond_wait(&h->changed, &h->lock, until_ns);
+    }
+    return SVL_OK;
+}
+
 int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns)
 {
-    int rc = SVL_OK;
     pthread_mutex_lock(&h->lock);
     if (!h->stopping)
         begin_stop(h, last_id);
-    while (is_busy(h) && !h->failed && rc == SVL_OK)
-        if (!svl__cond_wait(&h->changed, &h->lock, deadline_ns))
-            rc = is_busy(h) ? SVL_E_TIMEOUT : SVL_OK;
+    int rc = wait_for_turns(h, deadline_ns);
     if (h->failed)
         rc = SVL_E_FAILED;
     uint64_t ticket = 0;

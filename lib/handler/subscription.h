@@ -38,6 +38,7 @@ struct parted {
     struct parted *next;
     uint64_t position;
     bool paused;
+    uint64_t ticket; /* durable with it; UINT64_MAX: it could not be written */
     char name[];
 };
 
@@ -92,6 +93,7 @@ struct handlers {
     pthread_cond_t changed; /* for stop, unsubscribe and destroy */
     svl_subscription *first;
     struct parted *parted;
+    unsigned loading; /* durable positions being read: no `parted` is dropped meanwhile */
     svl_subscription *ready_first, *ready_last;
     uint32_t ready_count;
     struct worker *threads; /* workers_max of them */
@@ -127,7 +129,7 @@ int svl__progress_load(svl_subscription *s, bool *found);
 /* Feeds `feed`'s records and the position as one batch. A subscription without a name has none. */
 int svl__progress_feed(svl_subscription *s, struct feed *feed, uint64_t position, bool paused,
                        uint64_t *ticket);
-/* Feeds the position as it is now. */
+/* Feeds the position as it is now; a failure leaves it dirty, to be tried again. */
 int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket);
 
 /* delivery.c: one turn of a running subscription; `lock` not held. Sets *next and, for WAITING,
@@ -138,7 +140,7 @@ void svl__delivery_rest(svl_subscription *s);
 void svl__delivery_destroy(struct delivery *delivery);
 
 /* workers.c; `lock` held. Without a thread to be had it sets short_of_threads, and the next record that
- * becomes durable tries again. */
+ * becomes durable tries again, or who stops. */
 void svl__workers_wake(struct handlers *handlers);
 /* `lock` not held: waits for the last instructions of the workers that have ended. */
 void svl__workers_join(struct handlers *handlers);

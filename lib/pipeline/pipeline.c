@@ -58,7 +58,7 @@ static int create_parts(svl_pipeline *p)
 static int free_pipeline(svl_pipeline *p)
 {
     int rc = p->store ? svl__store_end(p->store) : SVL_OK;
-    svl__pipeline_end_ring(p);
+    svl__pipeline_end_rings(p);
     if (p->store)
         svl__store_release(p->store);
     svl__dispatch_destroy(p->dispatch);

@@ -106,8 +106,10 @@ int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record, int64_t t
     if (full_deadline_ns > deadline_ns)
         full_deadline_ns = deadline_ns;
     struct slot_tag tag;
-    if (!svl__slots_take(pipeline->slots, &tag))
+    if (!svl__slots_take(pipeline->slots, &tag)) {
+        atomic_fetch_add_explicit(&pipeline->intake.refused_full, 1, memory_order_relaxed);
         return SVL_E_FULL;
+    }
     rc = publish(pipeline, record, tag, full_deadline_ns);
     if (rc != SVL_OK) {
         svl__slots_give_back(pipeline->slots, tag);

@@ -77,6 +77,14 @@ int svl__store_wait_room(svl_store *store)
     return rc;
 }
 
+int svl__store_waits_for(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    int code = store->write_waits ? store->write_waits : store->commit_waits;
+    pthread_mutex_unlock(&store->lock);
+    return code;
+}
+
 uint64_t svl__store_feed_bytes_max(const svl_store *store)
 {
     return svl__journal_batch_bytes_max(store->journal);

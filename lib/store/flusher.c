@@ -210,7 +210,7 @@ static struct batch *write_list(svl_store *store, struct batch *list, int *rc)
         store->written_batches++;
         store->written_values += written->values.count;
         if (written->ring_count > 0)
-            svl__store_tell_written(store, written->rings, written->ring_count);
+            svl__store_tell_written(store, written);
         if (store->written_last)
             store->written_last->next = written;
         else

@@ -159,7 +159,7 @@ bool svl__store_accepts_locked(const svl_store *store);
 bool svl__store_turns_ready(svl_store *store);
 
 /* observer.c: the observer's calls; `lock` not held. */
-void svl__store_tell_written(svl_store *store, const struct ring_position *rings, uint32_t n);
+void svl__store_tell_written(svl_store *store, const struct batch *batch);
 void svl__store_tell_durable(svl_store *store, uint64_t id, uint64_t ticket);
 void svl__store_tell_ready(svl_store *store);
 
