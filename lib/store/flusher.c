@@ -139,50 +139,55 @@ static int write_batch(svl_store *store, struct batch *batch)
     return svl__journal_write(store->journal, &out);
 }
 
-/* `lock` held: if nothing but what may be refused waits in memory, it is refused with `code`: ids go back
- * to where they were, as nothing of it was written. */
-static bool refuse(svl_store *store, struct batch *list, int code)
+/* `lock` held: of the batches that wait in memory, those at the end that may be refused are, with `code`:
+ * ids and operations go back to where they were, as nothing of it was written. What may not be refused
+ * keeps its ids, and with them what was fed before it. */
+static void refuse(svl_store *store, struct batch **list, int code)
 {
-    for (struct batch *b = list; b; b = b->next)
-        if (!b->refusable)
-            return false;
-    for (struct batch *b = store->queue_first; b; b = b->next)
-        if (!b->refusable)
-            return false;
-    if (store->open && !store->open->refusable)
-        return false;
-    give_back(store, list);
-    list = take_all(store);
-    store->next_id = list->first_id;
-    /* Nothing that was taken waits any more; appenders see `refused` in the batch that they hold. */
-    store->durable_ticket = store->next_ticket - 1;
-    while (list) {
-        struct batch *next = list->next;
-        store->unwritten_bytes -= list->wire.len;
-        store->stats.records_in -= list->count;
-        store->stats.bytes_in -= list->wire.len;
-        list->refused = code;
-        svl__batch_release(list);
-        list = next;
+    struct batch **end = list, *before = store->written_last;
+    for (struct batch *b = *list; b; b = b->next) {
+        if (!b->refusable) {
+            before = b;
+            end = &b->next;
+        }
     }
-    pthread_cond_broadcast(&store->progress);
-    return true;
+    struct batch *refused = *end;
+    *end = NULL;
+    if (!refused)
+        return;
+    store->next_id = refused->first_id;
+    store->last_op = refused->last_op - refused->op_count;
+    /* Who waits for all that was fed waits for what is left; appenders see `refused` in the batch that
+     * they hold. */
+    *(before ? &before->ticket : &store->durable_ticket) = store->next_ticket - 1;
+    while (refused) {
+        struct batch *next = refused->next;
+        store->unwritten_bytes -= refused->wire.len;
+        store->stats.records_in -= refused->count;
+        store->stats.bytes_in -= refused->wire.len;
+        refused->refused = code;
+        svl__batch_release(refused);
+        refused = next;
+    }
 }
 
-/* A full disk, no memory for a small thing, no descriptor: what is fed stays in memory, up to its limit; then
- * whoever feeds waits. Tried again and again; a store that is being closed gives up instead. */
+/* A full disk, no memory for a small thing, no descriptor: what may not be refused stays in memory, up to
+ * its limit; then whoever feeds waits. Tried again and again; a store that is being closed gives up
+ * instead. */
 static int wait_and_retry(svl_store *store, struct batch *list, int code)
 {
     pthread_mutex_lock(&store->lock);
     bool began = !store->write_waits;
-    bool refused = !store->written_first && refuse(store, list, code);
-    store->write_waits = refused ? 0 : code;
+    give_back(store, list);
+    list = take_all(store);
+    refuse(store, &list, code);
+    store->write_waits = list ? code : 0;
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
-    if (!refused)
+    if (list)
         give_back(store, list);
     pthread_cond_broadcast(&store->progress);
-    bool give_up = store->ending && !refused;
-    if (!give_up && !refused)
+    bool give_up = store->ending && list;
+    if (!give_up && list)
         svl__cond_wait(&store->flusher_wake, &store->lock,
                        svl__monotonic_ns() + RETRY_MS * NS_PER_MS);
     bool ready = svl__store_turns_ready(store);

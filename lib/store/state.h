@@ -145,7 +145,8 @@ int svl__store_check_wait(const svl_store *store, const char *function);
 /* svl__store_check_wait(), and SVL_E_READ_ONLY. */
 int svl__store_check_write(const svl_store *store, const char *function);
 
-/* feed.c: feeds one atomic batch and waits until it is durable; a full disk refuses it, SVL_E_NO_SPACE. */
+/* feed.c: feeds one atomic batch and waits until it is durable; a full disk refuses it, SVL_E_NO_SPACE, or
+ * lets it wait if something was fed behind it that may not be refused. */
 int svl__store_feed_durably(svl_store *store, struct feed *feed);
 
 /* feed.c: waits until svl__store_accepts(), while that only takes time: a shortage's code when what would
