@@ -86,17 +86,6 @@ static int64_t ingest_now(svl_store *store, uint64_t ticket)
     return wall;
 }
 
-/* What open found: the clock against the newest ingest time of the log. */
-static void check_clock_at_start(svl_store *store)
-{
-    pthread_mutex_lock(&store->lock);
-    int64_t step_ns = svl__clock_watch_start(&store->clock, svl__wall_ns(), svl__monotonic_ns(),
-                                             store->ingest_last_ns);
-    pthread_mutex_unlock(&store->lock);
-    if (step_ns != 0)
-        tell_step(store, step_ns);
-}
-
 /* All memory that showing the batch will take: once it is written it can only become visible. */
 static int prepare(svl_store *store, struct batch *batch)
 {
@@ -326,7 +315,8 @@ void *svl__flusher_run(void *argument)
     svl_store *store = argument;
     int64_t last_flush_ns = 0;
     int rc = SVL_OK;
-    check_clock_at_start(store);
+    if (store->clock_step_ns != 0)
+        tell_step(store, store->clock_step_ns);
     while (rc == SVL_OK) {
         bool flush_now;
         pthread_mutex_lock(&store->lock);

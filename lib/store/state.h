@@ -72,6 +72,7 @@ struct svl_store {
     uint64_t durable_ticket; /* all up to it are durable */
     int64_t ingest_last_ns;
     struct clock_watch clock;
+    int64_t clock_step_ns; /* found at open, for the flusher to tell; 0 = none */
     uint64_t
         step_ticket; /* flusher's: the batch whose record tells of a step of the clock; 0 = none */
     struct batch *written_first, *written_last; /* in the journal, not flushed yet */
