@@ -71,7 +71,7 @@ static int64_t ingest_now(svl_store *store, uint64_t ticket)
 {
     int64_t wall = svl__wall_ns();
     pthread_mutex_lock(&store->lock);
-    int64_t step_ns = svl__clock_watch_step(&store->clock, wall, svl__monotonic_ns());
+    int64_t step_ns = svl__clock_watch_step(&store->clock, wall, svl__boot_ns());
     pthread_mutex_unlock(&store->lock);
     if (step_ns != 0)
         tell_step(store, step_ns);

@@ -297,8 +297,8 @@ int svl__store_recover(svl_store *store)
     store->next_ticket = 1;
     store->last_op = store->durable_op;
     /* Before anybody can ask for retention: it must not go by a wrong date. */
-    store->clock_step_ns = svl__clock_watch_start(&store->clock, svl__wall_ns(),
-                                                  svl__monotonic_ns(), store->ingest_last_ns);
+    store->clock_step_ns = svl__clock_watch_start(&store->clock, svl__wall_ns(), svl__boot_ns(),
+                                                  store->ingest_last_ns);
     if (store->tail.durable_id > store->committed_id || store->values.count > 0)
         store->oldest_uncommitted_ns = svl__monotonic_ns();
     svl__journal_recycle(store->journal, store->committed_id, store->committed_op);

@@ -14,12 +14,14 @@
 #define HOUR (3600 * NS_PER_S)
 
 static char path[512];
-static _Atomic int64_t wall_shift; /* ns */
+static _Atomic int64_t wall_shift, boot_shift; /* ns */
 
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
     int rc = (int)syscall(SYS_clock_gettime, clock, t);
-    int64_t shift = clock == CLOCK_REALTIME ? atomic_load(&wall_shift) : 0;
+    int64_t shift = clock == CLOCK_REALTIME   ? atomic_load(&wall_shift)
+                    : clock == CLOCK_BOOTTIME ? atomic_load(&boot_shift)
+                                              : 0;
     int64_t now = (int64_t)t->tv_sec * NS_PER_S + t->tv_nsec + shift;
     t->tv_sec = now / NS_PER_S;
     t->tv_nsec = now % NS_PER_S;
@@ -30,6 +32,7 @@ static int start(void **state)
 {
     (void)state;
     atomic_store(&wall_shift, 0);
+    atomic_store(&boot_shift, 0);
     snprintf(path, sizeof path, "%s", temp_path());
     return 0;
 }
@@ -57,6 +60,22 @@ static void append(svl_store *store, unsigned n)
     assert_ok(svl_store_commit(store, -1));
 }
 
+/* Records that tell of a step. */
+static unsigned steps(svl_store *store)
+{
+    svl_query query;
+    svl_cursor *cursor;
+    const svl_record *record;
+    unsigned n = 0;
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.source = slice_of("serverlog.clock");
+    assert_ok(svl_store_query(store, &query, &cursor));
+    while (svl_cursor_next(cursor, 0, &record) == SVL_OK)
+        n++;
+    svl_cursor_close(cursor);
+    return n;
+}
+
 static uint64_t retain(svl_store *store)
 {
     uint64_t retired;
@@ -76,10 +95,27 @@ static void test_retention_when_the_clock_is_wrong_at_open_then_waits(void **sta
     assert_ok(svl_store_close(store));
 }
 
+static void test_clock_when_the_host_was_suspended_then_no_step(void **state)
+{
+    (void)state;
+    svl_store *store = open_store();
+    append(store, 1);
+    atomic_store(&wall_shift, 5 * HOUR);
+    atomic_store(&boot_shift, 5 * HOUR);
+    append(store, 1);
+    assert_true(steps(store) == 0);
+    atomic_store(&wall_shift, 7 * HOUR);
+    append(store, 1);
+    assert_ok(svl_store_flush(store, -1)); /* it is told behind what was being written */
+    assert_true(steps(store) == 1);
+    assert_ok(svl_store_close(store));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_retention_when_the_clock_is_wrong_at_open_then_waits, start),
+        cmocka_unit_test_setup(test_clock_when_the_host_was_suspended_then_no_step, start),
     };
     int failed = cmocka_run_group_tests_name("store/clock_set", tests, NULL, NULL);
     temp_remove_all();
