@@ -26,9 +26,11 @@ static int64_t note(struct clock_watch *watch, int64_t step_ns, int64_t boot_ns)
 }
 
 int64_t svl__clock_watch_start(struct clock_watch *watch, int64_t wall_ns, int64_t boot_ns,
-                               int64_t last_ns)
+                               int64_t last_ns, int64_t forward_ns)
 {
-    *watch = (struct clock_watch){ .offset_ns = wall_ns - boot_ns };
+    *watch = (struct clock_watch){ .offset_ns = wall_ns - boot_ns,
+                                   .forward_ns = forward_ns,
+                                   .forward_at_ns = boot_ns };
     return last_ns == 0 ? 0 : note(watch, wall_ns - last_ns, boot_ns);
 }
 
@@ -37,6 +39,7 @@ int64_t svl__clock_watch_step(struct clock_watch *watch, int64_t wall_ns, int64_
     int64_t offset_ns = wall_ns - boot_ns;
     int64_t step_ns = offset_ns - watch->offset_ns;
     watch->offset_ns = offset_ns;
+    forget_stood(watch, boot_ns);
     return note(watch, step_ns, boot_ns);
 }
 

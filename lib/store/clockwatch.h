@@ -19,9 +19,10 @@ struct clock_watch {
 };
 
 /* Starts watching; `last_ns` is the newest ingest time of the log, 0 if there is none. Returns the step
- * against it in ns, 0 if it is less than an hour. */
+ * against it in ns, 0 if it is less than an hour. `forward_ns` is what the watch before had: the hour for it
+ * to stand begins anew. */
 int64_t svl__clock_watch_start(struct clock_watch *watch, int64_t wall_ns, int64_t boot_ns,
-                               int64_t last_ns);
+                               int64_t last_ns, int64_t forward_ns);
 /* The step since the last call, 0 if it is less than an hour. */
 int64_t svl__clock_watch_step(struct clock_watch *watch, int64_t wall_ns, int64_t boot_ns);
 /* What retention takes for now. */

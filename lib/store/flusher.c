@@ -38,6 +38,26 @@ static void give_back(svl_store *store, struct batch *list)
     store->queue_first = list;
 }
 
+/* Feeds with it, for the next open, by what retention still goes behind the clock. */
+static int feed_clock(svl_store *store, struct feed *feed, uint64_t *ticket)
+{
+    pthread_mutex_lock(&store->lock);
+    int64_t forward_ns = store->clock.forward_ns;
+    pthread_mutex_unlock(&store->lock);
+    uint8_t bytes[sizeof forward_ns];
+    store_u64(bytes, (uint64_t)forward_ns);
+    struct store_op op = { .key = { CLOCK_FORWARD_KEY, sizeof CLOCK_FORWARD_KEY - 1 } };
+    if (forward_ns > 0)
+        op.value = (svl_slice){ bytes, sizeof bytes };
+    feed->ops = &op;
+    feed->op_count = forward_ns != store->clock_kept_ns;
+    feed->refusable = true;
+    int rc = svl__store_feed(store, feed, ticket);
+    if (rc == SVL_OK)
+        store->clock_kept_ns = forward_ns;
+    return rc;
+}
+
 /* The record that tells of a step of the clock; from its batch on ingest time follows the clock. */
 static void tell_step(svl_store *store, int64_t step_ns)
 {
@@ -56,8 +76,8 @@ static void tell_step(svl_store *store, int64_t step_ns)
     uint8_t wire[256];
     svl__wire_encode(&record, svl__wall_ns(), wire);
     struct feed_item item = { .wire = wire, .len = svl__wire_size(&record) };
-    struct feed feed = { .items = &item, .count = 1, .refusable = true };
-    if (svl__store_feed(store, &feed, &store->step_ticket) != SVL_OK)
+    struct feed feed = { .items = &item, .count = 1 };
+    if (feed_clock(store, &feed, &store->step_ticket) != SVL_OK)
         store->step_ticket = 0;
     pthread_mutex_lock(&store->lock);
     store->roll_wanted = true;
@@ -72,9 +92,13 @@ static int64_t ingest_now(svl_store *store, uint64_t ticket)
     int64_t wall = svl__wall_ns();
     pthread_mutex_lock(&store->lock);
     int64_t step_ns = svl__clock_watch_step(&store->clock, wall, svl__boot_ns());
+    bool changed = store->clock.forward_ns != store->clock_kept_ns; /* it has stood */
     pthread_mutex_unlock(&store->lock);
+    struct feed nothing = { .count = 0 };
     if (step_ns != 0)
         tell_step(store, step_ns);
+    else if (changed)
+        feed_clock(store, &nothing, NULL);
     if (store->step_ticket != 0 && ticket >= store->step_ticket) {
         store->step_ticket = 0;
         store->ingest_last_ns = wall;
@@ -146,6 +170,7 @@ static void refuse(svl_store *store, struct batch **list, int code)
         return;
     store->next_id = refused->first_id;
     store->last_op = refused->last_op - refused->op_count;
+    store->clock_kept_ns = -1; /* perhaps not kept: feed_clock() was one of them */
     /* Who waits for all that was fed waits for what is left; appenders see `refused` in the batch that
      * they hold. */
     *(before ? &before->ticket : &store->durable_ticket) = store->next_ticket - 1;

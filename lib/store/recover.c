@@ -263,6 +263,21 @@ void svl__store_identify(svl_store *store)
     memcpy(store->segments.place.store_uuid, store->uuid, sizeof store->uuid);
 }
 
+/* Before anybody can ask for retention: it must not go by a wrong date, also not one that was set less
+ * than an hour before the store was closed. */
+static int start_clock(svl_store *store)
+{
+    struct buffer value = { 0 };
+    int rc = svl__store_value(store, (svl_slice){ CLOCK_FORWARD_KEY, sizeof CLOCK_FORWARD_KEY - 1 },
+                              &value);
+    if (rc == SVL_OK && value.len == sizeof store->clock_kept_ns)
+        store->clock_kept_ns = (int64_t)load_u64(value.data);
+    svl__buffer_free(&value);
+    store->clock_step_ns = svl__clock_watch_start(&store->clock, svl__wall_ns(), svl__boot_ns(),
+                                                  store->ingest_last_ns, store->clock_kept_ns);
+    return rc == SVL_E_NOT_FOUND ? SVL_OK : rc;
+}
+
 int svl__store_recover(svl_store *store)
 {
     svl__store_identify(store);
@@ -291,14 +306,13 @@ int svl__store_recover(svl_store *store)
                            &store->journal);
     if (rc == SVL_OK)
         rc = svl__rings_keep(store);
+    if (rc == SVL_OK)
+        rc = start_clock(store);
     if (rc != SVL_OK)
         return rc;
     store->next_id = store->tail.durable_id + 1;
     store->next_ticket = 1;
     store->last_op = store->durable_op;
-    /* Before anybody can ask for retention: it must not go by a wrong date. */
-    store->clock_step_ns = svl__clock_watch_start(&store->clock, svl__wall_ns(), svl__boot_ns(),
-                                                  store->ingest_last_ns);
     if (store->tail.durable_id > store->committed_id || store->values.count > 0)
         store->oldest_uncommitted_ns = svl__monotonic_ns();
     svl__journal_recycle(store->journal, store->committed_id, store->committed_op);

@@ -22,6 +22,9 @@
 #include "tail.h"
 #include "values.h"
 
+/* The value that keeps a clock_watch's forward_ns over a close: i64, none while it is 0. */
+#define CLOCK_FORWARD_KEY "clock/forward"
+
 struct svl_store {
     _Atomic uint32_t references; /* the handle and each cursor */
     uint64_t process_mark;
@@ -72,6 +75,7 @@ struct svl_store {
     uint64_t durable_ticket; /* all up to it are durable */
     int64_t ingest_last_ns;
     struct clock_watch clock;
+    int64_t clock_kept_ns; /* flusher's: its forward_ns as fed last for the next open */
     int64_t clock_step_ns; /* found at open, for the flusher to tell; 0 = none */
     uint64_t
         step_ticket; /* flusher's: the batch whose record tells of a step of the clock; 0 = none */

@@ -76,6 +76,13 @@ static unsigned steps(svl_store *store)
     return n;
 }
 
+static uint64_t first_id(svl_store *store)
+{
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_store_stats_get(store, &stats));
+    return stats.first_id;
+}
+
 static uint64_t retain(svl_store *store)
 {
     uint64_t retired;
@@ -92,6 +99,27 @@ static void test_retention_when_the_clock_is_wrong_at_open_then_waits(void **sta
     atomic_store(&wall_shift, 1000 * HOUR);
     store = open_store();
     assert_true(retain(store) == 0);
+    assert_ok(svl_store_close(store));
+}
+
+/* Set while the store was open, closed at once: the hour is not over. */
+static void test_retention_when_opened_again_after_a_step_then_still_waits(void **state)
+{
+    (void)state;
+    svl_store *store = open_store();
+    append(store, 300);
+    atomic_store(&wall_shift, 1000 * HOUR);
+    append(store, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_true(retain(store) == 0);
+        assert_ok(svl_store_close(store));
+        store = open_store();
+    }
+    assert_true(steps(store) == 1);
+    atomic_store(&wall_shift, 1001 * HOUR + HOUR / 2);
+    atomic_store(&boot_shift, HOUR + HOUR / 2);
+    append(store, 1); /* retires */
+    assert_true(first_id(store) > 1);
     assert_ok(svl_store_close(store));
 }
 
@@ -115,6 +143,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_retention_when_the_clock_is_wrong_at_open_then_waits, start),
+        cmocka_unit_test_setup(test_retention_when_opened_again_after_a_step_then_still_waits,
+                               start),
         cmocka_unit_test_setup(test_clock_when_the_host_was_suspended_then_no_step, start),
     };
     int failed = cmocka_run_group_tests_name("store/clock_set", tests, NULL, NULL);
