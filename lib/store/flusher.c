@@ -270,6 +270,7 @@ static void publish_written(svl_store *store)
         struct batch *batch = store->written_first;
         svl__values_merge(&store->values, &batch->values);
         store->durable_op = batch->last_op;
+        store->durable_ingest_ns = svl__batch_ingest_ns(batch, 0);
         store->written_first = batch->next;
         if (!store->written_first)
             store->written_last = NULL;

@@ -313,6 +313,7 @@ int svl__store_recover(svl_store *store)
     store->next_id = store->tail.durable_id + 1;
     store->next_ticket = 1;
     store->last_op = store->durable_op;
+    store->durable_ingest_ns = store->ingest_last_ns;
     if (store->tail.durable_id > store->committed_id || store->values.count > 0)
         store->oldest_uncommitted_ns = svl__monotonic_ns();
     svl__journal_recycle(store->journal, store->committed_id, store->committed_op);

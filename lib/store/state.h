@@ -86,6 +86,7 @@ struct svl_store {
     struct tail tail;
     struct values values; /* durable operations that the catalog does not have yet */
     uint64_t durable_op;
+    int64_t durable_ingest_ns;           /* of the newest durable batch */
     uint64_t encode_wanted;              /* encode up to this id also what makes no whole block */
     bool encoder_short;                  /* of memory: it tries again and again */
     uint64_t commit_wanted, commit_done; /* numbers of requests */

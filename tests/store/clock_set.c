@@ -123,6 +123,27 @@ static void test_retention_when_opened_again_after_a_step_then_still_waits(void 
     assert_ok(svl_store_close(store));
 }
 
+/* What came before the step is committed with it, and the journal keeps nothing of either. */
+static void test_clock_when_set_back_then_told_once(void **state)
+{
+    (void)state;
+    svl_record record = { .body = slice_of("before, not committed") };
+    svl_store *store = open_store();
+    append(store, 1);
+    assert_ok(svl_store_append(store, &record, 1, NULL));
+    atomic_store(&wall_shift, -100 * HOUR);
+    for (int i = 0; i < 3; i++) {
+        append(store, 1);
+        assert_ok(svl_store_flush(store, -1));
+        assert_true(steps(store) == 1);
+        assert_ok(svl_store_close(store));
+        store = open_store();
+        assert_ok(svl_store_close(store)); /* from now on only the catalog knows */
+        store = open_store();
+    }
+    assert_ok(svl_store_close(store));
+}
+
 static void test_clock_when_the_host_was_suspended_then_no_step(void **state)
 {
     (void)state;
@@ -145,6 +166,7 @@ int main(void)
         cmocka_unit_test_setup(test_retention_when_the_clock_is_wrong_at_open_then_waits, start),
         cmocka_unit_test_setup(test_retention_when_opened_again_after_a_step_then_still_waits,
                                start),
+        cmocka_unit_test_setup(test_clock_when_set_back_then_told_once, start),
         cmocka_unit_test_setup(test_clock_when_the_host_was_suspended_then_no_step, start),
     };
     int failed = cmocka_run_group_tests_name("store/clock_set", tests, NULL, NULL);
