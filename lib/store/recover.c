@@ -85,21 +85,18 @@ static bool is_named(svl_store *store, uint64_t first_id, uint32_t generation)
     return named;
 }
 
-/* A segment file that the catalog does not name: retired, but not unlinked before a crash; begun, but
- * not named yet (the next roll to this id replaces it); else somebody's, kept and reported. */
+/* A segment file that the catalog does not name: retired, but not unlinked before a crash; or begun, but
+ * not named yet; else somebody's, kept and reported. */
 static void check_unnamed(svl_store *store, const char *name, uint64_t first_id)
 {
-    if (first_id < store->catalog_state.retention_floor) {
-        char lock_name[SEGMENT_NAME_BYTES + 8];
-        snprintf(lock_name, sizeof lock_name, "%.*s-lock", SEGMENT_NAME_BYTES, name);
-        unlinkat(store->directory, name, 0);
-        unlinkat(store->directory, lock_name, 0);
-    } else if (first_id != store->committed_id + 1) {
-        char what[128];
-        snprintf(what, sizeof what, "segment file %.31s is not in the catalog; it is left alone",
-                 name);
-        note_damage(store, what);
+    if (first_id < store->catalog_state.retention_floor ||
+        svl__segment_file_is_empty(store->directory, name)) {
+        svl__segment_file_remove(store->directory, name);
+        return;
     }
+    char what[128];
+    snprintf(what, sizeof what, "segment file %.31s is not in the catalog; it is left alone", name);
+    note_damage(store, what);
 }
 
 static int check_unnamed_files(svl_store *store)
