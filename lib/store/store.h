@@ -92,8 +92,8 @@ struct feed {
     bool atomic;
     bool urgent; /* somebody waits: flush as soon as possible */
     bool
-        refusable; /* a full disk may refuse it instead of waiting: it is not missed, or its batch is
-                       looked at */
+        refusable; /* a full disk may refuse it instead of waiting, while nothing follows that may not
+                       be: it is not missed, or its batch is looked at */
 };
 
 /* Gives ids and takes everything into memory. *ticket (may be NULL) is for svl__store_wait(). Never

@@ -16,10 +16,8 @@
 struct batch *svl__batch_create(void)
 {
     struct batch *batch = svl__calloc(1, sizeof *batch);
-    if (batch) {
+    if (batch)
         atomic_init(&batch->references, 1);
-        batch->refusable = true;
-    }
     return batch;
 }
 
