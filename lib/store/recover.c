@@ -71,8 +71,8 @@ static bool is_named(svl_store *store, uint64_t first_id, uint32_t generation)
 {
     struct segment_entry **held;
     size_t n;
-    /* Without memory to look: say yes, so that nothing is removed. */
-    if (svl__segments_hold(&store->segments, first_id, first_id, &held, &n) != SVL_OK)
+    /* An empty one ends before its first id. Without memory to look: say yes, so that nothing is removed. */
+    if (svl__segments_hold(&store->segments, first_id - 1, first_id, &held, &n) != SVL_OK)
         return true;
     bool named = false;
     for (size_t i = 0; i < n; i++) {

@@ -217,6 +217,20 @@ static void make_empty_segment(void)
     close(place.directory);
 }
 
+static void test_empty_segment_when_named_then_taken(void **state)
+{
+    (void)state;
+    svl_store *store;
+    make_empty_segment();
+    for (uint64_t n = 1; n <= 2; n++) {
+        assert_ok(svl_store_open(path, NULL, &store));
+        append_and_commit(store, SVL_OK);
+        assert_records(store, n);
+        assert_true(damaged(store) == 0);
+        assert_ok(svl_store_close(store));
+    }
+}
+
 static void test_empty_segment_when_too_small_for_what_comes_then_replaced(void **state)
 {
     (void)state;
@@ -248,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_batch_when_it_gives_ids_again_then_corrupt),
         cmocka_unit_test(test_segment_when_the_catalog_is_older_then_never_overwritten),
         cmocka_unit_test(test_empty_segment_when_not_named_then_removed),
+        cmocka_unit_test(test_empty_segment_when_named_then_taken),
         cmocka_unit_test(test_empty_segment_when_too_small_for_what_comes_then_replaced),
     };
     return cmocka_run_group_tests_name("store/recover", tests, NULL, NULL);
