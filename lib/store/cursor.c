@@ -175,6 +175,13 @@ static bool is_gone(svl_cursor *cursor, const struct segment_entry *entry)
            svl__segment_is_retired(&store->segments, entry);
 }
 
+static void note_retired(svl_cursor *cursor, const struct segment_info *info)
+{
+    const struct conditions *c = &cursor->conditions;
+    svl__note_gap(cursor, info->first_id > c->id_min ? info->first_id : c->id_min,
+                  info->last_id < c->id_max ? info->last_id : c->id_max);
+}
+
 /* The next unit in the segments: SVL_E_END when they are done. */
 static int next_in_segments(svl_cursor *cursor)
 {
@@ -198,7 +205,7 @@ static int next_in_segments(svl_cursor *cursor)
             bool retired = is_gone(cursor, cursor->segments[at]);
             leave_segment(cursor); /* told once, then passed */
             if (retired) {
-                svl__note_gap(cursor, info.first_id, info.last_id);
+                note_retired(cursor, &info);
                 continue;
             }
         }

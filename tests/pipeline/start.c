@@ -150,6 +150,7 @@ static void test_start_when_the_disk_is_full_then_says_so_and_stores_all_once_la
     assert_ok(svl_pipeline_stats_get(p, &stats));
     assert_int_equal(stats.ring_recovered, SMALL + 1);
     assert_int_equal(count(p), SMALL + 1);
+    assert_ok(svl_stop(p, -1));
     assert_ok(svl_close(p));
     assert_all_once();
 }
