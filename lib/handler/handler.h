@@ -6,9 +6,9 @@
  *   D3  position, and the emits of the records it passes, are one durable batch.
  *   D4  a subscription has at most one batch in flight.
  *
- * handler.h the face · registry.c who is subscribed · subscription.c one subscription's state machine ·
- * delivery.c building a batch, calling, applying the outcome · retry.c waits · workers.c the pool ·
- * batch.c what a callback may do */
+ * handler.h the face · registry.c who is subscribed · subscription.c what the host does with one ·
+ * progress.c durable positions · delivery.c a turn · reading.c its batch · outcome.c what becomes of it ·
+ * retry.c waits · workers.c the pool · batch.c what a callback may do */
 #ifndef SVL_HANDLER_HANDLER_H
 #define SVL_HANDLER_HANDLER_H
 

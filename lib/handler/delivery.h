@@ -1,0 +1,31 @@
+/* delivery - a turn's memory, and what its files share: delivery.c begins and ends it, reading.c fills the
+ * batch, outcome.c applies what the call said. All of it is the running worker's alone. */
+#ifndef SVL_HANDLER_DELIVERY_H
+#define SVL_HANDLER_DELIVERY_H
+
+#include "batch.h"
+
+struct delivery {
+    struct svl_batch batch;
+    struct buffer records; /* svl_record each; slices are offsets into `bytes` until it is read */
+    struct buffer attributes; /* svl_attribute each, likewise */
+    struct buffer bytes;
+    struct buffer items; /* struct feed_item each: the emits */
+    uint64_t scanned;    /* everything up to here was looked at */
+    bool at_end;
+};
+
+/* reading.c: fills the batch with what lies behind `position`, up to id `upto`; closes what it reads from;
+ * passes what retention has taken. */
+int svl__reading_fill(svl_subscription *s, uint64_t position, uint32_t records_max, uint64_t upto);
+void svl__reading_close(svl_subscription *s);
+void svl__reading_pass_retired(svl_subscription *s);
+
+/* outcome.c: applies what the call returned. */
+void svl__outcome_apply(svl_subscription *s, int rc, enum subscription_state *next);
+/* `lock` held: what lies behind it has not been tried yet. */
+void svl__set_position(svl_subscription *s, uint64_t position);
+/* Memory or the disk was short: nothing that the handler did. */
+void svl__wait_for_resources(svl_subscription *s, enum subscription_state *next);
+
+#endif

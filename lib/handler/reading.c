@@ -1,0 +1,172 @@
+/* reading.c - filling a batch from the log.
+ *
+ * A batch is read anew for each attempt, from the position on: nothing of a failed one is kept but the
+ * count of attempts. The cursor stays open from batch to batch while it yields, so a backlog is read in
+ * one sweep. */
+#include <string.h>
+
+#include "delivery.h"
+
+static svl_slice copy_slice(struct buffer *bytes, svl_slice slice)
+{
+    svl_slice offset = { (const void *)(uintptr_t)bytes->len, slice.len };
+    if (slice.len > 0)
+        svl__buffer_append(bytes, slice.data, slice.len);
+    return offset;
+}
+
+/* Pointers become offsets: the buffers may still move. */
+static void copy_record(struct delivery *d, const svl_record *record)
+{
+    svl_record copy = *record;
+    copy.source = copy_slice(&d->bytes, record->source);
+    copy.type = copy_slice(&d->bytes, record->type);
+    copy.key = copy_slice(&d->bytes, record->key);
+    copy.body = copy_slice(&d->bytes, record->body);
+    for (uint32_t i = 0; i < record->attribute_count; i++) {
+        svl_attribute attribute = record->attributes[i];
+        attribute.name = copy_slice(&d->bytes, attribute.name);
+        attribute.bytes = copy_slice(&d->bytes, attribute.bytes);
+        svl__buffer_append(&d->attributes, &attribute, sizeof attribute);
+    }
+    svl__buffer_append(&d->records, &copy, sizeof copy);
+}
+
+static void locate(svl_slice *slice, const struct buffer *bytes)
+{
+    slice->data = slice->len > 0 ? bytes->data + (uintptr_t)slice->data : NULL;
+}
+
+/* Nothing moves any more: offsets become pointers. */
+static void locate_all(struct delivery *d)
+{
+    svl_record *records = (svl_record *)(void *)d->records.data;
+    svl_attribute *attributes = (svl_attribute *)(void *)d->attributes.data;
+    size_t n = d->records.len / sizeof *records;
+    for (size_t i = 0; i < n; i++) {
+        svl_record *r = &records[i];
+        locate(&r->source, &d->bytes);
+        locate(&r->type, &d->bytes);
+        locate(&r->key, &d->bytes);
+        locate(&r->body, &d->bytes);
+        r->attributes = r->attribute_count ? attributes : NULL;
+        for (uint32_t k = 0; k < r->attribute_count; k++, attributes++) {
+            locate(&attributes->name, &d->bytes);
+            locate(&attributes->bytes, &d->bytes);
+        }
+    }
+    d->batch.records = records;
+    d->batch.count = n;
+}
+
+void svl__reading_close(svl_subscription *s)
+{
+    svl_cursor_close(s->cursor);
+    s->cursor = NULL;
+}
+
+static int open_cursor(svl_subscription *s, uint64_t from, uint64_t to)
+{
+    svl_query query;
+    svl_query_init(&query, sizeof query);
+    svl__filter_narrow(s->filter, &query);
+    query.id_min = from;
+    query.id_max = to;
+    s->cursor_end = to;
+    return svl_store_query(s->handlers->options.store, &query, &s->cursor);
+}
+
+static size_t record_bytes(const svl_record *r)
+{
+    size_t bytes = r->source.len + r->type.len + r->key.len + r->body.len;
+    for (uint32_t i = 0; i < r->attribute_count; i++)
+        bytes += r->attributes[i].name.len + r->attributes[i].bytes.len;
+    return bytes;
+}
+
+/* Takes what fits of the `n` records; false if one did not: then the cursor has run ahead. */
+static bool take_records(svl_subscription *s, const svl_record *records, size_t n)
+{
+    struct delivery *d = s->delivery;
+    for (size_t i = 0; i < n; i++) {
+        const svl_record *r = &records[i];
+        if (svl__filter_matches(s->filter, r)) {
+            if (d->records.len > 0 && d->bytes.len + record_bytes(r) > s->options.batch_bytes_max)
+                return false;
+            copy_record(d, r);
+        }
+        d->scanned = r->id;
+    }
+    return true;
+}
+
+/* Retention has taken what was not handed out yet: the position goes on behind it, and that is told. */
+void svl__reading_pass_retired(svl_subscription *s)
+{
+    struct handlers *h = s->handlers;
+    uint64_t first_id = svl__store_first_id(h->options.store);
+    pthread_mutex_lock(&h->lock);
+    uint64_t position = s->position, lost = first_id > position + 1 ? first_id - 1 - position : 0;
+    if (lost > 0) {
+        svl__set_position(s, first_id - 1);
+        s->counts.lost += lost;
+    }
+    pthread_mutex_unlock(&h->lock);
+    if (lost > 0)
+        svl__log(h->log, SVL_SEVERITY_WARN, SVL_OK,
+                 "subscription %s: records %llu to %llu were retired before it came to them",
+                 s->name ? s->name : "(unnamed)", (unsigned long long)position + 1,
+                 (unsigned long long)first_id - 1);
+}
+
+int svl__reading_fill(svl_subscription *s, uint64_t position, uint32_t records_max, uint64_t upto)
+{
+    struct delivery *d = s->delivery;
+    d->records.len = d->attributes.len = d->bytes.len = 0;
+    d->batch.count = 0;
+    d->scanned = position;
+    d->at_end = false;
+    int rc = SVL_OK;
+    if (position >= upto) {
+        d->at_end = true;
+        return SVL_OK;
+    }
+    if (!s->cursor)
+        rc = open_cursor(s, position + 1, upto);
+    while (rc == SVL_OK && d->records.len / sizeof(svl_record) < records_max) {
+        const svl_record *records;
+        size_t n, wanted = records_max - d->records.len / sizeof(svl_record);
+        rc = svl_cursor_next_many(s->cursor, 0, wanted, &records, &n);
+        if (rc == SVL_OK && !take_records(s, records, n)) {
+            svl__reading_close(s);
+            break;
+        }
+        if (d->records.failed || d->attributes.failed || d->bytes.failed)
+            break;
+        if (rc == SVL_E_CORRUPT) {
+            svl__log(s->handlers->log, SVL_SEVERITY_ERROR, rc,
+                     "subscription %s: records after %llu cannot be read: %s; delivery goes on "
+                     "behind them",
+                     s->name ? s->name : "(unnamed)", (unsigned long long)d->scanned,
+                     svl_last_error());
+            rc = SVL_OK;
+        }
+    }
+    if (rc == SVL_E_END) {
+        d->at_end = true;
+        d->scanned = s->cursor_end;
+        svl__reading_close(s);
+        rc = SVL_OK;
+    }
+    if (d->records.failed || d->attributes.failed || d->bytes.failed) {
+        svl__buffer_free(&d->records);
+        svl__buffer_free(&d->attributes);
+        svl__buffer_free(&d->bytes);
+        rc = SVL_E_NOMEM;
+    }
+    if (rc == SVL_OK)
+        locate_all(d);
+    else
+        svl__reading_close(s);
+    return rc;
+}
