@@ -242,7 +242,8 @@ SVL_EXPORT int svl_batch_fail(svl_batch *batch, size_t i, const char *reason);
 SVL_EXPORT int svl_batch_defer(svl_batch *batch, size_t i, uint32_t delay_ms);
 
 /* Emits a record that record `i` caused: it is stored, in one durable batch with the subscription's
- * progress, when record `i` is done, and discarded when it is not: exactly once.
+ * progress, when record `i` is done, and discarded when it is not: exactly once. Its hops
+ * (SVL_RECORD_HOPS) are one more than those of record `i`.
  *
  * Result     SVL_OK
  * Errors     those of svl_publish() for a record, and

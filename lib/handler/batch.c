@@ -68,6 +68,13 @@ int svl_batch_defer(svl_batch *batch, size_t i, uint32_t delay_ms)
     return SVL_OK;
 }
 
+/* One more than its cause's. */
+static uint32_t count_hop(const svl_record *cause)
+{
+    uint32_t hops = cause->flags & SVL_RECORD_HOPS;
+    return hops < SVL_RECORD_HOPS ? hops + 1 : hops;
+}
+
 int svl_batch_emit(svl_batch *batch, size_t i, const svl_record *record)
 {
     int rc = check_index(batch, i);
@@ -75,6 +82,8 @@ int svl_batch_emit(svl_batch *batch, size_t i, const svl_record *record)
         rc = svl__record_check(record, batch->record_bytes_max, false);
     if (rc != SVL_OK)
         return rc;
+    svl_record emitted = *record;
+    emitted.flags = count_hop(&batch->records[i]);
     uint32_t size = svl__wire_size(record);
     if (batch->emit_list.len / sizeof(struct emit) >= EMITS_MAX)
         return svl__fail(SVL_E_LIMIT, "%d records emitted by one batch", EMITS_MAX);
@@ -87,7 +96,7 @@ int svl_batch_emit(svl_batch *batch, size_t i, const svl_record *record)
     batch->emits.failed = batch->emit_list.failed = false;
     if (!to || !room)
         return SVL_E_NOMEM;
-    svl__wire_encode(record, svl__wall_ns(), to);
+    svl__wire_encode(&emitted, svl__wall_ns(), to);
     batch->emits.len += size;
     svl__buffer_append(&batch->emit_list, &emit, sizeof emit);
     return SVL_OK;

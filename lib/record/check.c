@@ -104,7 +104,7 @@ static int check_plain_members(const svl_record *record)
         return svl__fail(SVL_E_INVALID, "severity %u; 0 to %d", record->severity, SVL_SEVERITY_MAX);
     if (record->body_kind > SVL_BODY_BINARY)
         return svl__fail(SVL_E_INVALID, "unknown body_kind %u", record->body_kind);
-    uint64_t rest = record->flags;
+    uint64_t rest = record->flags & ~(uint32_t)SVL_RECORD_HOPS;
     for (size_t i = 0; i < sizeof record->reserved / sizeof record->reserved[0]; i++)
         rest |= record->reserved[i];
     if (rest != 0)
