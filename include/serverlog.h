@@ -6,12 +6,14 @@
  *     serverlog/types.h      results, records, conventions, thread words
  *     serverlog/store.h      the durable log, alone: append, get, query, retain, verify
  *     serverlog/handler.h    functions called for records: before and after they are stored
+ *     serverlog/deadletter.h records that a handler could not do: find them, deliver them again
  *     serverlog/pipeline.h   everything wired together: the part that most hosts need
  *
  * The concepts, the durability table and a first program: serverlog(7). */
 #ifndef SERVERLOG_H
 #define SERVERLOG_H
 
+#include <serverlog/deadletter.h>
 #include <serverlog/handler.h>
 #include <serverlog/pipeline.h>
 #include <serverlog/store.h>

@@ -12,12 +12,17 @@ void svl__delivery_destroy(struct delivery *d)
 {
     if (!d)
         return;
+    svl__buffer_free(&d->batch.rejections);
+    svl__buffer_free(&d->batch.reasons);
     svl__buffer_free(&d->batch.emits);
     svl__buffer_free(&d->batch.emit_list);
     svl__buffer_free(&d->records);
     svl__buffer_free(&d->attributes);
     svl__buffer_free(&d->bytes);
+    svl__buffer_free(&d->ids);
+    svl__free(d->decoded);
     svl__buffer_free(&d->items);
+    svl__buffer_free(&d->letters);
     svl__free(d);
 }
 
@@ -26,11 +31,13 @@ static int call(svl_subscription *s, uint32_t attempt)
     struct svl_batch *batch = &s->delivery->batch;
     struct handlers *h = s->handlers;
     batch->attempt = attempt;
+    batch->flags = s->redriving ? SVL_BATCH_REDRIVEN : 0;
+    batch->rejections.len = batch->reasons.len = 0;
     batch->mark = MARK_NONE;
     batch->reason[0] = 0;
     batch->emits.len = batch->emit_list.len = 0;
     batch->record_bytes_max = h->options.record_bytes_max;
-    batch->emit_bytes_max = svl__store_feed_bytes_max(h->options.store) - 1024;
+    batch->emit_bytes_max = svl__store_feed_bytes_max(h->options.store) - FEED_REST_BYTES;
     struct callback_frame frame = { .kind = CALLBACK_STORED,
                                     .owner = h->options.store,
                                     .subscription = s };
@@ -40,13 +47,21 @@ static int call(svl_subscription *s, uint32_t attempt)
     return rc;
 }
 
+/* What a turn is to hand out. */
+struct turn {
+    uint64_t position, upto;
+    uint32_t records_max;
+    uint32_t attempt;
+    bool stopping;
+};
+
 /* A batch that is not full waits for its window. */
-static bool wait_for_window(svl_subscription *s, uint32_t attempt, bool stopping,
+static bool wait_for_window(svl_subscription *s, const struct turn *t,
                             enum subscription_state *next)
 {
     const struct delivery *d = s->delivery;
-    if (s->options.batch_window_ms == 0 || stopping || !d->at_end || attempt > 1 ||
-        d->batch.count >= s->options.batch_records_max)
+    if (s->options.batch_window_ms == 0 || t->stopping || !d->at_end || t->attempt > 1 ||
+        s->redriving || d->batch.count >= s->options.batch_records_max)
         return false;
     int64_t now = svl__monotonic_ns();
     if (s->window_until_ns == 0)
@@ -67,45 +82,117 @@ static int prepare(svl_subscription *s)
     return s->delivery ? SVL_OK : SVL_E_NOMEM;
 }
 
+/* `lock` held. The log and the dead letters take turns; what has failed is finished first. */
+static void choose_source(svl_subscription *s)
+{
+    struct handlers *h = s->handlers;
+    if (s->redriving && h->stopping) {
+        s->attempts = 0;
+        s->batch_end = s->split_end = 0;
+        s->redriving = false;
+    } else if (s->attempts == 0 && s->split_end == 0 && s->window_until_ns == 0) {
+        s->redriving = svl__redrive_is_due(s) && (!s->redriving || s->position >= h->durable_id);
+    }
+}
+
+/* `lock` held. */
+static void plan(svl_subscription *s, struct turn *t)
+{
+    struct handlers *h = s->handlers;
+    t->position = s->redriving ? s->redrive.ranges[0].next - 1 : s->position;
+    t->upto = s->redriving ? s->redrive.ranges[0].last : h->stopping ? h->stop_id : h->durable_id;
+    if (s->attempts > 0 && s->batch_end != 0 && s->batch_end < t->upto)
+        t->upto = s->batch_end; /* the same records, not more: an attempt is theirs */
+    if (s->split_end != 0 && s->split_end < t->upto)
+        t->upto = s->split_end; /* those behind it have used up none */
+    t->records_max = s->split_end ? s->split_records : s->options.batch_records_max;
+    t->attempt = s->split_end ? s->options.retry_attempts_max : s->attempts + 1;
+    t->stopping = h->stopping;
+}
+
+static void begin_turn(svl_subscription *s, struct turn *t)
+{
+    struct handlers *h = s->handlers;
+    pthread_mutex_lock(&h->lock);
+    choose_source(s);
+    pthread_mutex_unlock(&h->lock);
+    if (!s->redriving && !s->live.cursor) /* an open one still holds what it has come to */
+        svl__reading_pass_retired(s);
+    pthread_mutex_lock(&h->lock);
+    plan(s, t);
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* A batch is of records that are too old, or of none: true if of such. Dead letters have no age: somebody
+ * wants them. */
+static bool is_expired(svl_subscription *s)
+{
+    struct delivery *d = s->delivery;
+    if (s->options.record_age_ms_max == 0 || s->redriving)
+        return false;
+    int64_t oldest_ns = svl__wall_ns() - (int64_t)s->options.record_age_ms_max * NS_PER_MS;
+    bool expired = d->batch.records[0].ingest_ns < oldest_ns;
+    size_t n = 1;
+    while (n < d->batch.count && (d->batch.records[n].ingest_ns < oldest_ns) == expired)
+        n++;
+    if (n < d->batch.count) {
+        d->scanned = delivery_id(d, n) - 1;
+        d->batch.count = n;
+        d->at_end = false;
+        svl__reading_close(s);
+    }
+    return expired;
+}
+
+/* Nothing to hand out was found: on to where was looked. */
+static void pass(svl_subscription *s, enum subscription_state *next)
+{
+    struct handlers *h = s->handlers;
+    pthread_mutex_lock(&h->lock);
+    svl__set_position(s, s->delivery->scanned);
+    s->dirty |= s->name && (s->redriving || s->position - s->saved >= SCANNED_IDS_MAX);
+    pthread_mutex_unlock(&h->lock);
+    *next = s->delivery->at_end ? SUBSCRIPTION_IDLE : SUBSCRIPTION_READY;
+}
+
+/* Reads the batch of this turn; false: there is none to show, and *next is set. */
+static bool begin(svl_subscription *s, struct turn *t, enum subscription_state *next)
+{
+    begin_turn(s, t);
+    int rc = prepare(s);
+    if (rc == SVL_OK)
+        rc = svl__reading_fill(s, t->position, t->records_max, t->upto);
+    if (rc != SVL_OK) {
+        svl__log(s->handlers->log, SVL_SEVERITY_ERROR, rc, "subscription %s: reading: %s",
+                 svl__subscription_name(s), svl_last_error());
+        svl__wait_for_resources(s, next);
+        return false;
+    }
+    if (s->delivery->batch.count == 0) {
+        pass(s, next);
+        return false;
+    }
+    if (is_expired(s)) {
+        svl__outcome_expire(s, next);
+        return false;
+    }
+    if (wait_for_window(s, t, next))
+        return false;
+    s->window_until_ns = 0;
+    return true;
+}
+
 static void deliver(svl_subscription *s, enum subscription_state *next)
 {
     struct handlers *h = s->handlers;
-    if (!s->cursor) /* an open one still holds what it has come to */
-        svl__reading_pass_retired(s);
-    pthread_mutex_lock(&h->lock);
-    uint64_t position = s->position, upto = h->stopping ? h->stop_id : h->durable_id;
-    if (s->attempts > 0 && s->batch_end != 0 && s->batch_end < upto)
-        upto = s->batch_end; /* the same records, not more: an attempt is theirs */
-    uint32_t max = s->split_end ? s->split_records : s->options.batch_records_max;
-    uint32_t attempt = s->split_end ? s->options.retry_attempts_max : s->attempts + 1;
-    bool stopping = h->stopping;
-    pthread_mutex_unlock(&h->lock);
-
-    int rc = prepare(s);
-    if (rc == SVL_OK)
-        rc = svl__reading_fill(s, position, max, upto);
-    if (rc != SVL_OK) {
-        svl__log(h->log, SVL_SEVERITY_ERROR, rc, "subscription %s: reading: %s",
-                 s->name ? s->name : "(unnamed)", svl_last_error());
-        svl__wait_for_resources(s, next);
+    struct turn turn;
+    if (!begin(s, &turn, next))
         return;
-    }
-    if (s->delivery->batch.count == 0) {
-        pthread_mutex_lock(&h->lock);
-        svl__set_position(s, s->delivery->scanned);
-        s->dirty |= s->name && s->position - s->saved >= SCANNED_IDS_MAX;
-        pthread_mutex_unlock(&h->lock);
-        *next = s->delivery->at_end ? SUBSCRIPTION_IDLE : SUBSCRIPTION_READY;
-        return;
-    }
-    if (wait_for_window(s, attempt, stopping, next))
-        return;
-    s->window_until_ns = 0;
     pthread_mutex_lock(&h->lock);
     s->counts.invocations++;
     s->counts.in_flight = s->delivery->batch.count;
     pthread_mutex_unlock(&h->lock);
-    rc = call(s, attempt);
+    int rc = call(s, turn.attempt);
     pthread_mutex_lock(&h->lock);
     s->counts.in_flight = 0;
     bool ending = h->ending || h->failed;
@@ -118,12 +205,12 @@ static void deliver(svl_subscription *s, enum subscription_state *next)
 
 void svl__delivery_rest(svl_subscription *s)
 {
-    svl__reading_close(s);
+    svl__reading_close_all(s);
 }
 
 void svl__deliver(svl_subscription *s, enum subscription_state *next)
 {
     deliver(s, next);
     if (*next != SUBSCRIPTION_READY)
-        svl__reading_close(s);
+        svl__reading_close_all(s);
 }

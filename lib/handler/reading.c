@@ -1,11 +1,14 @@
-/* reading.c - filling a batch from the log.
+/* reading.c - filling a batch from the log, or from dead letters that are to be delivered again.
  *
  * A batch is read anew for each attempt, from the position on: nothing of a failed one is kept but the
  * count of attempts. The cursor stays open from batch to batch while it yields, so a backlog is read in
  * one sweep. */
 #include <string.h>
 
+#include "base/alloc.h"
+#include "deadletter.h"
 #include "delivery.h"
+#include "record/wire.h"
 
 static svl_slice copy_slice(struct buffer *bytes, svl_slice slice)
 {
@@ -15,8 +18,8 @@ static svl_slice copy_slice(struct buffer *bytes, svl_slice slice)
     return offset;
 }
 
-/* Pointers become offsets: the buffers may still move. */
-static void copy_record(struct delivery *d, const svl_record *record)
+/* Pointers become offsets: the buffers may still move. `id`: what the position counts. */
+static void copy_record(struct delivery *d, const svl_record *record, uint64_t id)
 {
     svl_record copy = *record;
     copy.source = copy_slice(&d->bytes, record->source);
@@ -30,6 +33,7 @@ static void copy_record(struct delivery *d, const svl_record *record)
         svl__buffer_append(&d->attributes, &attribute, sizeof attribute);
     }
     svl__buffer_append(&d->records, &copy, sizeof copy);
+    svl__buffer_append(&d->ids, &id, sizeof id);
 }
 
 static void locate(svl_slice *slice, const struct buffer *bytes)
@@ -59,21 +63,49 @@ static void locate_all(struct delivery *d)
     d->batch.count = n;
 }
 
-void svl__reading_close(svl_subscription *s)
+static struct source *source_of(svl_subscription *s)
 {
-    svl_cursor_close(s->cursor);
-    s->cursor = NULL;
+    return s->redriving ? &s->letters : &s->live;
 }
 
-static int open_cursor(svl_subscription *s, uint64_t from, uint64_t to)
+void svl__reading_close(svl_subscription *s)
+{
+    struct source *source = source_of(s);
+    svl_cursor_close(source->cursor);
+    source->cursor = NULL;
+}
+
+void svl__reading_close_all(svl_subscription *s)
+{
+    svl_cursor_close(s->live.cursor);
+    svl_cursor_close(s->letters.cursor);
+    s->live.cursor = s->letters.cursor = NULL;
+}
+
+static int open_letters(svl_subscription *s, uint64_t from, uint64_t to)
+{
+    struct delivery *d = s->delivery;
+    if (!d->decoded)
+        d->decoded = svl__malloc(RECORD_ATTRIBUTES_MAX * sizeof *d->decoded);
+    if (!d->decoded)
+        return SVL_E_NOMEM;
+    return svl__deadletter_query(s->handlers->options.store, s->name, from, to, &s->letters.cursor);
+}
+
+static int open_live(svl_subscription *s, uint64_t from, uint64_t to)
 {
     svl_query query;
     svl_query_init(&query, sizeof query);
     svl__filter_narrow(s->filter, &query);
     query.id_min = from;
     query.id_max = to;
-    s->cursor_end = to;
-    return svl_store_query(s->handlers->options.store, &query, &s->cursor);
+    return svl_store_query(s->handlers->options.store, &query, &s->live.cursor);
+}
+
+static int open_source(svl_subscription *s, uint64_t from, uint64_t to)
+{
+    source_of(s)->end = to;
+    return s->redriving ? open_letters(s, from, to) : open_live(s, from, to);
 }
 
 static size_t record_bytes(const svl_record *r)
@@ -84,20 +116,49 @@ static size_t record_bytes(const svl_record *r)
     return bytes;
 }
 
+/* The original of a dead letter; one that cannot be read stays unresolved, and is told. */
+static bool decode_letter(svl_subscription *s, const svl_record *letter, svl_record *original)
+{
+    int rc = svl__deadletter_decode(letter, s->delivery->decoded, original);
+    if (rc != SVL_OK)
+        svl__log(s->handlers->log, SVL_SEVERITY_ERROR, rc, "subscription %s: %s",
+                 svl__subscription_name(s), svl_last_error());
+    return rc == SVL_OK;
+}
+
 /* Takes what fits of the `n` records; false if one did not: then the cursor has run ahead. */
 static bool take_records(svl_subscription *s, const svl_record *records, size_t n)
 {
     struct delivery *d = s->delivery;
     for (size_t i = 0; i < n; i++) {
         const svl_record *r = &records[i];
-        if (svl__filter_matches(s->filter, r)) {
+        uint64_t id = r->id;
+        svl_record original;
+        bool wanted =
+            s->redriving ? decode_letter(s, r, &original) : svl__filter_matches(s->filter, r);
+        if (s->redriving)
+            r = &original;
+        if (wanted) {
             if (d->records.len > 0 && d->bytes.len + record_bytes(r) > s->options.batch_bytes_max)
                 return false;
-            copy_record(d, r);
+            copy_record(d, r, id);
         }
-        d->scanned = r->id;
+        d->scanned = id;
     }
     return true;
+}
+
+static bool is_short(struct delivery *d)
+{
+    return d->records.failed || d->ids.failed || d->attributes.failed || d->bytes.failed;
+}
+
+static void let_go(struct delivery *d)
+{
+    svl__buffer_free(&d->records);
+    svl__buffer_free(&d->ids);
+    svl__buffer_free(&d->attributes);
+    svl__buffer_free(&d->bytes);
 }
 
 /* Retention has taken what was not handed out yet: the position goes on behind it, and that is told. */
@@ -115,14 +176,14 @@ void svl__reading_pass_retired(svl_subscription *s)
     if (lost > 0)
         svl__log(h->log, SVL_SEVERITY_WARN, SVL_OK,
                  "subscription %s: records %llu to %llu were retired before it came to them",
-                 s->name ? s->name : "(unnamed)", (unsigned long long)position + 1,
+                 svl__subscription_name(s), (unsigned long long)position + 1,
                  (unsigned long long)first_id - 1);
 }
 
 int svl__reading_fill(svl_subscription *s, uint64_t position, uint32_t records_max, uint64_t upto)
 {
     struct delivery *d = s->delivery;
-    d->records.len = d->attributes.len = d->bytes.len = 0;
+    d->records.len = d->ids.len = d->attributes.len = d->bytes.len = 0;
     d->batch.count = 0;
     d->scanned = position;
     d->at_end = false;
@@ -131,37 +192,35 @@ int svl__reading_fill(svl_subscription *s, uint64_t position, uint32_t records_m
         d->at_end = true;
         return SVL_OK;
     }
-    if (!s->cursor)
-        rc = open_cursor(s, position + 1, upto);
+    struct source *source = source_of(s);
+    if (!source->cursor)
+        rc = open_source(s, position + 1, upto);
     while (rc == SVL_OK && d->records.len / sizeof(svl_record) < records_max) {
         const svl_record *records;
         size_t n, wanted = records_max - d->records.len / sizeof(svl_record);
-        rc = svl_cursor_next_many(s->cursor, 0, wanted, &records, &n);
+        rc = svl_cursor_next_many(source->cursor, 0, wanted, &records, &n);
         if (rc == SVL_OK && !take_records(s, records, n)) {
             svl__reading_close(s);
             break;
         }
-        if (d->records.failed || d->attributes.failed || d->bytes.failed)
+        if (is_short(d))
             break;
         if (rc == SVL_E_CORRUPT) {
             svl__log(s->handlers->log, SVL_SEVERITY_ERROR, rc,
                      "subscription %s: records after %llu cannot be read: %s; delivery goes on "
                      "behind them",
-                     s->name ? s->name : "(unnamed)", (unsigned long long)d->scanned,
-                     svl_last_error());
+                     svl__subscription_name(s), (unsigned long long)d->scanned, svl_last_error());
             rc = SVL_OK;
         }
     }
     if (rc == SVL_E_END) {
         d->at_end = true;
-        d->scanned = s->cursor_end;
+        d->scanned = source->end;
         svl__reading_close(s);
         rc = SVL_OK;
     }
-    if (d->records.failed || d->attributes.failed || d->bytes.failed) {
-        svl__buffer_free(&d->records);
-        svl__buffer_free(&d->attributes);
-        svl__buffer_free(&d->bytes);
+    if (is_short(d)) {
+        let_go(d);
         rc = SVL_E_NOMEM;
     }
     if (rc == SVL_OK)

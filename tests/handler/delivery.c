@@ -233,6 +233,7 @@ static void test_record_when_it_can_never_be_done_then_stands_alone_and_pauses(v
     static struct script s;
     s = (struct script){ .act = act_poison, .poison = 37 };
     svl_stored_options o = quick("poison");
+    o.on_failure = SVL_ON_FAILURE_PAUSE;
     o.retry_attempts_max = 3;
     o.batch_records_max = 50;
     open_with(&s, &o);
@@ -335,6 +336,12 @@ static void test_options_when_wrong_then_refused(void **state)
     REFUSED(batch_records_max, 100001, SVL_E_OPTION);
     REFUSED(batch_bytes_max, UINT64_MAX, SVL_E_OPTION);
     REFUSED(retry_base_ms, UINT32_MAX, SVL_E_OPTION);
+    REFUSED(on_failure, 3, SVL_E_OPTION);
+    REFUSED(record_age_ms_max, UINT64_MAX, SVL_E_OPTION);
+    o = quick("other");
+    o.on_failure = SVL_ON_FAILURE_PAUSE;
+    o.record_age_ms_max = 1;
+    assert_int_equal(svl_on_stored(pipeline, &o, handle, &s, NULL), SVL_E_OPTION);
     REFUSED(filter.severity_min, 25, SVL_E_INVALID);
     REFUSED(filter.reserved, 1, SVL_E_RESERVED);
     REFUSED(struct_size, 0, SVL_E_STRUCT_SIZE);
