@@ -216,20 +216,33 @@ static void test_redrive_when_others_are_subscribed_then_they_see_nothing_of_it(
     assert_ok(svl_close(pipeline));
 }
 
+static int act_see(svl_batch *batch, struct script *s)
+{
+    const svl_record *records;
+    size_t n;
+    assert_ok(svl_batch_records(batch, &records, &n));
+    for (size_t i = 0; i < n; i++)
+        letters_note(s, records[i].id, false);
+    return SVL_OK;
+}
+
 static void test_redrive_when_records_come_meanwhile_then_in_turn(void **state)
 {
     (void)state;
-    static struct script s;
+    static struct script s, witness;
     s = (struct script){ .mended = false };
-    svl_stored_options o = letters_quick("turns");
+    witness = (struct script){ .act = act_see };
+    svl_stored_options o = letters_quick("turns"), seen = letters_quick(NULL);
     o.batch_records_max = 5;
     letters_open(&s, &o);
+    pthread_mutex_init(&witness.lock, NULL);
+    assert_ok(svl_on_stored(pipeline, &seen, letters_handle, &witness, NULL));
     reject_some(&s, 100, 1);
     s.mended = true;
     assert_ok(svl_subscription_pause(s.subscription));
     for (int i = 0; i < 100; i++)
         letters_publish("ok");
-    assert_ok(svl_flush(pipeline, -1));
+    letters_wait_done(&witness, 200); /* all are there to be handed out */
     redrive("turns", 0, 0);
     assert_ok(svl_subscription_resume(s.subscription));
     letters_wait_done(&s, 200); /* letters_handle() asserts that calls never overlap */
