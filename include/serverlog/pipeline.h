@@ -62,6 +62,8 @@ typedef struct svl_pipeline_stats {
     uint64_t ring_missing;    /* crash rings that were gone at open: a reboot, or a cleaned tmpfs */
     uint64_t stalled_claims;  /* records being written for more than a second */
     uint64_t workers;         /* threads now */
+    uint64_t dead_letters;    /* written for records that stored handlers gave up */
+    uint64_t dropped_stored;  /* given up by stored handlers without one */
 } svl_pipeline_stats;
 
 /* Fills `options` with zeros (all defaults) and its size.

@@ -132,6 +132,11 @@ typedef struct svl_attribute {
     uint64_t reserved;   /* zero */
 } svl_attribute;
 
+/* svl_record.flags. Hops are given by svl_batch_emit(), and kept when a copy is published. */
+enum svl_record_flag {
+    SVL_RECORD_HOPS = 255 /* mask: emits that led to it, one behind the other; 255 = or more */
+};
+
 /* A record: one log line, one event. Size frozen. All zero is a valid, empty record. */
 typedef struct svl_record {
     uint64_t id;     /* given by the store, from 1, in log order, never reused; ignored on input */
@@ -145,7 +150,7 @@ typedef struct svl_record {
     svl_slice body;     /* any bytes */
     const svl_attribute *attributes;
     uint32_t attribute_count; /* at most 255 */
-    uint32_t flags;           /* zero */
+    uint32_t flags;           /* SVL_RECORD_HOPS, else zero */
     uint64_t reserved[4];     /* zero */
 } svl_record;
 

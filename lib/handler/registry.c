@@ -18,10 +18,8 @@ int svl_stored_options_init(svl_stored_options *options, size_t size)
     return svl__options_init(options, size, OPTIONS_FIRST_SIZE, "svl_stored_options");
 }
 
-static int check_name(const char *name)
+int svl__subscription_check_name(const char *name)
 {
-    if (!name)
-        return SVL_OK;
     size_t len = strlen(name);
     static const char allowed[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -32,6 +30,11 @@ static int check_name(const char *name)
     return SVL_OK;
 }
 
+const char *svl__subscription_name(const svl_subscription *s)
+{
+    return s->name ? s->name : "(unnamed)";
+}
+
 static int check_u32(uint32_t *value, uint32_t by_default, uint32_t max, const char *name)
 {
     if (*value == 0)
@@ -40,11 +43,25 @@ static int check_u32(uint32_t *value, uint32_t by_default, uint32_t max, const c
                         : SVL_OK;
 }
 
+static int check_giving_up(svl_stored_options *o)
+{
+    if (o->on_failure > SVL_ON_FAILURE_PAUSE)
+        return svl__fail(SVL_E_OPTION, "on_failure is %u; SVL_ON_FAILURE_*", o->on_failure);
+    if (o->record_age_ms_max > (uint64_t)INT64_MAX / NS_PER_MS)
+        return svl__fail(SVL_E_OPTION, "record_age_ms_max is %llu",
+                         (unsigned long long)o->record_age_ms_max);
+    if (o->record_age_ms_max != 0 && o->on_failure == SVL_ON_FAILURE_PAUSE)
+        return svl__fail(SVL_E_OPTION,
+                         "record_age_ms_max with SVL_ON_FAILURE_PAUSE: no pause makes "
+                         "a record younger");
+    return check_u32(&o->deadletter_streak_max, 1000, UINT32_MAX, "deadletter_streak_max");
+}
+
 static int check_options(const svl_stored_options *from, svl_stored_options *o)
 {
     int rc = svl__options_copy(o, sizeof *o, from, OPTIONS_FIRST_SIZE, "svl_stored_options");
-    if (rc == SVL_OK)
-        rc = check_name(o->name);
+    if (rc == SVL_OK && o->name)
+        rc = svl__subscription_check_name(o->name);
     if (rc == SVL_OK && o->start_at > SVL_START_ID)
         rc = svl__fail(SVL_E_OPTION, "start_at is %u; SVL_START_*", o->start_at);
     if (rc == SVL_OK && o->start_at == SVL_START_ID && o->start_id == 0)
@@ -65,6 +82,8 @@ static int check_options(const svl_stored_options *from, svl_stored_options *o)
         rc = check_u32(&o->retry_max_ms, 60000, 86400000, "retry_max_ms");
     if (rc == SVL_OK)
         rc = check_u32(&o->checkpoint_interval_ms, 100, 3600000, "checkpoint_interval_ms");
+    if (rc == SVL_OK)
+        rc = check_giving_up(o);
     if (o->retry_max_ms < o->retry_base_ms)
         o->retry_max_ms = o->retry_base_ms;
     return rc;
@@ -164,8 +183,8 @@ static void part(svl_subscription *s, uint64_t ticket)
     if (!parted)
         return;
     parted->ticket = ticket;
-    parted->position = s->position;
-    parted->paused = s->paused;
+    parted->progress = svl__progress_of(s);
+    parted->resolved_id = s->resolved_id;
     parted->next = h->parted;
     h->parted = parted;
     s->parted = NULL;
@@ -181,8 +200,10 @@ static bool take_over(svl_subscription *s)
     struct parted *parted = *at;
     if (!parted)
         return false;
-    s->position = s->saved = parted->position;
-    s->paused = parted->paused;
+    s->position = s->saved = parted->progress.position;
+    s->paused = parted->progress.paused;
+    s->redrive = parted->progress.redrive;
+    s->resolved_id = s->redrive_after = parted->resolved_id;
     s->dirty = parted->ticket == UINT64_MAX;
     *at = parted->next;
     svl__free(parted);
@@ -191,7 +212,8 @@ static bool take_over(svl_subscription *s)
 
 static void free_subscription(svl_subscription *s)
 {
-    svl_cursor_close(s->cursor);
+    svl_cursor_close(s->live.cursor);
+    svl_cursor_close(s->letters.cursor);
     svl__delivery_destroy(s->delivery);
     svl__filter_destroy(s->filter);
     svl__free(s->parted);
@@ -207,7 +229,7 @@ void svl__subscription_end(svl_subscription *s)
     *at = s->next;
     svl__ready_remove(s);
     int rc = SVL_OK;
-    if (s->dirty || (s->name && s->saved != s->position))
+    if (s->name && (s->dirty || s->saved != s->position))
         rc = svl__progress_save(s, false, NULL);
     /* Without memory for it: what it has done comes again, after a crash. */
     part(s, rc == SVL_OK ? svl__store_last_ticket(h->options.store) : UINT64_MAX);
@@ -300,7 +322,7 @@ static int add(struct handlers *h, svl_subscription *s, bool is_new)
         s->next = h->first;
         h->first = s;
         s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
-        if (!s->paused && h->started && s->position < h->durable_id)
+        if (!s->paused && h->started && (s->position < h->durable_id || svl__redrive_is_due(s)))
             svl__subscription_ready(s);
     }
     pthread_mutex_unlock(&h->lock);
@@ -347,7 +369,8 @@ bool svl__window_may_be_full(const svl_subscription *s)
 static void wake_behind(struct handlers *h)
 {
     for (svl_subscription *s = h->first; s; s = s->next)
-        if ((s->state == SUBSCRIPTION_IDLE && s->position < h->durable_id) ||
+        if ((s->state == SUBSCRIPTION_IDLE &&
+             (s->position < h->durable_id || svl__redrive_is_due(s))) ||
             svl__window_may_be_full(s))
             svl__subscription_ready(s);
 }
@@ -383,6 +406,8 @@ void svl__handlers_stats_get(struct handlers *h, struct handlers_stats *stats)
     pthread_mutex_lock(&h->lock);
     *stats = (struct handlers_stats){ .workers = h->workers,
                                       .emitted = h->emitted,
+                                      .dead_letters = h->dead_letters,
+                                      .dropped = h->dropped,
                                       .callbacks_running = h->running };
     pthread_mutex_unlock(&h->lock);
 }

@@ -44,9 +44,10 @@ int svl_subscription_resume(svl_subscription *s)
     s->paused = false;
     s->attempts = 0;
     s->batch_end = s->split_end = 0;
+    s->streak = 0;
     if (s->state == SUBSCRIPTION_PAUSED) {
         s->state = h->stopping ? SUBSCRIPTION_HALTED : SUBSCRIPTION_IDLE;
-        if (h->started && !h->stopping && s->position < h->durable_id)
+        if (h->started && !h->stopping && (s->position < h->durable_id || svl__redrive_is_due(s)))
             svl__subscription_ready(s);
     }
     rc = svl__progress_save(s, false, NULL);
@@ -67,6 +68,7 @@ int svl_subscription_info_get(svl_subscription *s, svl_subscription_info *info)
     now.position = s->position;
     now.backlog = durable_id > s->position ? durable_id - s->position : 0;
     now.attempts = s->attempts;
+    now.redriving = s->redrive.count > 0;
     pthread_mutex_unlock(&h->lock);
     return svl__options_fill(info, &now, sizeof now, INFO_FIRST_SIZE, "svl_subscription_info");
 }

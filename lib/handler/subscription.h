@@ -10,9 +10,12 @@
  *                            |  time has come                | failed, deferred, window open
  *                         WAITING <--------------------------+
  *
- *     PAUSED   by the host, or with its attempts used up; resume -> READY
+ *     PAUSED   by the host, with its attempts used up, or with too many dead letters; resume -> READY
  *     HALTED   after svl_stop(): caught up, or failed or deferred in its last call; nothing more is
  *              handed out
+ *
+ * A turn is of the log or, while dead letters are to be delivered again, of these (`redriving`); a batch with
+ * its attempts and splits is of one of the two until it is settled.
  *
  * `detached` marks one that is being unsubscribed: it leaves for good when it is not RUNNING. */
 #ifndef SVL_HANDLER_SUBSCRIPTION_H
@@ -33,11 +36,28 @@ enum subscription_state {
     SUBSCRIPTION_HALTED
 };
 
+/* Dead letters to be delivered again, in the order in which that was asked for: ids, inclusive. What the
+ * first range has to do begins at its `next`. */
+#define REDRIVE_RANGES_MAX 16
+struct redrive {
+    uint32_t count;
+    struct {
+        uint64_t next, last;
+    } ranges[REDRIVE_RANGES_MAX];
+};
+
+/* What is durable of a subscription. */
+struct progress {
+    uint64_t position; /* D2: done up to here */
+    bool paused;
+    struct redrive redrive;
+};
+
 /* Where a subscription that is not open any more has come to: newer than what is durable. */
 struct parted {
     struct parted *next;
-    uint64_t position;
-    bool paused;
+    struct progress progress;
+    uint64_t resolved_id;
     uint64_t ticket; /* durable with it; UINT64_MAX: it could not be written */
     char name[];
 };
@@ -58,22 +78,32 @@ struct svl_subscription {
     bool waits_for_resources; /* WAITING for memory or the disk: svl_stop() does not cut it short */
     uint64_t position;        /* D2: done up to here */
     bool paused;
+    struct redrive redrive;
     bool dirty;            /* the durable position is behind and to be written */
     uint64_t saved;        /* the durable position, or on its way to the disk */
     int64_t checkpoint_ns; /* of the last one */
-    uint32_t attempts;     /* failed ones of the record behind `position` */
-    uint64_t batch_end;    /* while `attempts` are counted: the failed batch ended here */
-    uint64_t split_end;    /* splitting a failed batch: up to this id; 0 = not */
+    bool redriving;        /* the batch at hand is of dead letters: the ids below are theirs */
+    uint64_t resolved_id;  /* of the last record that resolved one */
+    uint64_t
+        redrive_after;  /* the first range begins when this is durable: what is resolved shows */
+    uint32_t attempts;  /* failed ones of the record behind `position` */
+    uint64_t batch_end; /* while `attempts` are counted: the failed batch ended here */
+    uint64_t split_end; /* splitting a failed batch: up to this id; 0 = not */
     uint32_t split_records;
-    int64_t window_until_ns; /* 0 = none open */
-    uint64_t window_id;      /* the durable id when the open window was last looked at */
+    int64_t failed_first_ns, failed_last_ns; /* wall: of these attempts */
+    char error[256];                         /* of the last one */
+    uint32_t streak;                         /* records given up since one was done */
+    int64_t window_until_ns;                 /* 0 = none open */
+    uint64_t window_id; /* the durable id when the open window was last looked at */
     svl_subscription_info counts;
     struct svl_subscription *next;       /* all */
     struct svl_subscription *ready_next; /* the queue */
 
     /* the running worker's alone */
-    svl_cursor *cursor;
-    uint64_t cursor_end; /* the cursor has seen everything up to here when it is at its end */
+    struct source {
+        svl_cursor *cursor;
+        uint64_t end; /* the cursor has seen everything up to here when it is at its end */
+    } live, letters;
     struct delivery *delivery;
 };
 
@@ -104,7 +134,7 @@ struct handlers {
     bool failed; /* the store: nothing is handed out or written any more */
     uint64_t durable_id;
     uint64_t stop_id;
-    uint64_t emitted;
+    uint64_t emitted, dead_letters, dropped;
     bool short_of_threads, short_told; /* no worker could be started; the log was told */
     void (*last)(void *);
     void *last_user;
@@ -120,17 +150,29 @@ void svl__subscription_end(svl_subscription *s);
 void svl__ready_remove(svl_subscription *s);
 svl_subscription *svl__ready_take(struct handlers *handlers);
 
+/* registry.c: 1 to 128 of the allowed bytes. */
+int svl__subscription_check_name(const char *name);
+/* For messages. */
+const char *svl__subscription_name(const svl_subscription *s);
+
 /* registry.c: nobody works for it any more. */
 void svl__handlers_free(struct handlers *handlers);
 
 /* progress.c: the durable position. All but the first with `lock` held: positions enter the log in the
  * order in which they come about, so none goes back (feeding waits for nothing). */
 int svl__progress_load(svl_subscription *s, bool *found);
-/* Feeds `feed`'s records and the position as one batch. A subscription without a name has none. */
-int svl__progress_feed(svl_subscription *s, struct feed *feed, uint64_t position, bool paused,
+/* The progress as it is now. */
+struct progress svl__progress_of(const svl_subscription *s);
+/* Feeds `feed`'s records and the progress as one batch. A subscription without a name has none. */
+int svl__progress_feed(svl_subscription *s, struct feed *feed, const struct progress *progress,
                        uint64_t *ticket);
-/* Feeds the position as it is now; a failure leaves it dirty, to be tried again. */
+/* Feeds the progress as it is now; a failure leaves it dirty, to be tried again. */
 int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket);
+
+/* redrive.c; `lock` held. Whether dead letters are to be delivered again now. */
+bool svl__redrive_is_due(const svl_subscription *s);
+/* The first range is done up to `id`. */
+void svl__redrive_advance(struct redrive *redrive, uint64_t id);
 
 /* delivery.c: one turn of a running subscription; `lock` not held. Sets *next and, for WAITING,
  * wait_until_ns. */

@@ -101,7 +101,8 @@ static void leave(struct handlers *h, svl_subscription *s)
 static void settle(struct handlers *h, svl_subscription *s, enum subscription_state next)
 {
     /* The turn looked up to an end that may have moved since. */
-    bool behind = s->position < (h->stopping ? h->stop_id : h->durable_id);
+    bool behind =
+        s->position < (h->stopping ? h->stop_id : h->durable_id) || svl__redrive_is_due(s);
     s->state = s->detached ? SUBSCRIPTION_HALTED : next;
     if (s->detached)
         return;
@@ -124,7 +125,7 @@ static void serve(struct handlers *h, svl_subscription *s)
     pthread_mutex_unlock(&h->lock);
     svl__deliver(s, &next);
     pthread_mutex_lock(&h->lock);
-    if (s->paused && s->cursor) {
+    if (s->paused) {
         pthread_mutex_unlock(&h->lock);
         svl__delivery_rest(s);
         pthread_mutex_lock(&h->lock);

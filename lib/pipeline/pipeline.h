@@ -10,7 +10,7 @@
  *   W3  nothing here is waited for while a lock is held, but its own condition variables.
  *
  * pipeline.c open, close · options.c · start.c rings, recovery · publish.c · drain.c the pipeline
- * thread · slots.c svl_publish_sync()'s waiters · stop.c flush and stop · stats.c */
+ * thread · slots.c svl_publish_sync()'s waiters · deadletters.c · stop.c flush and stop · stats.c */
 #ifndef SVL_PIPELINE_PIPELINE_H
 #define SVL_PIPELINE_PIPELINE_H
 

@@ -37,6 +37,8 @@ int svl_pipeline_stats_get(svl_pipeline *pipeline, svl_pipeline_stats *stats)
         .ingest_failures = dispatch.failures,
         .emitted = dispatch.emitted + handlers.emitted,
         .workers = handlers.workers,
+        .dead_letters = handlers.dead_letters,
+        .dropped_stored = handlers.dropped,
     };
     add_ring(pipeline, &now);
     return svl__options_fill(stats, &now, sizeof now, STATS_FIRST_SIZE, "svl_pipeline_stats");

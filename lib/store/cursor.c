@@ -382,6 +382,12 @@ int svl_cursor_explain(const svl_cursor *cursor, svl_cursor_explanation *explana
                              "svl_cursor_explanation");
 }
 
+void svl__cursor_leave_out(svl_cursor *cursor, struct buffer *ids)
+{
+    cursor->left_out = *ids;
+    *ids = (struct buffer){ 0 };
+}
+
 void svl_cursor_close(svl_cursor *cursor)
 {
     if (!cursor || svl__forked(cursor->store->process_mark))
@@ -391,6 +397,7 @@ void svl_cursor_close(svl_cursor *cursor)
     svl__block_reader_destroy(cursor->reader);
     svl__buffer_free(&cursor->block_bytes);
     svl__buffer_free(&cursor->candidates);
+    svl__buffer_free(&cursor->left_out);
     svl__free(cursor->matches.rows);
     svl__free(cursor->records);
     svl__free(cursor->attributes);

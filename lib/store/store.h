@@ -129,6 +129,14 @@ uint64_t svl__store_durable_id(svl_store *store); /* newest visible record, 0 if
 uint64_t svl__store_first_id(svl_store *store);   /* oldest kept; durable + 1 if none */
 bool svl__store_has_failed(svl_store *store);
 
+/* Before a cursor's first step: it leaves out the records with these ids, u64 each, ascending. Takes the
+ * buffer over. */
+void svl__cursor_leave_out(svl_cursor *cursor, struct buffer *ids);
+/* A code that names damage, behind which a cursor goes on. */
+bool svl__is_damage(int rc);
+/* A copy of `record`, as svl_store_get() gives one; NULL without memory. */
+svl_record_buffer *svl__record_buffer_create(const svl_record *record);
+
 /* The newest durable value of a key, appended to `out`: SVL_E_NOT_FOUND (no words). */
 int svl__store_value(svl_store *store, svl_slice key, struct buffer *out);
 
