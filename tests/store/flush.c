@@ -20,6 +20,8 @@ static char path[512];
 static _Atomic uint64_t unflushed[DESCRIPTORS]; /* journal writes that no flush has covered */
 static _Atomic int64_t fail_flush;              /* the n-th journal flush fails; 0 = none */
 static _Atomic uint64_t flushes;
+static _Atomic bool fail_header;   /* the next flush of a journal file's header finds no space */
+static _Atomic int header_fd = -1; /* one that was written, not flushed */
 
 static bool is_journal(int fd)
 {
@@ -35,13 +37,22 @@ static bool is_journal(int fd)
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
     ssize_t n = syscall(SYS_pwritev, fd, parts, count, offset, 0);
-    if (n > 0 && is_journal(fd))
+    if (n > 0 && is_journal(fd)) {
         atomic_fetch_add(&unflushed[fd], 1);
+        if (offset == 0 && n == 4096)
+            atomic_store(&header_fd, fd);
+    }
     return n;
 }
 
 int fdatasync(int fd)
 {
+    if (fd == atomic_load(&header_fd)) {
+        atomic_store(&header_fd, -1);
+        errno = ENOSPC;
+        if (atomic_exchange(&fail_header, false))
+            return -1;
+    }
     bool journal = is_journal(fd);
     uint64_t covered = journal ? atomic_load(&unflushed[fd]) : 0;
     if (journal && covered > 0) {
@@ -205,6 +216,21 @@ static void test_flush_when_it_fails_then_fail_stop_and_nothing_acknowledged_los
     }
 }
 
+static void test_flush_of_a_header_when_it_finds_no_space_then_fail_stop(void **state)
+{
+    (void)state;
+    svl_store_options o = small_files();
+    svl_store *store;
+    int rc;
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_ok(svl_store_open(path, &o, &store));
+    atomic_store(&fail_header, true);
+    while ((rc = append(store, 20000, NULL)) == SVL_OK)
+        ;
+    assert_int_equal(rc, SVL_E_FAILED);
+    assert_int_equal(svl_store_close(store), SVL_E_FAILED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +238,7 @@ int main(void)
         cmocka_unit_test(test_store_when_new_then_its_own_name_is_flushed),
         cmocka_unit_test(test_publish_when_flushed_or_synced_then_on_the_disk),
         cmocka_unit_test(test_flush_when_it_fails_then_fail_stop_and_nothing_acknowledged_lost),
+        cmocka_unit_test(test_flush_of_a_header_when_it_finds_no_space_then_fail_stop),
     };
     int failed = cmocka_run_group_tests_name("store/flush", tests, NULL, NULL);
     temp_remove_all();
