@@ -31,10 +31,12 @@ int svl__lmdb_error(const struct lmdb_env *env, int code, const char *what)
                          what);
     case MDB_READERS_FULL:
         return svl__fail(SVL_E_RESOURCE, "%s: %s: more readers than readers_max", env->name, what);
+    case MDB_PANIC: /* a meta page could not be written: the file is as it was */
+        return svl__fail(SVL_E_FAILED, "%s: %s: a commit failed before; open it again", env->name,
+                         what);
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
-    case MDB_PANIC:
         return svl__fail(SVL_E_CORRUPT, "%s: %s: %s", env->name, what, mdb_strerror(code));
     default:
         if (code > 0)
