@@ -111,6 +111,9 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
         code =
             mdb_env_open(env->env, path, MDB_NOSUBDIR | MDB_NOTLS | (o->read_only ? MDB_RDONLY : 0),
                          o->file_mode);
+    /* The file was opened before: what is not there is the way to it. */
+    if (code == ENOENT && access("/proc/self/fd", X_OK) != 0)
+        return svl__fail(SVL_E_RESOURCE, "%s: open: a store needs /proc to be mounted", env->name);
     int fd;
     if (code == 0)
         code = mdb_env_get_fd(env->env, &fd);
