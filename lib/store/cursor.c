@@ -61,26 +61,68 @@ static void leave_segment(svl_cursor *cursor)
     cursor->segment_next++;
 }
 
-/* The next block of the segment's zones that may hold something; *zone is it. SVL_E_END: no more. */
-static int next_zone(svl_cursor *cursor, struct segment *segment, struct zone *zone)
+/* Damage of its tables: no way to what follows in it. */
+static int leave_damaged(svl_cursor *cursor, int rc)
 {
-    bool backward = cursor->conditions.backward;
+    if (svl__is_damage(rc))
+        leave_segment(cursor);
+    return rc;
+}
+
+/* Some more zones of the segment: none only where nothing is left to look at. */
+static int fetch_zones(svl_cursor *cursor, struct segment *segment)
+{
+    cursor->zone_next = cursor->zone_count = 0;
+    if (cursor->segment_from > cursor->segment_to)
+        return SVL_E_END;
+    int rc = svl__segment_zones(segment, cursor->segment_from, cursor->segment_to,
+                                cursor->conditions.backward, cursor->zones, ZONES_AT_ONCE,
+                                &cursor->zone_count);
+    if (rc != SVL_OK)
+        cursor->zone_count = 0;
+    return leave_damaged(cursor, rc);
+}
+
+/* Blocks lie without a gap (S1): what lies between the ids looked at and `zone` (NULL: no more of them) is
+ * lost. Told once, then passed. */
+static int check_follows(svl_cursor *cursor, const struct segment_info *info,
+                         const struct zone *zone)
+{
+    uint64_t from = cursor->segment_from, to = cursor->segment_to;
+    if (cursor->conditions.backward) {
+        uint64_t last_id = zone ? zone->first_id + zone->count - 1 : from - 1;
+        if (last_id >= to)
+            return SVL_OK;
+        from = last_id + 1;
+        cursor->segment_to = last_id;
+    } else {
+        uint64_t first_id = zone ? zone->first_id : to + 1;
+        if (first_id <= from)
+            return SVL_OK;
+        to = first_id - 1;
+        cursor->segment_from = first_id;
+    }
+    char name[SEGMENT_NAME_BYTES];
+    svl__segment_name(info, name);
+    return svl__fail(SVL_E_CORRUPT, "%s: records %llu to %llu have no zone", name,
+                     (unsigned long long)from, (unsigned long long)to);
+}
+
+/* The next block of the segment's zones that may hold something; *zone is it. SVL_E_END: no more. */
+static int next_zone(svl_cursor *cursor, struct segment *segment, const struct segment_info *info,
+                     struct zone *zone)
+{
     for (;;) {
-        if (cursor->zone_next == cursor->zone_count) {
-            if (cursor->segment_from > cursor->segment_to)
-                return SVL_E_END;
-            cursor->zone_next = 0;
-            int rc = svl__segment_zones(segment, cursor->segment_from, cursor->segment_to, backward,
-                                        cursor->zones, ZONES_AT_ONCE, &cursor->zone_count);
-            if (rc != SVL_OK) {
-                cursor->zone_count = 0;
-                return rc;
-            }
-            if (cursor->zone_count == 0)
-                return SVL_E_END;
-        }
+        int rc = SVL_OK;
+        if (cursor->zone_next == cursor->zone_count)
+            rc = fetch_zones(cursor, segment);
+        bool more = cursor->zone_next < cursor->zone_count;
+        if (rc == SVL_OK)
+            rc = check_follows(cursor, info, more ? &cursor->zones[cursor->zone_next] : NULL);
+        if (rc != SVL_OK)
+            return rc;
         *zone = cursor->zones[cursor->zone_next++];
-        if (backward)
+        if (cursor->conditions.backward)
             cursor->segment_to = zone->first_id - 1;
         else
             cursor->segment_from = zone->first_id + zone->count;
@@ -102,12 +144,12 @@ static int next_candidate(svl_cursor *cursor, struct segment *segment,
         uint64_t first_id = load_u64(cursor->candidates.data + at * sizeof(uint64_t));
         size_t n;
         int rc = svl__segment_zones(segment, first_id, first_id, false, zone, 1, &n);
+        if (rc == SVL_OK && (n == 0 || zone->first_id != first_id))
+            rc = svl__fail(SVL_E_CORRUPT,
+                           "segment %llu: the key index names block %llu, which it has not",
+                           (unsigned long long)info->first_id, (unsigned long long)first_id);
         if (rc != SVL_OK)
-            return rc;
-        if (n == 0 || zone->first_id != first_id)
-            return svl__fail(SVL_E_CORRUPT,
-                             "segment %llu: the key index names block %llu, which it has not",
-                             (unsigned long long)info->first_id, (unsigned long long)first_id);
+            return leave_damaged(cursor, rc);
         cursor->explanation.blocks++;
         if (svl__conditions_meet_zone(c, zone))
             return SVL_OK;
@@ -140,7 +182,7 @@ static int enter_segment(svl_cursor *cursor, struct segment *segment,
         cursor->explanation.blocks_skipped_key += skipped;
         cursor->in_segment = true;
     }
-    return rc;
+    return leave_damaged(cursor, rc);
 }
 
 /* The bytes of the next block of the segment, and its zone. */
@@ -150,10 +192,8 @@ static int read_segment(svl_cursor *cursor, struct segment *segment,
     int rc = cursor->in_segment ? SVL_OK : enter_segment(cursor, segment, info);
     if (rc == SVL_OK)
         rc = cursor->conditions.key.kind == SVL_KEY_ANY
-                 ? next_zone(cursor, segment, zone)
+                 ? next_zone(cursor, segment, info, zone)
                  : next_candidate(cursor, segment, info, zone);
-    if (svl__is_damage(rc))
-        leave_segment(cursor); /* its tables: no way to what follows in it */
     if (rc != SVL_OK)
         return rc;
     cursor->unit_segment = *info;

@@ -336,6 +336,17 @@ static bool wait_for_work(svl_store *store, int64_t last_flush_ns, bool *flush_n
     }
 }
 
+/* Whichever thread has found the failure: `durable` is told on this one. */
+static void tell_failed(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    bool failed = store->failed;
+    uint64_t id = store->tail.durable_id, ticket = store->durable_ticket;
+    pthread_mutex_unlock(&store->lock);
+    if (failed)
+        svl__store_tell_durable(store, id, ticket);
+}
+
 void *svl__flusher_run(void *argument)
 {
     svl_store *store = argument;
@@ -360,5 +371,6 @@ void *svl__flusher_run(void *argument)
     }
     if (rc != SVL_OK)
         svl__store_fail(store, rc);
+    tell_failed(store);
     return NULL;
 }

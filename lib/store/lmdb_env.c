@@ -31,10 +31,12 @@ int svl__lmdb_error(const struct lmdb_env *env, int code, const char *what)
                          what);
     case MDB_READERS_FULL:
         return svl__fail(SVL_E_RESOURCE, "%s: %s: more readers than readers_max", env->name, what);
+    case MDB_PANIC: /* a meta page could not be written: the file is as it was */
+        return svl__fail(SVL_E_FAILED, "%s: %s: a commit failed before; open it again", env->name,
+                         what);
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
-    case MDB_PANIC:
         return svl__fail(SVL_E_CORRUPT, "%s: %s: %s", env->name, what, mdb_strerror(code));
     default:
         if (code > 0)
@@ -120,6 +122,9 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
         code =
             mdb_env_open(env->env, path, MDB_NOSUBDIR | MDB_NOTLS | (o->read_only ? MDB_RDONLY : 0),
                          o->file_mode);
+    /* The file was opened before: what is not there is the way to it. */
+    if (code == ENOENT && access("/proc/self/fd", X_OK) != 0)
+        return svl__fail(SVL_E_RESOURCE, "%s: open: a store needs /proc to be mounted", env->name);
     if (code == 0 && !o->read_only)
         code = adopt_last_commit(env->env);
     int fd;

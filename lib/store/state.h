@@ -139,8 +139,8 @@ int svl__rings_keep(svl_store *store);
 /* retain.c: with catalog_lock not held. */
 int svl__store_retain_now(svl_store *store, uint64_t *records);
 
-/* store.c: fail-stop with the code of a failure, in the words of svl_last_error(); wakes everybody.
- * `lock` not held. */
+/* store.c: fail-stop with the code of a failure, in the words of svl_last_error(); wakes everybody, the
+ * flusher too, which tells the observer. `lock` not held. */
 void svl__store_fail(svl_store *store, int code);
 /* SVL_E_FAILED with words. */
 int svl__store_failure(const svl_store *store);

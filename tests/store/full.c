@@ -21,19 +21,26 @@
 static char path[512];
 static _Atomic(const char *) full_for; /* writes to files with this in their name find no space */
 static _Atomic bool falls_short;       /* LMDB's writes: half of one is written before */
+static _Atomic bool meta_fails;        /* the next write of a segment's meta page */
 static _Atomic bool held;              /* journal writes wait until it is false again */
 
-static bool finds_no_space(int fd, off_t offset)
+static bool is_named(int fd, const char *part)
 {
     char link[64], name[512];
-    const char *full = atomic_load(&full_for);
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t n = full ? readlink(link, name, sizeof name - 1) : 0;
+    ssize_t n = part ? readlink(link, name, sizeof name - 1) : 0;
     if (n <= 0)
         return false;
     name[n] = 0;
-    errno = ENOSPC;
-    return strstr(name, full) != NULL && offset >= META_BYTES;
+    return strstr(name, part) != NULL;
+}
+
+static bool finds_no_space(int fd, off_t offset)
+{
+    bool full = is_named(fd, atomic_load(&full_for)) && offset >= META_BYTES;
+    if (full)
+        errno = ENOSPC;
+    return full;
 }
 
 #define FOR_SHARED_LIBRARIES __attribute__((visibility("default")))
@@ -43,6 +50,10 @@ FOR_SHARED_LIBRARIES ssize_t lmdb_pwrite(int, const void *, size_t, off_t) __asm
 
 ssize_t lmdb_pwrite(int fd, const void *data, size_t len, off_t offset)
 {
+    if (offset < META_BYTES && is_named(fd, ".seg") && atomic_exchange(&meta_fails, false)) {
+        errno = EIO;
+        return -1;
+    }
     return finds_no_space(fd, offset) ? -1 : syscall(SYS_pwrite64, fd, data, len, offset);
 }
 
@@ -215,6 +226,28 @@ static void test_append_when_a_feed_waits_before_it_then_says_so_at_once(void **
     alarm(0);
 }
 
+static void test_segment_when_its_meta_page_fails_then_stopped_and_not_called_damaged(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    svl_cursor *cursor;
+    const svl_record *record;
+    assert_ok(append(store, NULL));
+    assert_ok(svl_store_commit(store, -1));
+    assert_ok(append(store, NULL));
+    atomic_store(&meta_fails, true);
+    assert_int_equal(svl_store_commit(store, -1), SVL_E_FAILED);
+    assert_ok(svl_store_query(store, NULL, &cursor));
+    assert_int_equal(svl_cursor_next(cursor, 0, &record), SVL_E_FAILED);
+    svl_cursor_close(cursor);
+    assert_int_equal(svl_store_close(store), SVL_E_FAILED);
+    store = open_store();
+    assert_true(count_records(store) == 2);
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    assert_ok(svl_store_close(store));
+}
+
 /* The host has all descriptors in use for a while. */
 static void test_append_when_there_are_no_descriptors_then_says_so_and_goes_on_with_some(
     void **state)
@@ -248,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_append_when_writes_fall_short_then_says_so_and_goes_on_with_space),
         cmocka_unit_test(test_feed_when_the_disk_is_full_then_waits_and_is_not_dropped),
         cmocka_unit_test(test_append_when_a_feed_waits_before_it_then_says_so_at_once),
+        cmocka_unit_test(test_segment_when_its_meta_page_fails_then_stopped_and_not_called_damaged),
         cmocka_unit_test(
             test_append_when_there_are_no_descriptors_then_says_so_and_goes_on_with_some),
     };

@@ -601,6 +601,26 @@ static void test_store_when_on_read_only_media_then_read(void **state)
     in_child(on_read_only_media);
 }
 
+static void without_proc(const struct order *order)
+{
+    (void)order;
+    svl_store_options o = small_options();
+    svl_store *store;
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", "/proc", "tmpfs", 0, "size=1m") != 0) {
+        fprintf(stderr, "a mount of its own: %s\n", strerror(errno));
+        _exit(2);
+    }
+    assert_int_equal(svl_store_open(path, &o, &store), SVL_E_RESOURCE);
+    assert_non_null(strstr(svl_last_error(), "/proc"));
+}
+
+static void test_store_when_proc_is_not_mounted_then_says_so(void **state)
+{
+    (void)state;
+    in_child(without_proc);
+}
+
 static void in_another_namespace(const struct order *order)
 {
     (void)order;
@@ -676,6 +696,7 @@ int main(void)
         cmocka_unit_test_setup(test_store_when_its_writer_was_killed_then_read_without_one, start),
         cmocka_unit_test_setup(test_bell_when_forged_then_records_are_right, start),
         cmocka_unit_test_setup(test_store_when_on_read_only_media_then_read, start),
+        cmocka_unit_test_setup(test_store_when_proc_is_not_mounted_then_says_so, start),
         cmocka_unit_test_setup(test_reader_when_in_another_pid_namespace_then_refused, start),
         cmocka_unit_test_setup(test_reader_when_the_store_vanishes_then_error_or_what_it_holds,
                                start),
