@@ -35,8 +35,11 @@ static inline uint64_t delivery_id(const struct delivery *d, size_t i)
     return load_u64(d->ids.data + i * sizeof(uint64_t));
 }
 
-/* outcome.c: applies what the call returned; gives up all records of the batch, which are too old. */
-void svl__outcome_apply(svl_subscription *s, int rc, enum subscription_state *next);
+/* outcome.c: applies what the call returned: SVL_OK, or why that could not be stored. After a failure nothing
+ * of the batch is looked at but its records: whoever was shown it may still be writing to the rest.
+ * Expiring: gives up all records of the batch, which are too old. */
+int svl__outcome_apply(svl_subscription *s, int rc, const char *reason,
+                       enum subscription_state *next);
 void svl__outcome_expire(svl_subscription *s, enum subscription_state *next);
 /* `lock` held: what lies behind it, of the log or of the dead letters, has not been tried yet. */
 void svl__set_position(svl_subscription *s, uint64_t position);

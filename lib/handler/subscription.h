@@ -175,6 +175,11 @@ void svl__redrive_advance(struct redrive *redrive, uint64_t id);
 /* delivery.c: one turn of a running subscription; `lock` not held. Sets *next and, for WAITING,
  * wait_until_ns. */
 void svl__deliver(svl_subscription *s, enum subscription_state *next);
+/* Its two halves. The first one reads a batch: true, and it is to be shown; false, and *next is set. The
+ * second applies what was said of it: SVL_OK, or why that could not be stored; the batch comes again. */
+bool svl__delivery_begin(svl_subscription *s, enum subscription_state *next);
+int svl__delivery_end(svl_subscription *s, int rc, const char *reason,
+                      enum subscription_state *next);
 /* Lets go of what a running subscription holds of the store: it will not go on at once. */
 void svl__delivery_rest(svl_subscription *s);
 void svl__delivery_destroy(struct delivery *delivery);
