@@ -10,8 +10,8 @@
 #define FEED_REST_BYTES 1024
 
 struct delivery {
-    struct svl_batch batch;
-    struct buffer records; /* svl_record each; slices are offsets into `bytes` until it is read */
+    struct svl_batch batch; /* first: a batch that was polled is its delivery */
+    struct buffer records;  /* svl_record each; slices are offsets into `bytes` until it is read */
     struct buffer attributes; /* svl_attribute each, likewise */
     struct buffer bytes;
     struct buffer ids;      /* u64 each: what the position counts, of dead letters theirs */

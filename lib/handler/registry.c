@@ -61,6 +61,8 @@ static int check_options(const svl_stored_options *from, svl_stored_options *o)
     int rc = svl__options_copy(o, sizeof *o, from, OPTIONS_FIRST_SIZE, "svl_stored_options");
     if (rc == SVL_OK && o->name)
         rc = svl__subscription_check_name(o->name);
+    if (rc == SVL_OK && o->reserved != 0)
+        rc = svl__fail(SVL_E_RESERVED, "svl_stored_options.reserved is not zero");
     if (rc == SVL_OK && o->start_at > SVL_START_ID)
         rc = svl__fail(SVL_E_OPTION, "start_at is %u; SVL_START_*", o->start_at);
     if (rc == SVL_OK && o->start_at == SVL_START_ID && o->start_id == 0)
@@ -71,6 +73,8 @@ static int check_options(const svl_stored_options *from, svl_stored_options *o)
         rc = svl__fail(SVL_E_OPTION, "batch_bytes_max is above 1 GiB");
     if (rc == SVL_OK)
         rc = check_u32(&o->batch_records_max, 100, 100000, "batch_records_max");
+    if (rc == SVL_OK)
+        rc = check_u32(&o->ack_deadline_ms, 10000, 86400000, "ack_deadline_ms");
     if (rc == SVL_OK && o->batch_window_ms > 3600000)
         rc = svl__fail(SVL_E_OPTION, "batch_window_ms is %u; at most an hour", o->batch_window_ms);
     if (rc == SVL_OK)
@@ -100,11 +104,14 @@ int svl__handlers_create(const struct handlers_options *options, struct handlers
         svl__free(h);
         return SVL_E_NOMEM;
     }
+    h->references = 1;
+    h->process_mark = svl__process_mark();
     h->log = svl__store_log(options->store);
     h->durable_id = svl__store_durable_id(options->store);
     pthread_mutex_init(&h->lock, NULL);
     svl__cond_init(&h->work);
     svl__cond_init(&h->changed);
+    svl__cond_init(&h->polls);
     *out = h;
     return SVL_OK;
 }
@@ -115,6 +122,8 @@ void svl__subscription_queue(svl_subscription *s)
 {
     struct handlers *h = s->handlers;
     s->state = SUBSCRIPTION_READY;
+    if (s->pulls)
+        return;
     s->ready_next = NULL;
     h->ready_count++;
     if (h->ready_last)
@@ -127,7 +136,10 @@ void svl__subscription_queue(svl_subscription *s)
 void svl__subscription_ready(svl_subscription *s)
 {
     svl__subscription_queue(s);
-    svl__workers_wake(s->handlers);
+    if (s->pulls)
+        svl__pull_tell(s);
+    else
+        svl__workers_wake(s->handlers);
 }
 
 void svl__ready_remove(svl_subscription *s)
@@ -191,7 +203,7 @@ static bool take_over(svl_subscription *s)
     return true;
 }
 
-static void free_subscription(svl_subscription *s)
+void svl__subscription_free(svl_subscription *s)
 {
     svl_cursor_close(s->live.cursor);
     svl_cursor_close(s->letters.cursor);
@@ -213,7 +225,7 @@ void svl__subscription_end(svl_subscription *s)
         svl__progress_save(s, false,
                            NULL); /* without memory for it: what it has done comes again */
     part(s);
-    free_subscription(s);
+    svl__subscription_free(s);
     pthread_cond_broadcast(&h->changed);
 }
 
@@ -240,8 +252,8 @@ static int copy_name(svl_subscription *s)
     return SVL_OK;
 }
 
-static int create_subscription(struct handlers *h, const svl_stored_options *options,
-                               svl_subscription **out, bool *is_new)
+int svl__subscription_create(struct handlers *h, const svl_stored_options *options,
+                             svl_subscription **out, bool *is_new)
 {
     svl_subscription *s = svl__calloc(1, sizeof *s);
     *out = s;
@@ -265,26 +277,28 @@ static int create_subscription(struct handlers *h, const svl_stored_options *opt
     return rc;
 }
 
-static int add(struct handlers *h, svl_subscription *s, bool *is_new)
+svl_subscription *svl__subscription_find(const struct handlers *h, const char *name)
 {
-    int rc = SVL_OK;
-    pthread_mutex_lock(&h->lock);
-    for (svl_subscription *other = h->first; other; other = other->next)
-        if (s->name && other->name && strcmp(other->name, s->name) == 0)
-            rc = svl__fail(SVL_E_BUSY, "subscription %s is open", s->name);
+    svl_subscription *s = h->first;
+    while (s && !(s->name && strcmp(s->name, name) == 0))
+        s = s->next;
+    return s;
+}
+
+int svl__subscription_add(struct handlers *h, svl_subscription *s, bool *is_new)
+{
     if (h->stopping || h->ending)
-        rc = svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
-    if (rc == SVL_OK) {
-        if (s->name && take_over(s))
-            *is_new = false;
-        s->next = h->first;
-        h->first = s;
-        s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
-        if (!s->paused && h->started && (s->position < h->durable_id || svl__redrive_is_due(s)))
-            svl__subscription_ready(s);
-    }
-    pthread_mutex_unlock(&h->lock);
-    return rc;
+        return svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
+    if (s->name && svl__subscription_find(h, s->name))
+        return svl__fail(SVL_E_BUSY, "subscription %s is open", s->name);
+    if (s->name && take_over(s))
+        *is_new = false;
+    s->next = h->first;
+    h->first = s;
+    s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
+    if (!s->paused && h->started && (s->position < h->durable_id || svl__redrive_is_due(s)))
+        svl__subscription_ready(s);
+    return SVL_OK;
 }
 
 int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *options,
@@ -296,15 +310,17 @@ int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *option
         return svl__fail(SVL_E_INVALID, "handler is NULL");
     svl_subscription *s;
     bool is_new = false;
-    int rc = create_subscription(h, options, &s, &is_new);
+    int rc = svl__subscription_create(h, options, &s, &is_new);
     if (rc == SVL_OK) {
         s->fn = handler;
         s->user = user;
-        rc = add(h, s, &is_new);
+        pthread_mutex_lock(&h->lock);
+        rc = svl__subscription_add(h, s, &is_new);
+        pthread_mutex_unlock(&h->lock);
     }
     if (rc != SVL_OK) {
         if (s)
-            free_subscription(s);
+            svl__subscription_free(s);
         return rc;
     }
     /* A new name's start is made durable, so that LATEST means the same after a crash. */
@@ -342,14 +358,19 @@ void svl__handlers_start(struct handlers *h)
     pthread_mutex_unlock(&h->lock);
 }
 
+void svl__handlers_note_durable(struct handlers *h, uint64_t id)
+{
+    if (id <= h->durable_id)
+        return;
+    h->durable_id = id;
+    if (h->started && !h->stopping)
+        wake_behind(h);
+}
+
 void svl__handlers_durable(struct handlers *h, uint64_t id)
 {
     pthread_mutex_lock(&h->lock);
-    if (id > h->durable_id) {
-        h->durable_id = id;
-        if (h->started && !h->stopping)
-            wake_behind(h);
-    }
+    svl__handlers_note_durable(h, id);
     if (h->short_of_threads && h->ready_first)
         svl__workers_wake(h);
     bool tell = h->short_of_threads && !h->short_told;
@@ -382,16 +403,25 @@ static bool is_busy(const struct handlers *h)
     return false;
 }
 
+/* Whoever polls ends. */
+static void tell_all(struct handlers *h)
+{
+    for (svl_subscription *s = h->first; s; s = s->next)
+        if (s->pulls)
+            svl__pull_tell(s);
+}
+
 void svl__handlers_failed(struct handlers *h)
 {
     pthread_mutex_lock(&h->lock);
     h->failed = true;
     pthread_cond_broadcast(&h->work);
     pthread_cond_broadcast(&h->changed);
+    tell_all(h);
     pthread_mutex_unlock(&h->lock);
 }
 
-/* Everybody gets one more turn, up to the stop's id. */
+/* Everybody gets one more turn, up to the stop's id; but nobody polls any more. */
 static void begin_stop(struct handlers *h, uint64_t last_id)
 {
     h->stopping = true;
@@ -400,11 +430,14 @@ static void begin_stop(struct handlers *h, uint64_t last_id)
         h->durable_id = last_id;
     for (svl_subscription *s = h->first; s; s = s->next)
         if (s->state == SUBSCRIPTION_IDLE || s->state == SUBSCRIPTION_WAITING) {
-            if (s->position < last_id)
+            if (s->position < last_id && !s->pulls)
                 svl__subscription_ready(s);
             else
                 s->state = SUBSCRIPTION_HALTED;
+        } else if (s->pulls && s->state == SUBSCRIPTION_READY) {
+            s->state = SUBSCRIPTION_HALTED;
         }
+    tell_all(h);
 }
 
 /* `lock` held. */
@@ -437,26 +470,52 @@ int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns
     return rc;
 }
 
+void svl__handlers_release(struct handlers *h)
+{
+    pthread_mutex_lock(&h->lock);
+    bool last = --h->references == 0;
+    pthread_mutex_unlock(&h->lock);
+    if (!last)
+        return;
+    pthread_cond_destroy(&h->polls);
+    pthread_cond_destroy(&h->changed);
+    pthread_cond_destroy(&h->work);
+    pthread_mutex_destroy(&h->lock);
+    svl__free(h);
+}
+
+/* What is left of a polled one belongs to the host, and says SVL_E_CLOSED from now on. */
+static void leave_consumers(svl_subscription *s)
+{
+    if (s->state == SUBSCRIPTION_HELD)
+        svl__pull_recall(s);
+    struct svl_consumer *c = s->consumers;
+    svl__pull_tell(s);
+    for (; c; c = c->next)
+        c->subscription = NULL;
+}
+
 void svl__handlers_free(struct handlers *h)
 {
     void (*last)(void *) = h->last;
     void *user = h->last_user;
     svl__workers_join(h);
+    pthread_mutex_lock(&h->lock);
+    h->ending = true;
     while (h->first) {
         svl_subscription *s = h->first;
         h->first = s->next;
-        free_subscription(s);
+        leave_consumers(s);
+        svl__subscription_free(s);
     }
     while (h->parted) {
         struct parted *parted = h->parted;
         h->parted = parted->next;
         svl__free(parted);
     }
-    pthread_cond_destroy(&h->changed);
-    pthread_cond_destroy(&h->work);
-    pthread_mutex_destroy(&h->lock);
     svl__free(h->threads);
-    svl__free(h);
+    pthread_mutex_unlock(&h->lock);
+    svl__handlers_release(h);
     if (last)
         last(user);
 }
@@ -467,9 +526,10 @@ int svl__handlers_destroy(struct handlers *h, int64_t deadline_ns, void (*last)(
     pthread_mutex_lock(&h->lock);
     h->ending = true;
     pthread_cond_broadcast(&h->work);
-    while (h->workers > 0 && svl__cond_wait(&h->changed, &h->lock, deadline_ns))
+    tell_all(h);
+    while (h->workers + h->pulling > 0 && svl__cond_wait(&h->changed, &h->lock, deadline_ns))
         ;
-    bool left = h->workers > 0;
+    bool left = h->workers + h->pulling > 0;
     if (left) {
         h->last = last;
         h->last_user = last_user;
