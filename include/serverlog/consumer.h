@@ -36,6 +36,7 @@ typedef struct svl_consumer svl_consumer;
  *            SVL_E_KEY_TOO_LONG, SVL_E_UTF8  the arguments
  *            SVL_E_BUSY    svl_on_stored() has the name open
  *            SVL_E_CLOSED  after svl_stop()
+ *            SVL_E_FAILED  the store is in fail-stop
  *            SVL_E_VERSION  the name's position is one of a newer version
  *            SVL_E_CORRUPT, SVL_E_IO, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  options are copied. *out is owned: svl_consumer_close(), before or after svl_close()

@@ -26,16 +26,6 @@ typedef struct svl_subscription svl_subscription;
 typedef struct svl_ingest svl_ingest;
 typedef struct svl_batch svl_batch;
 
-/* Which records a handler sees: all conditions must hold; all zero is every record but those of
- * source "serverlog.*". */
-typedef struct svl_filter {
-    uint32_t severity_min; /* 0 = all */
-    uint32_t reserved;     /* zero */
-    const char *source;    /* NULL = all; else equal, or, with a '*' at its end, a prefix */
-    const char *type;      /* NULL = all; else equal, or, with a '*' at its end, a prefix */
-    svl_slice key_prefix;  /* empty = all */
-} svl_filter;
-
 typedef struct svl_ingest_options {
     uint32_t struct_size; /* set by svl_ingest_options_init() */
     uint32_t reserved;    /* zero */
@@ -110,7 +100,9 @@ typedef struct svl_subscription_info {
  * until the callback returns. `id` and `ingest_ns` are not given yet.
  *
  * Returns SVL_OK to store it, SVL_DROP to drop it, any other value to store it as it came: the
- * failure is counted and reported. A changed record that breaks a limit counts as a failure too. */
+ * failure is counted and reported. A changed record that breaks a limit counts as a failure too. Want of
+ * memory does not: the place for what a handler leaves was put aside when it was registered, and storing it
+ * waits for memory; only svl_ingest_emit() can be short of it, and says so to the handler. */
 typedef int svl_ingest_fn(svl_ingest *ingest, svl_record *record, void *user);
 
 /* Called with a batch of durable records, in id order, on one of the pipeline's workers.
@@ -122,10 +114,6 @@ typedef int svl_ingest_fn(svl_ingest *ingest, svl_record *record, void *user);
  * When its attempts are used up, a batch that failed without marks is split until the record stands alone
  * that cannot be done: that one is given up, see SVL_ON_FAILURE_*. */
 typedef int svl_stored_fn(svl_batch *batch, void *user);
-
-/* Called once, when a handler's `user` is free to go: on the thread of svl_unsubscribe(), or, where that
- * could not wait, as a callback on the worker that ran the handler. */
-typedef void svl_released_fn(void *user);
 
 /* Fills `options` with zeros (all defaults) and its size.
  *
@@ -180,6 +168,7 @@ SVL_EXPORT int svl_ingest_emit(svl_ingest *ingest, const svl_record *record);
  *            SVL_E_KEY_TOO_LONG, SVL_E_UTF8  the arguments; `handler` is never called
  *            SVL_E_BUSY    the name is open already
  *            SVL_E_CLOSED  after svl_stop()
+ *            SVL_E_FAILED  the store is in fail-stop: nothing is handed out any more
  *            SVL_E_VERSION  the name's position is one of a newer version
  *            SVL_E_CORRUPT, SVL_E_IO, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  options are copied; `user` must stay valid until svl_unsubscribe() or svl_close() has

@@ -24,15 +24,6 @@
 extern "C" {
 #endif
 
-/* svl_options.full_policy: what publish does when the ring is full. */
-enum svl_full_policy {
-    SVL_FULL_BLOCK = 0,   /* waits for space, block_timeout_ms at most, then SVL_E_FULL */
-    SVL_FULL_FAIL = 1,    /* answers SVL_E_FULL */
-    SVL_FULL_DROP_NEW = 2 /* answers SVL_OK and drops it, counted: the log gets a record of source
-                             "serverlog.gap" that says how many, behind what was in the ring then.
-                             svl_publish_sync() answers SVL_E_FULL instead */
-};
-
 /* svl_options.flags */
 enum svl_pipeline_flag {
     SVL_PIPELINE_PRIVATE_RING = 1 /* no crash ring: records not flushed are lost with the process */
@@ -101,12 +92,17 @@ SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeli
  *            SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_ACCESS, SVL_E_PATH  a crash ring that
  *                            is none, or not ours: named, left as it is
  *            SVL_E_RECORD_SIZE  a crash ring holds a record above record_bytes_max: open with more
- *            SVL_E_RESOURCE  no threads
+ *            SVL_E_NO_SPACE, SVL_E_TIMEOUT  the disk is full, or takes nothing: what was in a crash
+ *                            ring is stored once and in order whenever it can be: call again, or close
+ *            SVL_E_NOMEM     nothing is lost: call again, or close
+ *            SVL_E_RESOURCE  no threads, or no descriptors
+ *            SVL_E_LIMIT     the catalog is full
  *            SVL_E_DEADLOCK  inside a callback
- *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_NOMEM, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_FORKED
+ *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_IO, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     one thread at a time
- * Blocks     while recovered records are written */
+ * Blocks     while recovered records are written; on a disk that takes nothing close_timeout_ms at most
+ *            (a second at least) */
 SVL_EXPORT int svl_start(svl_pipeline *pipeline);
 
 /* Stops: refuses new records, wakes blocked publishers, drains and flushes what was published, hands
@@ -118,6 +114,8 @@ SVL_EXPORT int svl_start(svl_pipeline *pipeline);
  * Errors     SVL_E_TIMEOUT   not all of this was done yet: call again, or close
  *            SVL_E_DEADLOCK  inside a callback: nothing is changed
  *            SVL_E_FAILED    something was not made durable
+ *            SVL_E_NOMEM     not all positions of stored handlers were written: call again, or what they
+ *                            have done comes again at the next start
  *            SVL_E_STATE     never started
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
@@ -142,7 +140,8 @@ SVL_EXPORT int svl_wake(svl_pipeline *pipeline);
  *                            ring, what was not handed out comes at the next start. A callback that
  *                            still runs keeps what it uses, the store's lock too, until it returns
  *            SVL_E_DEADLOCK  inside a callback: nothing is closed
- *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE  closed, but something was not made durable
+ *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_NOMEM  closed, but something was not made
+ *                            durable
  *            SVL_E_FORKED    in a child: nothing is done, the parent is undisturbed
  * Ownership  the handle is consumed, with its subscriptions and its store, except after
  *            SVL_E_DEADLOCK; cursors stay valid
@@ -166,6 +165,16 @@ SVL_EXPORT int svl_close(svl_pipeline *pipeline);
  * Blocks     only with SVL_FULL_BLOCK and a full ring: block_timeout_ms at most. Never inside a
  *            callback */
 SVL_EXPORT int svl_publish(svl_pipeline *pipeline, const svl_record *record);
+
+/* Publishes from a signal handler: async-signal-safe. Not with SVL_FULL_BLOCK, as nobody may wait there.
+ * svl_last_error() and errno stay as they were.
+ *
+ * Result     as svl_publish()
+ * Errors     SVL_E_OPTION  the pipeline's full_policy is SVL_FULL_BLOCK; and those of svl_publish()
+ * Ownership  copied
+ * Thread     any thread, also in a signal handler, whatever it interrupted
+ * Blocks     no */
+SVL_EXPORT int svl_publish_signal(svl_pipeline *pipeline, const svl_record *record);
 
 /* Publishes a text with the time of the call: svl_publish() for the plainest record. `source` may be
  * NULL: no source.

@@ -42,7 +42,8 @@ typedef struct svl_store_options {
     uint32_t flags;            /* SVL_STORE_* */
     uint32_t file_mode;        /* 0600; of new files; directories get x where r is. At most 0666 */
     uint32_t codec;            /* SVL_CODEC_* */
-    uint32_t record_bytes_max; /* 1 MiB; 256 to a quarter of journal_file_bytes_max */
+    uint32_t record_bytes_max; /* 1 MiB; 256 to an eighth of journal_file_bytes_max and of
+                                  segment_bytes, at most 32 MiB */
     uint32_t sync_interval_ms; /* 20; 1 to 60,000: longest wait of a written record for its flush */
     uint32_t commit_age_ms;    /* 60,000; 10 to 3,600,000: records move to LMDB at this age */
     uint32_t readers_max;      /* 1,024; 8 to 65,536: LMDB's reader table */
@@ -198,11 +199,11 @@ SVL_EXPORT int svl_store_close(svl_store *store);
  *            SVL_E_FAILED    the store is in fail-stop: the batch may be there after opening again
  *            SVL_E_NO_SPACE  the disk is full: nothing is stored
  *            SVL_E_DEADLOCK  inside an ingest callback
- *            SVL_E_NOMEM, SVL_E_CLOSED, SVL_E_READ_ONLY, SVL_E_FORKED
+ *            SVL_E_NOMEM, SVL_E_RESOURCE, SVL_E_CLOSED, SVL_E_READ_ONLY, SVL_E_FORKED
  * Ownership  copied
  * Thread     any thread
- * Blocks     on a flush, shared with all who wait at the time; while a pipeline's records wait for space
- *            on the disk, until there is some */
+ * Blocks     on a flush, shared with all who wait at the time; on a pipeline's store that finds the disk
+ *            full, until there is space if records of its ring have come in behind the batch meanwhile */
 SVL_EXPORT int svl_store_append(svl_store *store, const svl_record *records, size_t n,
                                 uint64_t *first_id);
 

@@ -72,7 +72,7 @@ enum svl_result {
     SVL_E_TIMEOUT = -31,   /* the time-out passed first */
     SVL_E_FULL = -32,      /* no space in the ring now; nothing was published */
     SVL_E_AGAIN = -33,     /* nothing to do now */
-    SVL_E_DROPPED = -34,   /* an ingest handler dropped the record */
+    SVL_E_DROPPED = -34,   /* dropped: by an ingest handler, or with the bus that held it */
     SVL_E_NOT_FOUND = -35, /* no such record, or it has been retired */
 
     /* The system. */
@@ -155,6 +155,25 @@ typedef struct svl_record {
     uint64_t reserved[4];     /* zero */
 } svl_record;
 
+/* Which records a handler or subscriber sees: all conditions must hold; all zero is every record but
+ * those of source "serverlog.*". */
+typedef struct svl_filter {
+    uint32_t severity_min; /* 0 = all */
+    uint32_t reserved;     /* zero */
+    const char *source;    /* NULL = all; else equal, or, with a '*' at its end, a prefix */
+    const char *type;      /* NULL = all; else equal, or, with a '*' at its end, a prefix */
+    svl_slice key_prefix;  /* empty = all */
+} svl_filter;
+
+/* full_policy of a pipeline or bus: what publish does when the ring is full. */
+enum svl_full_policy {
+    SVL_FULL_BLOCK = 0,   /* waits for space, block_timeout_ms at most, then SVL_E_FULL */
+    SVL_FULL_FAIL = 1,    /* answers SVL_E_FULL */
+    SVL_FULL_DROP_NEW = 2 /* answers SVL_OK and drops it, counted: behind what was in the ring then,
+                             a record of source "serverlog.gap" says how many. svl_publish_sync()
+                             answers SVL_E_FULL instead */
+};
+
 /* A diagnostic for the host's own log: not an error of a call, but something that happened in the
  * background. `level` is SVL_SEVERITY_*; `code` SVL_OK or the SVL_E_* at hand; `text` is borrowed until
  * the callback returns. Called on the library's threads and inside the host's calls, never with an
@@ -164,6 +183,38 @@ typedef void svl_log_fn(uint32_t level, int32_t code, const char *text, void *us
 /* Progress of long work: `done` of `total` in the unit that the function names. Any return value but
  * SVL_OK ends the work, which then returns that value. */
 typedef int svl_progress_fn(uint64_t done, uint64_t total, void *user);
+
+/* Called once, when a callback's `user` is free to go: on the thread that unsubscribed it, or, where that
+ * could not wait, as a callback on the thread that had called it. */
+typedef void svl_released_fn(void *user);
+
+/* Memory of `size` bytes, as malloc() gives it; NULL: there is none. */
+typedef void *svl_allocate_fn(size_t size, void *user);
+/* `memory` with another size, as realloc(); NULL: there is none, and `memory` is as it was. */
+typedef void *svl_reallocate_fn(void *memory, size_t size, void *user);
+/* Gives `memory` back, as free(). */
+typedef void svl_release_fn(void *memory, void *user);
+
+/* The host's memory functions; called by any thread, also concurrently. */
+typedef struct svl_allocator {
+    uint32_t struct_size; /* set by the caller: sizeof */
+    uint32_t reserved;    /* zero */
+    svl_allocate_fn *allocate;
+    svl_reallocate_fn *reallocate;
+    svl_release_fn *release;
+    void *user;
+} svl_allocator;
+
+/* Gives all of the library's own memory to the host's functions; LMDB and the codecs go on using malloc().
+ * For the whole process, and before any other function of the library.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_RESERVED  the argument
+ *            SVL_E_STATE  something was allocated already
+ * Ownership  copied; functions and `user` must stay valid until the process ends
+ * Thread     one thread, while no other uses the library
+ * Blocks     no */
+SVL_EXPORT int svl_allocator_set(const svl_allocator *allocator);
 
 /* A short text for a result code.
  *

@@ -1,18 +1,18 @@
 /* callback - which of the host's callbacks the calling thread is in.
  *
- * A callback that waits for the pipeline that runs it would wait for itself: the public functions ask
- * here and answer SVL_E_DEADLOCK. The owner is the store: a pipeline and its store are one. */
+ * A callback that waits for the pipeline or bus that runs it would wait for itself: the public functions
+ * ask here and answer SVL_E_DEADLOCK. A pipeline's owner is its store: the two are one. */
 #ifndef SVL_BASE_CALLBACK_H
 #define SVL_BASE_CALLBACK_H
 
 #include <stdbool.h>
 
-enum callback_kind { CALLBACK_INGEST = 1, CALLBACK_STORED = 2 };
+enum callback_kind { CALLBACK_INGEST = 1, CALLBACK_STORED = 2, CALLBACK_BUS = 3 };
 
 struct callback_frame {
     enum callback_kind kind;
-    const void *owner;        /* the svl_store */
-    const void *subscription; /* of a STORED callback */
+    const void *owner;        /* the svl_store or svl_bus */
+    const void *subscription; /* of a STORED or BUS callback */
     const struct callback_frame *outer;
 };
 

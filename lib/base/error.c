@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
+
 #define LAST_ERROR_MAX 512
 
 static _Thread_local char last_error[LAST_ERROR_MAX];
@@ -40,7 +42,7 @@ const char *svl_strerror(int code)
         { SVL_E_TIMEOUT, "time-out" },
         { SVL_E_FULL, "no space in the ring" },
         { SVL_E_AGAIN, "nothing to do now" },
-        { SVL_E_DROPPED, "dropped by an ingest handler" },
+        { SVL_E_DROPPED, "dropped" },
         { SVL_E_NOT_FOUND, "not found" },
         { SVL_E_NOMEM, "out of memory" },
         { SVL_E_IO, "input/output error" },
@@ -170,4 +172,13 @@ void svl__log(const struct log_sink *log, uint32_t level, int code, const char *
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     log->fn(level, code, text, log->user);
+}
+
+bool svl__log_due(int64_t *last_ns)
+{
+    int64_t now = svl__monotonic_ns();
+    if (*last_ns != 0 && now - *last_ns < NS_PER_S)
+        return false;
+    *last_ns = now;
+    return true;
 }

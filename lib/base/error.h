@@ -7,6 +7,7 @@
 
 #include <serverlog/types.h>
 #include <stdarg.h>
+#include <stdbool.h>
 
 /* Sets svl_last_error() to "<strerror of code>: <text>" and returns `code`. For outcomes (SVL_E_END
  * and its group) use the bare code instead: they leave the words alone. */
@@ -20,6 +21,13 @@ int svl__fail_errno(int error_number, const char *format, ...)
 /* The last failure of this thread, `code`, again, with the place where it was found before its words. */
 int svl__fail_at(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The machine has none left of something, and may have some again: to be tried later, unlike other
+ * failures of what changed nothing. */
+static inline bool is_shortage(int code)
+{
+    return code == SVL_E_NO_SPACE || code == SVL_E_NOMEM || code == SVL_E_RESOURCE;
+}
+
 /* A broken invariant of ours: SVL_E_INTERNAL; a host is never aborted. With -Dsteps=true, for tests, it
  * asserts. */
 int svl__internal(const char *file, int line, const char *what);
@@ -32,5 +40,8 @@ struct log_sink {
 };
 void svl__log(const struct log_sink *log, uint32_t level, int code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* For what may happen with every record: true at most once a second. `last_ns` starts as 0. */
+bool svl__log_due(int64_t *last_ns);
 
 #endif

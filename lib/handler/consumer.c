@@ -38,8 +38,7 @@ static int check_batch(const svl_batch *batch, const char *function)
 
 /* --- consumers --- */
 
-/* `lock` held. Takes part in an open subscription of that name: SVL_E_NOT_FOUND, there is none. */
-static int join(svl_consumer *c, const char *name)
+int svl__consumer_join(svl_consumer *c, const char *name)
 {
     svl_subscription *s = name ? svl__subscription_find(c->handlers, name) : NULL;
     if (!s || !s->pulls)
@@ -52,48 +51,31 @@ static int join(svl_consumer *c, const char *name)
     return SVL_OK;
 }
 
-/* `lock` held. `s` is the handlers' when it is the first of its name. */
-static int enlist(svl_consumer *c, svl_subscription *s, bool is_new)
-{
-    struct handlers *h = c->handlers;
-    int rc = join(c, s->name);
-    if (rc != SVL_E_NOT_FOUND)
-        return rc;
-    s->pulls = true;
-    rc = svl__subscription_add(h, s, &is_new);
-    if (rc != SVL_OK)
-        return rc;
-    c->subscription = s;
-    s->consumers = c;
-    if (is_new)
-        svl__progress_save(s, false, NULL); /* LATEST means the same after a crash */
-    return SVL_OK;
-}
-
 int svl__handlers_consume(struct handlers *h, const svl_stored_options *options, svl_consumer **out)
 {
-    bool is_new = false;
     svl_subscription *s;
     svl_consumer *c = svl__calloc(1, sizeof *c);
-    int rc = svl__subscription_create(h, options, &s, &is_new);
-    if (rc == SVL_OK && !c)
-        rc = SVL_E_NOMEM;
+    if (!c)
+        return SVL_E_NOMEM;
+    c->handlers = h;
+    c->fd = -1;
+    int rc = svl__subscription_create(h, options, &s);
     if (rc == SVL_OK) {
-        c->handlers = h;
-        c->fd = -1;
-        pthread_mutex_lock(&h->lock);
-        c->wakes_seen = h->wakes;
-        rc = enlist(c, s, is_new);
-        h->references += rc == SVL_OK;
-        pthread_mutex_unlock(&h->lock);
+        s->pulls = true;
+        rc = svl__subscription_admit(s, c);
     }
     if (s && (rc != SVL_OK || c->subscription != s))
         svl__subscription_free(s);
-    if (rc != SVL_OK)
+    if (rc != SVL_OK) {
         svl__free(c);
-    else
-        *out = c;
-    return rc;
+        return rc;
+    }
+    pthread_mutex_lock(&h->lock);
+    h->references++;
+    c->wakes_seen = h->wakes;
+    pthread_mutex_unlock(&h->lock);
+    *out = c;
+    return SVL_OK;
 }
 
 void svl__handlers_wake(struct handlers *h)

@@ -4,10 +4,6 @@
 #include "base/callback.h"
 #include "base/clock.h"
 
-/* A position that only passes records of no interest is written each time it has come this far: what a
- * crash makes it look at again. */
-#define SCANNED_IDS_MAX 65536
-
 void svl__delivery_destroy(struct delivery *d)
 {
     if (!d)

@@ -58,7 +58,8 @@ void svl__handlers_failed(struct handlers *handlers);
 
 /* For svl_stop(): hands every subscription what lies up to `last_id`, without retry waits (what fails
  * stays for the next start) and nothing after it, waits for callbacks, writes all positions durably.
- * SVL_OK, SVL_E_TIMEOUT, SVL_E_FAILED (no words). May be repeated. Subscribing answers SVL_E_CLOSED after it. */
+ * SVL_OK, SVL_E_TIMEOUT, SVL_E_FAILED, SVL_E_NOMEM (no words). May be repeated. Subscribing answers
+ * SVL_E_CLOSED after it. */
 int svl__handlers_stop(struct handlers *handlers, uint64_t last_id, int64_t deadline_ns);
 
 /* Waits for the workers and frees everything, subscriptions not given back included. A callback that still

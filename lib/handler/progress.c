@@ -116,5 +116,8 @@ int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket)
     struct progress progress = svl__progress_of(s);
     if (ticket)
         *ticket = 0;
-    return svl__progress_feed(s, &feed, &progress, ticket);
+    int rc = svl__progress_feed(s, &feed, &progress, ticket);
+    if (rc != SVL_OK)
+        s->dirty = true;
+    return rc;
 }

@@ -192,9 +192,12 @@ int svl__reading_fill(svl_subscription *s, uint64_t position, uint32_t records_m
         d->at_end = true;
         return SVL_OK;
     }
+    /* Dead letters are found by the key index, whatever lies between them. */
+    bool whole = s->redriving || upto - position < SCANNED_IDS_MAX;
+    uint64_t limit = whole ? upto : position + SCANNED_IDS_MAX;
     struct source *source = source_of(s);
     if (!source->cursor)
-        rc = open_source(s, position + 1, upto);
+        rc = open_source(s, position + 1, limit);
     while (rc == SVL_OK && d->records.len / sizeof(svl_record) < records_max) {
         const svl_record *records;
         size_t n, wanted = records_max - d->records.len / sizeof(svl_record);
@@ -212,9 +215,14 @@ int svl__reading_fill(svl_subscription *s, uint64_t position, uint32_t records_m
                      svl__subscription_name(s), (unsigned long long)d->scanned, svl_last_error());
             rc = SVL_OK;
         }
+        if (rc == SVL_E_END && source->end < limit) { /* the end when it was opened */
+            d->scanned = source->end;
+            svl__reading_close(s);
+            rc = open_source(s, d->scanned + 1, limit);
+        }
     }
     if (rc == SVL_E_END) {
-        d->at_end = true;
+        d->at_end = source->end >= upto;
         d->scanned = source->end;
         svl__reading_close(s);
         rc = SVL_OK;

@@ -11,6 +11,7 @@
 
 #define OPTIONS_FIRST_SIZE sizeof(svl_stored_options)
 #define NAME_MAX_BYTES 128
+#define THREAD_RETRY_MS 100
 
 int svl_stored_options_init(svl_stored_options *options, size_t size)
 {
@@ -170,13 +171,30 @@ svl_subscription *svl__ready_take(struct handlers *h)
     return s;
 }
 
+/* Those that are durable by now are found where all positions are. */
+static void drop_durable(struct handlers *h)
+{
+    uint64_t ticket = svl__store_durable_ticket(h->options.store);
+    for (struct parted **at = &h->parted; h->loading == 0 && *at;) {
+        struct parted *parted = *at;
+        if (parted->ticket > ticket) {
+            at = &parted->next;
+            continue;
+        }
+        *at = parted->next;
+        svl__free(parted);
+    }
+}
+
 /* Its name may be opened again before its last position is durable. */
-static void part(svl_subscription *s)
+static void part(svl_subscription *s, uint64_t ticket)
 {
     struct handlers *h = s->handlers;
     struct parted *parted = s->parted;
+    drop_durable(h);
     if (!parted)
         return;
+    parted->ticket = ticket;
     parted->progress = svl__progress_of(s);
     parted->resolved_id = s->resolved_id;
     parted->next = h->parted;
@@ -198,6 +216,7 @@ static bool take_over(svl_subscription *s)
     s->paused = parted->progress.paused;
     s->redrive = parted->progress.redrive;
     s->resolved_id = s->redrive_after = parted->resolved_id;
+    s->dirty = parted->ticket == UINT64_MAX;
     *at = parted->next;
     svl__free(parted);
     return true;
@@ -221,10 +240,11 @@ void svl__subscription_end(svl_subscription *s)
         at = &(*at)->next;
     *at = s->next;
     svl__ready_remove(s);
+    int rc = SVL_OK;
     if (s->name && (s->dirty || s->saved != s->position))
-        svl__progress_save(s, false,
-                           NULL); /* without memory for it: what it has done comes again */
-    part(s);
+        rc = svl__progress_save(s, false, NULL);
+    /* Without memory for it: what it has done comes again, after a crash. */
+    part(s, rc == SVL_OK ? svl__store_last_ticket(h->options.store) : UINT64_MAX);
     svl__subscription_free(s);
     pthread_cond_broadcast(&h->changed);
 }
@@ -253,7 +273,7 @@ static int copy_name(svl_subscription *s)
 }
 
 int svl__subscription_create(struct handlers *h, const svl_stored_options *options,
-                             svl_subscription **out, bool *is_new)
+                             svl_subscription **out)
 {
     svl_subscription *s = svl__calloc(1, sizeof *s);
     *out = s;
@@ -268,13 +288,33 @@ int svl__subscription_create(struct handlers *h, const svl_stored_options *optio
     /* What the caller lent is copied: nothing of it is looked at later. */
     s->options.name = s->name;
     s->options.filter = (svl_filter){ 0 };
+    return rc;
+}
+
+/* The durable position; `parted` may know a newer one, and keeps it until this one is added or given up. */
+static int load(svl_subscription *s, bool *is_new)
+{
     bool found = false;
-    if (rc == SVL_OK && s->name)
-        rc = svl__progress_load(s, &found);
+    int rc = s->name ? svl__progress_load(s, &found) : SVL_OK;
     if (rc == SVL_OK && !found)
         set_start(s);
     *is_new = !found;
     return rc;
+}
+
+static void count_loading(struct handlers *h, int by)
+{
+    pthread_mutex_lock(&h->lock);
+    h->loading += (unsigned)by;
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* A new name's start is made durable before anything is handed out, so that LATEST means the same after a
+ * crash. Without memory it is tried again like any position that is due. */
+static int save_start(svl_subscription *s)
+{
+    int rc = svl__progress_save(s, false, NULL);
+    return rc == SVL_E_NOMEM ? SVL_OK : rc;
 }
 
 svl_subscription *svl__subscription_find(const struct handlers *h, const char *name)
@@ -285,20 +325,54 @@ svl_subscription *svl__subscription_find(const struct handlers *h, const char *n
     return s;
 }
 
-int svl__subscription_add(struct handlers *h, svl_subscription *s, bool *is_new)
+/* `lock` held. */
+static int add(svl_subscription *s, bool is_new)
 {
-    if (h->stopping || h->ending)
-        return svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
+    struct handlers *h = s->handlers;
     if (s->name && svl__subscription_find(h, s->name))
         return svl__fail(SVL_E_BUSY, "subscription %s is open", s->name);
-    if (s->name && take_over(s))
-        *is_new = false;
+    int rc = !(s->name && take_over(s)) && is_new ? save_start(s) : SVL_OK;
+    if (rc != SVL_OK)
+        return rc;
     s->next = h->first;
     h->first = s;
     s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
     if (!s->paused && h->started && (s->position < h->durable_id || svl__redrive_is_due(s)))
         svl__subscription_ready(s);
     return SVL_OK;
+}
+
+/* `lock` held. */
+static int add_or_join(svl_subscription *s, svl_consumer *c, bool is_new)
+{
+    struct handlers *h = s->handlers;
+    if (h->stopping || h->ending)
+        return svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
+    if (h->failed)
+        return svl__fail(SVL_E_FAILED, "after a failure nothing is handed out any more");
+    int rc = c ? svl__consumer_join(c, s->name) : SVL_E_NOT_FOUND;
+    if (rc != SVL_E_NOT_FOUND)
+        return rc;
+    rc = add(s, is_new);
+    if (rc == SVL_OK && c) {
+        c->subscription = s;
+        s->consumers = c;
+    }
+    return rc;
+}
+
+int svl__subscription_admit(svl_subscription *s, svl_consumer *c)
+{
+    struct handlers *h = s->handlers;
+    bool is_new;
+    count_loading(h, 1);
+    int rc = load(s, &is_new);
+    pthread_mutex_lock(&h->lock);
+    if (rc == SVL_OK)
+        rc = add_or_join(s, c, is_new);
+    pthread_mutex_unlock(&h->lock);
+    count_loading(h, -1);
+    return rc;
 }
 
 int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *options,
@@ -309,25 +383,17 @@ int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *option
     if (!handler)
         return svl__fail(SVL_E_INVALID, "handler is NULL");
     svl_subscription *s;
-    bool is_new = false;
-    int rc = svl__subscription_create(h, options, &s, &is_new);
+    int rc = svl__subscription_create(h, options, &s);
     if (rc == SVL_OK) {
         s->fn = handler;
         s->user = user;
-        pthread_mutex_lock(&h->lock);
-        rc = svl__subscription_add(h, s, &is_new);
-        pthread_mutex_unlock(&h->lock);
+        rc = svl__subscription_admit(s, NULL);
     }
     if (rc != SVL_OK) {
         if (s)
             svl__subscription_free(s);
         return rc;
     }
-    /* A new name's start is made durable, so that LATEST means the same after a crash. */
-    pthread_mutex_lock(&h->lock);
-    if (is_new)
-        svl__progress_save(s, false, NULL);
-    pthread_mutex_unlock(&h->lock);
     if (out)
         *out = s;
     return SVL_OK;
@@ -450,15 +516,30 @@ static int save_all(struct handlers *h, uint64_t *ticket)
     return rc;
 }
 
+/* `lock` held: waits until nobody is busy. Without a thread to be had it is tried again now and then:
+ * nothing becomes durable any more that would do so. */
+static int wait_for_turns(struct handlers *h, int64_t deadline_ns)
+{
+    while (is_busy(h) && !h->failed) {
+        if (svl__monotonic_ns() >= deadline_ns)
+            return SVL_E_TIMEOUT;
+        int64_t until_ns = deadline_ns;
+        if (h->short_of_threads) {
+            svl__workers_wake(h);
+            int64_t again_ns = svl__deadline_ns(THREAD_RETRY_MS);
+            until_ns = again_ns < deadline_ns ? again_ns : deadline_ns;
+        }
+        svl__cond_wait(&h->changed, &h->lock, until_ns);
+    }
+    return SVL_OK;
+}
+
 int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns)
 {
-    int rc = SVL_OK;
     pthread_mutex_lock(&h->lock);
     if (!h->stopping)
         begin_stop(h, last_id);
-    while (is_busy(h) && !h->failed && rc == SVL_OK)
-        if (!svl__cond_wait(&h->changed, &h->lock, deadline_ns))
-            rc = is_busy(h) ? SVL_E_TIMEOUT : SVL_OK;
+    int rc = wait_for_turns(h, deadline_ns);
     if (h->failed)
         rc = SVL_E_FAILED;
     uint64_t ticket = 0;

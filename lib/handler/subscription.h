@@ -66,6 +66,7 @@ struct parted {
     struct parted *next;
     struct progress progress;
     uint64_t resolved_id;
+    uint64_t ticket; /* durable with it; UINT64_MAX: it could not be written */
     char name[];
 };
 
@@ -148,6 +149,7 @@ struct handlers {
     uint32_t pulling; /* turns that hosts' threads have now */
     svl_subscription *first;
     struct parted *parted;
+    unsigned loading; /* durable positions being read: no `parted` is dropped meanwhile */
     svl_subscription *ready_first, *ready_last;
     uint32_t ready_count;
     struct worker *threads; /* workers_max of them */
@@ -178,13 +180,18 @@ svl_subscription *svl__ready_take(struct handlers *handlers);
 void svl__handlers_note_durable(struct handlers *handlers, uint64_t id);
 /* registry.c: lets go of a reference; the last one frees the memory. `lock` not held. */
 void svl__handlers_release(struct handlers *handlers);
-/* A subscription without handler or consumer, with its options checked and its position loaded; and into
- * the list, `lock` held, unless its name is there (SVL_E_BUSY) or the pipeline has stopped. */
+/* A subscription with its options checked; then with its position loaded, into the list, or SVL_E_BUSY,
+ * SVL_E_CLOSED, SVL_E_FAILED. `c`: of a consumer, which takes part in the one of that name that is polled
+ * already, if there is one; then `s` is not needed. */
 int svl__subscription_create(struct handlers *handlers, const svl_stored_options *options,
-                             svl_subscription **out, bool *is_new);
-int svl__subscription_add(struct handlers *handlers, svl_subscription *s, bool *is_new);
+                             svl_subscription **out);
+int svl__subscription_admit(svl_subscription *s, svl_consumer *c);
 void svl__subscription_free(svl_subscription *s);
 svl_subscription *svl__subscription_find(const struct handlers *handlers, const char *name);
+
+/* consumer.c; `lock` held: takes part in an open subscription of that name: SVL_E_NOT_FOUND, there is none
+ * that is polled. */
+int svl__consumer_join(svl_consumer *c, const char *name);
 
 /* pull.c; `lock` held. What may be polled has changed: tells those who wait, and the descriptors. */
 void svl__pull_tell(svl_subscription *s);
@@ -215,7 +222,7 @@ struct progress svl__progress_of(const svl_subscription *s);
 /* Feeds `feed`'s records and the progress as one batch. A subscription without a name has none. */
 int svl__progress_feed(svl_subscription *s, struct feed *feed, const struct progress *progress,
                        uint64_t *ticket);
-/* Feeds the progress as it is now. */
+/* Feeds the progress as it is now; a failure leaves it dirty, to be tried again. */
 int svl__progress_save(svl_subscription *s, bool urgent, uint64_t *ticket);
 
 /* redrive.c; `lock` held. Whether dead letters are to be delivered again now. */
@@ -238,7 +245,7 @@ void svl__delivery_destroy(struct delivery *delivery);
 /* workers.c; `lock` held: the subscription's next state after its turn. */
 void svl__subscription_settle(svl_subscription *s, enum subscription_state next);
 /* workers.c; `lock` held. Without a thread to be had it sets short_of_threads, and the next record that
- * becomes durable tries again. */
+ * becomes durable tries again, or who stops. */
 void svl__workers_wake(struct handlers *handlers);
 /* `lock` not held: waits for the last instructions of the workers that have ended. */
 void svl__workers_join(struct handlers *handlers);

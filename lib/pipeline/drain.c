@@ -3,13 +3,14 @@
  * A round takes what is there, up to ROUND_BYTES, runs the handlers, and feeds everything with one call.
  * What one ring record became is one group of items, which is never in two batches of the journal; each
  * item carries the position behind its ring record, so the journal knows exactly what it holds (W2). */
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/thread.h"
+#include "bus/gap.h"
+#include "bus/stall.h"
 #include "pipeline.h"
 #include "record/wire.h"
 
@@ -33,9 +34,7 @@ struct drain {
     struct buffer waiters;
     struct dispatch_result result;
     size_t bytes;
-    uint64_t gap_total; /* the ring's drops that were told or are in gap_count */
-    uint64_t gap_count; /* records dropped for a full ring, told when gap_position is reached */
-    uint64_t gap_position;
+    struct gap gap;
     bool gap_added; /* in this round */
     uint64_t stalls_told;
     bool patient; /* the live ring: waits for memory; else `failed` is set */
@@ -74,54 +73,33 @@ static void add_item(struct drain *d, const uint8_t *wire, uint32_t len, bool co
 /* What DROP_NEW dropped, as a record at the place where it is missing. */
 static bool add_gap(struct drain *d, uint64_t ring_end)
 {
-    static const char source[] = "serverlog.gap", name[] = "dropped";
-    char text[64];
-    int n = snprintf(text, sizeof text, "%llu records were dropped: the ring was full",
-                     (unsigned long long)d->gap_count);
-    svl_attribute count = { .name = { name, sizeof name - 1 },
-                            .kind = SVL_ATTRIBUTE_I64,
-                            .i64 = (int64_t)d->gap_count };
-    svl_record record = { .severity = SVL_SEVERITY_WARN,
-                          .source = { source, sizeof source - 1 },
-                          .body = { text, (size_t)n },
-                          .attributes = &count,
-                          .attribute_count = 1 };
-    uint8_t wire[256];
-    svl__wire_encode(&record, svl__wall_ns(), wire);
-    uint32_t len = svl__wire_size(&record);
+    struct gap_record gap;
+    uint8_t wire[GAP_WIRE_BYTES_MAX];
+    svl__gap_record(&d->gap, &gap);
+    uint32_t len = svl__wire_size(&gap.record);
+    svl__wire_encode(&gap.record, svl__wall_ns(), wire);
     if (!reserve(d, 1, len))
         return false;
     add_item(d, wire, len, true, false, ring_end);
-    d->gap_count = 0;
+    d->gap.count = 0;
     d->gap_added = true;
     return true;
 }
 
-/* Drops since the last look: told where the ring's tail is now. */
-static void look_for_gap(struct drain *d, uint64_t total)
-{
-    if (total <= d->gap_total)
-        return;
-    if (d->gap_count == 0)
-        d->gap_position = svl__ring_tail(d->ring);
-    d->gap_count += total - d->gap_total;
-    d->gap_total = total;
-}
-
 /* The records that dispatch made of one, as one group. */
-static bool add_result(struct drain *d, const uint8_t *wire, uint32_t len, uint64_t ring_end)
+static bool add_result(struct drain *d, const uint8_t *wire, uint64_t ring_end)
 {
     const struct dispatch_result *r = &d->result;
     bool follows = false;
-    if (!reserve(d, (size_t)r->count + 1, r->wire.len))
+    if (!reserve(d, (size_t)r->count + 1, r->record_len + r->emits.len))
         return false;
-    if (r->unchanged && !r->dropped) {
-        add_item(d, wire, len, false, false, ring_end);
+    if (!r->dropped) {
+        add_item(d, r->record, r->record_len, r->record != wire, false, ring_end);
         follows = true;
     }
-    for (size_t at = 0; at < r->wire.len;) {
-        uint32_t size = svl__wire_length(r->wire.data + at, r->wire.len - at);
-        add_item(d, r->wire.data + at, size, true, follows, ring_end);
+    for (size_t at = 0; at < r->emits.len;) {
+        uint32_t size = svl__wire_length(r->emits.data + at, r->emits.len - at);
+        add_item(d, r->emits.data + at, size, true, follows, ring_end);
         follows = true;
         at += size;
     }
@@ -185,11 +163,9 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
     bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0;
     if (shaped)
         rc = svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result);
-    if (rc == SVL_E_CLOSED)
+    if (rc != SVL_OK)
         return rc;
-    shaped &= rc == SVL_OK;
-    while (
-        !(shaped ? add_result(d, wire, len, frame->end) : add_untouched(d, wire, len, frame->end)))
+    while (!(shaped ? add_result(d, wire, frame->end) : add_untouched(d, wire, len, frame->end)))
         if (!wait_for_memory(d))
             return SVL_E_NOMEM;
     if (shaped && d->result.dropped)
@@ -220,10 +196,10 @@ static size_t collect(struct drain *d, uint64_t *end)
     struct ring_frame frame;
     const svl_pipeline *p = d->pipeline;
     begin_round(d);
-    look_for_gap(d, svl__ring_dropped(d->ring));
+    svl__gap_look(&d->gap, d->ring, svl__ring_dropped(d->ring));
     while (frames < ROUND_FRAMES && d->bytes < ROUND_BYTES && !is_abandoned(p) &&
            svl__ring_next(d->ring, &frame)) {
-        if (d->gap_count != 0 && frame.end > d->gap_position)
+        if (d->gap.count != 0 && frame.end > d->gap.position)
             add_gap(d, *end);
         int rc = add_frame(d, &frame);
         if ((rc == SVL_E_RECORD_SIZE || rc == SVL_E_VERSION) && !d->patient)
@@ -237,7 +213,7 @@ static size_t collect(struct drain *d, uint64_t *end)
         frames++;
     }
     *end = svl__ring_drained(d->ring);
-    if (d->gap_count != 0 && svl__ring_drained(d->ring) >= d->gap_position)
+    if (d->gap.count != 0 && svl__ring_drained(d->ring) >= d->gap.position)
         add_gap(d, *end);
     return frames;
 }
@@ -251,6 +227,20 @@ static void pass(svl_pipeline *p, struct ring *ring, uint64_t end)
         svl__ring_release(ring, end);
         p->noted_position = p->released_position = end;
     }
+    pthread_mutex_unlock(&p->release_lock);
+}
+
+/* The ring's drops count as told once the gap record is written; perhaps it is already. */
+static void await_gap(struct drain *d, uint64_t ticket)
+{
+    svl_pipeline *p = d->pipeline;
+    uint64_t total = d->gap.total - d->gap.count;
+    pthread_mutex_lock(&p->release_lock);
+    bool written = p->written_ticket >= ticket;
+    if (written)
+        svl__ring_dropped_told(d->ring, total);
+    p->gap_total = written ? 0 : total;
+    p->gap_ticket = ticket;
     pthread_mutex_unlock(&p->release_lock);
 }
 
@@ -273,10 +263,6 @@ static int feed(struct drain *d, uint64_t end)
     };
     pthread_mutex_lock(&p->release_lock);
     p->noted_position = end;
-    if (d->gap_added) {
-        p->gap_position = end;
-        p->gap_total = d->gap_total - d->gap_count;
-    }
     pthread_mutex_unlock(&p->release_lock);
     uint64_t ticket;
     int rc;
@@ -284,6 +270,8 @@ static int feed(struct drain *d, uint64_t end)
         ;
     if (rc != SVL_OK)
         return rc;
+    if (d->gap_added)
+        await_gap(d, ticket);
     const struct waiter *waiters = (const struct waiter *)(const void *)d->waiters.data;
     for (size_t i = 0; i < d->waiters.len / sizeof *waiters; i++)
         svl__slots_fed(p->slots, waiters[i].tag, items[waiters[i].item].id, ticket);
@@ -297,7 +285,7 @@ static void drain_begin(struct drain *d, svl_pipeline *p, struct ring *ring, boo
     *d = (struct drain){ .pipeline = p,
                          .ring = ring,
                          .patient = patient,
-                         .gap_total = svl__ring_dropped_told_get(ring) };
+                         .gap.total = svl__ring_dropped_told_get(ring) };
     pthread_mutex_lock(&p->release_lock);
     p->releasing = ring;
     p->noted_position = p->released_position = svl__ring_drained(ring);
@@ -312,7 +300,7 @@ static void drain_end(struct drain *d)
     svl__buffer_free(&d->copied);
     svl__buffer_free(&d->scratch);
     svl__buffer_free(&d->waiters);
-    svl__buffer_free(&d->result.wire);
+    svl__buffer_free(&d->result.emits);
 }
 
 /* Waits until the store takes records; false: it never will again, or nobody waits for it any more. */
@@ -342,23 +330,12 @@ static bool is_finished(svl_pipeline *p, uint64_t position)
     return finished || is_abandoned(p);
 }
 
-/* A publisher that has stopped in mid-write holds back what comes behind: said once each time. */
-static void report_stall(struct drain *d)
-{
-    struct ring_stats stats;
-    svl__ring_stats_get(d->ring, &stats);
-    if (stats.stalled_claims > d->stalls_told)
-        svl__log(d->pipeline->log, SVL_SEVERITY_WARN, SVL_OK,
-                 "a thread stopped while it was publishing; records behind it wait");
-    d->stalls_told = stats.stalled_claims;
-}
-
 /* The ring is closed and drained; what is counted now is the last. */
 static int tell_last_gap(struct drain *d, uint64_t end)
 {
     begin_round(d);
-    look_for_gap(d, svl__ring_dropped_end(d->ring));
-    while (d->gap_count != 0 && !add_gap(d, end) && wait_for_memory(d))
+    svl__gap_look(&d->gap, d->ring, svl__ring_dropped_end(d->ring));
+    while (d->gap.count != 0 && !add_gap(d, end) && wait_for_memory(d))
         ;
     return d->items.len > 0 ? feed(d, end) : SVL_OK;
 }
@@ -389,7 +366,7 @@ void *svl__drain_run(void *argument)
             break;
         if (frames == 0) {
             svl__ring_sleep(p->ring, INT64_MAX);
-            report_stall(&d);
+            svl__stall_report(p->ring, &d.stalls_told, p->log);
         }
     }
     drain_end(&d);
@@ -405,26 +382,27 @@ void *svl__drain_run(void *argument)
     return NULL;
 }
 
-int svl__drain_crashed(svl_pipeline *p, struct ring *ring)
+int svl__drain_crashed(svl_pipeline *p, struct ring *ring, int64_t wait_ms)
 {
     struct drain d;
     drain_begin(&d, p, ring, false);
     uint64_t end = svl__ring_drained(ring);
     int rc = SVL_OK;
     for (;;) {
-        if (!wait_accepts(p)) {
-            rc = svl__pipeline_failure(p);
+        rc = svl__store_wait_accepts(p->store, svl__deadline_ns(wait_ms));
+        if (rc != SVL_OK)
             break;
-        }
         uint64_t before = end;
         size_t frames = collect(&d, &end);
-        p->ring_recovered += frames;
         rc = d.failed;
         if (rc == SVL_OK && (end != before || d.items.len > 0))
             rc = feed(&d, end);
         if (rc != SVL_OK || frames == 0)
             break;
+        p->ring_recovered += frames;
     }
+    if (rc == SVL_OK && d.gap.count != 0)
+        rc = SVL_E_NOMEM; /* for the record that tells of it; nobody waits here */
     drain_end(&d);
     return rc;
 }

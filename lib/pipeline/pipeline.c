@@ -58,7 +58,7 @@ static int create_parts(svl_pipeline *p)
 static int free_pipeline(svl_pipeline *p)
 {
     int rc = p->store ? svl__store_end(p->store) : SVL_OK;
-    svl__pipeline_end_ring(p);
+    svl__pipeline_end_rings(p);
     if (p->store)
         svl__store_release(p->store);
     svl__dispatch_destroy(p->dispatch);
@@ -104,14 +104,15 @@ static int open_parts(svl_pipeline *p, const char *path, const svl_options *opti
     if (rc != SVL_OK)
         return rc;
     p->log = svl__store_log(p->store);
-    p->record_bytes_max = svl__store_options(p->store)->record_bytes_max;
-    rc = svl__pipeline_options_check(options, &p->options, p->record_bytes_max);
+    uint32_t record_bytes_max = svl__store_options(p->store)->record_bytes_max;
+    rc = svl__pipeline_options_check(options, &p->options, record_bytes_max);
     if (rc != SVL_OK)
         return rc;
-    if (p->record_bytes_max > svl__pipeline_record_bytes_max(p->options.ring_bytes))
-        p->record_bytes_max = svl__pipeline_record_bytes_max(p->options.ring_bytes);
-    p->full_policy = p->options.full_policy;
-    p->block_timeout_ms = p->options.block_timeout_ms;
+    struct intake_options intake = { .ring_bytes = p->options.ring_bytes,
+                                     .record_bytes_max = record_bytes_max,
+                                     .full_policy = p->options.full_policy,
+                                     .block_timeout_ms = p->options.block_timeout_ms };
+    svl__intake_init(&p->intake, p->store, sizeof(struct slot_tag), &intake);
     p->ring_directory = svl__strdup(p->options.ring_directory);
     p->options.ring_directory = p->ring_directory;
     p->options.store = NULL;

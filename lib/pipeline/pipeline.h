@@ -20,6 +20,7 @@
 #include <stdbool.h>
 
 #include "bus/dispatch.h"
+#include "bus/intake.h"
 #include "handler/handler.h"
 #include "ring/ring.h"
 #include "slots.h"
@@ -34,9 +35,7 @@ struct svl_pipeline {
     _Atomic bool failed;
     struct ring *ring;
     svl_store *store;
-    uint32_t record_bytes_max;
-    uint32_t full_policy;
-    uint32_t block_timeout_ms;
+    struct intake intake;
 
     svl_options options;
     char *ring_directory;
@@ -59,24 +58,24 @@ struct svl_pipeline {
     uint64_t closed_tail;
 
     pthread_mutex_t release_lock;
+    struct ring *recovered;  /* a start has fed of it what is not stored yet; NULL: of none */
     struct ring *releasing;  /* the ring that `written` releases: the live or a recovered one */
     uint64_t noted_position; /* the highest one given to the store */
     uint64_t released_position;
     uint64_t
-        passed_position;   /* drained behind it, but nothing of that was stored: dropped records */
-    uint64_t gap_position; /* behind the last gap record that was given to the store */
-    uint64_t gap_total;    /* the ring's drops that are told with it; 0: none under way */
+        passed_position; /* drained behind it, but nothing of that was stored: dropped records */
+    uint64_t written_ticket; /* all up to it that came from a ring is in the journal */
+    uint64_t gap_ticket; /* of the last gap record: its place in the ring is also that of what came
+                            before it */
+    uint64_t gap_total;  /* the ring's drops that are told with it; 0: none under way */
 
-    _Atomic uint64_t published, refused_full, dropped_full;
+    _Atomic uint64_t published;
     uint64_t ring_recovered, ring_unfinished, ring_missing; /* set at start */
 };
 
 /* options.c */
 int svl__pipeline_options_check(const svl_options *from, svl_options *to,
                                 uint32_t record_bytes_max);
-
-/* The largest record that goes into a ring of this size, with what a frame adds. */
-uint32_t svl__pipeline_record_bytes_max(uint64_t ring_bytes);
 
 /* SVL_E_INVALID, SVL_E_FORKED; with `function` also SVL_E_DEADLOCK inside a callback. */
 int svl__pipeline_check(const svl_pipeline *pipeline, const char *function);
@@ -85,17 +84,18 @@ int svl__pipeline_failure(svl_pipeline *pipeline);
 /* Frees everything with the last holder; else SVL_E_TIMEOUT. */
 int svl__pipeline_let_go(svl_pipeline *pipeline);
 
-/* start.c: the store's observer; the drainer's failure; the ring's end. */
+/* start.c: the store's observer; the drainer's failure; the rings' end. */
 void svl__pipeline_fail(svl_pipeline *pipeline, int code);
 void svl__pipeline_observe(svl_pipeline *pipeline);
 /* From now on only for the ring's sake: nobody is told any more. */
 void svl__pipeline_observe_writes(svl_pipeline *pipeline);
-void svl__pipeline_end_ring(svl_pipeline *pipeline);
+void svl__pipeline_end_rings(svl_pipeline *pipeline);
 
 /* drain.c */
 void *svl__drain_run(void *pipeline);
-/* Everything that a crashed ring holds, into the store: SVL_OK when it is all fed. */
-int svl__drain_crashed(svl_pipeline *pipeline, struct ring *ring);
+/* Everything that a crashed ring holds, into the store: SVL_OK when it is all fed; SVL_E_TIMEOUT when the
+ * store has taken nothing for `wait_ms`. */
+int svl__drain_crashed(svl_pipeline *pipeline, struct ring *ring, int64_t wait_ms);
 
 /* stop.c: stops by `deadline_ns`, also inside svl_close(). */
 int svl__pipeline_stop(svl_pipeline *pipeline, int64_t deadline_ns);

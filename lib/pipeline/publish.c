@@ -1,13 +1,12 @@
-/* publish.c - the producers' side: check, reserve, encode in place, commit. No lock, no allocation.
+/* publish.c - the producers' side: into the ring, no lock, no allocation.
  *
  * A ring frame is a slot tag (8 bytes, zero for all but svl_publish_sync()) and the wire record. */
+#include <errno.h>
 #include <string.h>
 
-#include "base/callback.h"
 #include "base/clock.h"
 #include "base/thread.h"
 #include "pipeline.h"
-#include "record/wire.h"
 
 static int not_running(svl_pipeline *p)
 {
@@ -19,48 +18,14 @@ static int not_running(svl_pipeline *p)
     return svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
 }
 
-/* The ring is full: what the bus' policy says. SVL_OK: *slot is reserved. One that waits for its id is not
- * dropped but told. */
-static int reserve_full(svl_pipeline *p, uint32_t len, bool waits, int64_t deadline_ns,
-                        struct ring_slot *slot)
-{
-    int rc = SVL_E_FULL;
-    if (p->full_policy == SVL_FULL_DROP_NEW && !waits) {
-        if (!svl__ring_count_dropped(p->ring))
-            return SVL_E_CLOSED;
-        atomic_fetch_add_explicit(&p->dropped_full, 1, memory_order_relaxed);
-        return SVL_E_FULL;
-    }
-    if (p->full_policy == SVL_FULL_BLOCK && !svl__in_callback(p->store, 0))
-        rc = svl__ring_reserve_wait(p->ring, len, deadline_ns, slot);
-    if (rc == SVL_E_FULL)
-        atomic_fetch_add_explicit(&p->refused_full, 1, memory_order_relaxed);
-    return rc;
-}
-
 static int publish(svl_pipeline *p, const svl_record *record, struct slot_tag tag,
                    int64_t deadline_ns)
 {
-    int rc = svl__record_check(record, p->record_bytes_max, false);
-    if (rc != SVL_OK)
-        return rc;
-    uint32_t size = svl__wire_size(record);
-    int64_t time_ns = record->time_ns ? record->time_ns : svl__wall_ns();
-    struct ring_slot slot;
-    rc = svl__ring_reserve(p->ring, (uint32_t)sizeof tag + size, &slot);
-    if (rc == SVL_E_FULL) {
-        if (deadline_ns == 0)
-            deadline_ns = svl__deadline_ns(p->block_timeout_ms);
-        rc = reserve_full(p, (uint32_t)sizeof tag + size, tag.number != 0, deadline_ns, &slot);
-    }
-    if (rc == SVL_E_CLOSED)
-        return not_running(p);
-    if (rc != SVL_OK)
-        return rc;
-    memcpy(slot.payload, &tag, sizeof tag);
-    svl__wire_encode(record, time_ns, slot.payload + sizeof tag);
-    svl__ring_commit(&slot);
-    return SVL_OK;
+    struct intake_item item = {
+        .record = record, .tag = &tag, .deadline_ns = deadline_ns, .is_waited_for = tag.number != 0
+    };
+    int rc = svl__intake_put(&p->intake, p->ring, &item);
+    return rc == SVL_E_CLOSED ? not_running(p) : rc;
 }
 
 static int check(svl_pipeline *p)
@@ -73,18 +38,31 @@ static int check(svl_pipeline *p)
     return rc;
 }
 
-/* A record that DROP_NEW dropped and counted is no failure of the call. */
-static int drop_is_ok(const svl_pipeline *p, int rc)
-{
-    return rc == SVL_E_FULL && p->full_policy == SVL_FULL_DROP_NEW ? SVL_OK : rc;
-}
-
 int svl_publish(svl_pipeline *pipeline, const svl_record *record)
 {
     int rc = check(pipeline);
-    if (rc != SVL_OK)
-        return rc;
-    return drop_is_ok(pipeline, publish(pipeline, record, (struct slot_tag){ 0, 0 }, 0));
+    return rc == SVL_OK ? publish(pipeline, record, (struct slot_tag){ 0, 0 }, 0) : rc;
+}
+
+int svl_publish_signal(svl_pipeline *p, const svl_record *record)
+{
+    if (!p)
+        return SVL_E_INVALID;
+    if (svl__forked(p->process_mark))
+        return SVL_E_FORKED;
+    uint32_t state = atomic_load_explicit(&p->state, memory_order_acquire);
+    if (state == PIPELINE_OPENED)
+        return SVL_E_STATE;
+    struct slot_tag tag = { 0, 0 };
+    struct intake_item item = { .record = record, .tag = &tag };
+    int error = errno, rc = SVL_E_CLOSED;
+    bool failed = atomic_load_explicit(&p->failed, memory_order_relaxed);
+    if (state == PIPELINE_RUNNING && !failed)
+        rc = svl__intake_put_in_signal(&p->intake, p->ring, &item);
+    if (rc == SVL_E_CLOSED && atomic_load_explicit(&p->failed, memory_order_relaxed))
+        rc = SVL_E_FAILED;
+    errno = error;
+    return rc;
 }
 
 int svl_publish_text(svl_pipeline *pipeline, uint32_t severity, const char *source,
@@ -124,12 +102,14 @@ int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record, int64_t t
     if (rc != SVL_OK)
         return rc;
     int64_t deadline_ns = svl__deadline_ns(timeout_ms);
-    int64_t full_deadline_ns = svl__deadline_ns(pipeline->block_timeout_ms);
+    int64_t full_deadline_ns = svl__deadline_ns(pipeline->intake.block_timeout_ms);
     if (full_deadline_ns > deadline_ns)
         full_deadline_ns = deadline_ns;
     struct slot_tag tag;
-    if (!svl__slots_take(pipeline->slots, &tag))
+    if (!svl__slots_take(pipeline->slots, &tag)) {
+        atomic_fetch_add_explicit(&pipeline->intake.refused_full, 1, memory_order_relaxed);
         return SVL_E_FULL;
+    }
     rc = publish(pipeline, record, tag, full_deadline_ns);
     if (rc != SVL_OK) {
         svl__slots_give_back(pipeline->slots, tag);

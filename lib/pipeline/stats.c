@@ -31,8 +31,8 @@ int svl_pipeline_stats_get(svl_pipeline *pipeline, svl_pipeline_stats *stats)
     svl__handlers_stats_get(pipeline->handlers, &handlers);
     svl_pipeline_stats now = {
         .published = atomic_load_explicit(&pipeline->published, memory_order_relaxed),
-        .refused_full = atomic_load_explicit(&pipeline->refused_full, memory_order_relaxed),
-        .dropped_full = atomic_load_explicit(&pipeline->dropped_full, memory_order_relaxed),
+        .refused_full = atomic_load_explicit(&pipeline->intake.refused_full, memory_order_relaxed),
+        .dropped_full = atomic_load_explicit(&pipeline->intake.dropped_full, memory_order_relaxed),
         .dropped_ingest = dispatch.dropped,
         .ingest_failures = dispatch.failures,
         .emitted = dispatch.emitted + handlers.emitted,

@@ -58,7 +58,7 @@ int svl_store_append(svl_store *store, const svl_record *records, size_t n, uint
         svl__wire_encode(&records[i], now, p);
         p += items[i].len;
     }
-    rc = svl__store_wait_accepts(store, INT64_MAX);
+    rc = svl__store_wait_room(store);
     if (rc == SVL_OK)
         rc = append_encoded(store, items, n, first_id);
     svl__free(wire);

@@ -105,6 +105,10 @@ void svl__block_reader_destroy(struct block_reader *reader);
 /* Takes up a block: checks its header; columns and bodies are decoded when first asked for. `data` is
  * borrowed until the next load. After a failure there is no block: what is asked then is SVL_E_STATE. */
 int svl__block_reader_load(struct block_reader *reader, const void *data, size_t len);
+/* The same for bytes that were found under `zone`: SVL_E_CORRUPT also for a whole block of other records,
+ * which would bring ids that nobody asked for. */
+int svl__block_reader_load_of(struct block_reader *reader, const struct zone *zone,
+                              const void *data, size_t len);
 const struct zone *svl__block_reader_zone(const struct block_reader *reader); /* from the header */
 
 /* Columns: decoded, checked and kept on first use. Arrays of zone.count, borrowed until the next

@@ -100,6 +100,19 @@ int svl__block_reader_load(struct block_reader *reader, const void *data, size_t
     return SVL_OK;
 }
 
+int svl__block_reader_load_of(struct block_reader *reader, const struct zone *zone,
+                              const void *data, size_t len)
+{
+    int rc = svl__block_reader_load(reader, data, len);
+    const struct zone found = reader->header.zone;
+    if (rc != SVL_OK || (found.first_id == zone->first_id && found.count == zone->count))
+        return rc;
+    reader->data = NULL;
+    reader->header.zone = (struct zone){ 0 };
+    return svl__fail(SVL_E_CORRUPT, "block of record %llu: that of record %llu is in its place",
+                     (unsigned long long)zone->first_id, (unsigned long long)found.first_id);
+}
+
 const struct zone *svl__block_reader_zone(const struct block_reader *reader)
 {
     return &reader->header.zone;

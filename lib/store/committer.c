@@ -26,6 +26,7 @@ struct commit {
     size_t count;
     struct values values; /* a copy */
     uint64_t op;          /* operations up to it are in `values` or the catalog */
+    int64_t ingest_ns;    /* of the newest durable batch */
     uint64_t request;
     bool roll;
     struct segment_entry *entry; /* the active segment, held and in use */
@@ -64,13 +65,13 @@ static int commit_catalog(struct commit *c, const struct segment_info *current,
     svl_store *store = c->store;
     pthread_mutex_lock(&store->catalog_lock);
     struct catalog_state state = store->catalog_state;
-    if (current && current->last_id >= current->first_id && current->last_id > state.watermark) {
+    if (current && current->last_id >= current->first_id && current->last_id > state.watermark)
         state.watermark = current->last_id;
-        state.ingest_last_ns = current->ingest_max_ns;
-    }
     if (state.next_id_floor <= state.watermark)
         state.next_id_floor = state.watermark + 1;
     state.last_op = c->op;
+    /* Not the highest in the segment: the clock may have been set back in it. */
+    state.ingest_last_ns = c->ingest_ns;
     struct catalog_change *change;
     int rc = svl__catalog_begin(store->catalog, &change);
     if (rc == SVL_OK) {
@@ -93,37 +94,54 @@ static int commit_catalog(struct commit *c, const struct segment_info *current,
     return rc;
 }
 
-/* The active segment is full, or there is none: finishes its key index and begins the next. */
+static bool is_empty(const struct segment_info *info)
+{
+    return info->last_id < info->first_id;
+}
+
+/* The key index of the active segment is finished; *old is what it is then. */
+static int finish_segment(struct commit *c, struct segment_info *old)
+{
+    int rc = svl__segment_commit(c->segment, NULL, 0, true);
+    if (rc != SVL_OK && rc != SVL_E_FULL)
+        return rc;
+    svl__segment_info_get(c->segment, old);
+    old->state = SEGMENT_FULL;
+    return SVL_OK;
+}
+
+/* The active segment is full, or there is none (generation 0 here): finishes it and begins the next. One
+ * that is full without a block, begun with a smaller segment_bytes, gives way to its next generation. */
 static int roll(struct commit *c, uint64_t first_id)
 {
     svl_store *store = c->store;
-    struct segment_info old = { 0 };
-    if (c->segment) {
-        int rc = svl__segment_commit(c->segment, NULL, 0, true);
-        if (rc != SVL_OK && rc != SVL_E_FULL)
-            return rc;
-        svl__segment_info_get(c->segment, &old);
-        old.state = SEGMENT_FULL;
-    }
+    struct segment_info old = { .first_id = first_id, .last_id = first_id - 1 };
+    int rc = c->segment ? finish_segment(c, &old) : SVL_OK;
+    if (rc != SVL_OK)
+        return rc;
     struct segment_info info = { .first_id = first_id,
                                  .last_id = first_id - 1,
-                                 .generation = 1,
+                                 .generation = is_empty(&old) ? old.generation + 1 : 1,
                                  .state = SEGMENT_ACTIVE,
                                  .map_bytes = store->options.segment_bytes };
     struct segment *created;
-    int rc = svl__segment_create(&store->segments.place, &info, &created);
+    struct segment_entry *entry;
+    rc = svl__segment_create(&store->segments.place, &info, &created);
     if (rc != SVL_OK)
         return rc;
-    rc = commit_catalog(c, c->segment ? &old : NULL, &info);
-    if (rc == SVL_OK) {
-        if (c->segment)
-            svl__segments_update(&store->segments, &old);
-        rc = svl__segments_add(&store->segments, &info, created);
-    }
+    rc = svl__segments_prepare(&store->segments, &info, created, &entry);
+    if (rc == SVL_OK)
+        rc = commit_catalog(c, is_empty(&old) ? NULL : &old, &info);
     if (rc != SVL_OK) {
+        svl__free(entry);
         svl__segment_close(created);
         return rc;
     }
+    if (is_empty(&old))
+        svl__segments_retire(&store->segments, old.first_id);
+    else
+        svl__segments_update(&store->segments, &old);
+    svl__segments_add(&store->segments, entry);
     leave_segment(c);
     return enter_segment(c);
 }
@@ -215,9 +233,11 @@ static bool settle(struct commit *c, const struct segment_info *info)
     svl__values_forget(&store->values, c->op);
     store->committed_op = c->op;
     store->commit_done = c->request;
+    store->commit_waits = 0;
     if (c->roll && c->count > 0)
         store->roll_wanted = false;
     store->stats.commits++;
+    store->commit_waits = 0;
     store->oldest_uncommitted_ns = has_uncommitted(store) ? svl__monotonic_ns() : 0;
     pthread_cond_broadcast(&store->progress);
     return svl__store_turns_ready(store);
@@ -309,6 +329,7 @@ static bool next_commit(svl_store *store, struct commit *c, int *rc)
         c->request = store->commit_wanted;
         wait_for_blocks(store);
         c->op = store->durable_op;
+        c->ingest_ns = store->durable_ingest_ns;
         c->roll = store->roll_wanted;
         *rc = svl__tail_hold_blocks(&store->tail, store->committed_id + 1, UINT64_MAX, &c->blocks,
                                     &c->count);
@@ -319,7 +340,7 @@ static bool next_commit(svl_store *store, struct commit *c, int *rc)
     return go_on;
 }
 
-/* No space or no memory: nothing was changed; retention may give space, then it is tried again. */
+/* A shortage: nothing was changed; retention may give space, then it is tried again. */
 static void wait_and_retry(svl_store *store, int code)
 {
     svl__log(&store->log, SVL_SEVERITY_WARN, code, "%s: commit: %s; it is tried again", store->path,
@@ -327,6 +348,7 @@ static void wait_and_retry(svl_store *store, int code)
     svl__store_retain_now(store, NULL);
     pthread_mutex_lock(&store->lock);
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
+    store->commit_waits = code;
     store->commit_given_up = store->ending;
     pthread_cond_broadcast(&store->progress);
     if (!store->closing)
@@ -346,7 +368,7 @@ void *svl__committer_run(void *argument)
         drop_commit(&c);
         if (rc == SVL_OK)
             svl__store_retain_now(store, NULL);
-        else if (rc == SVL_E_NO_SPACE || rc == SVL_E_NOMEM)
+        else if (is_shortage(rc))
             wait_and_retry(store, rc);
         else
             break;

@@ -39,10 +39,11 @@ static int name_place(const svl_cursor *cursor, int rc)
                         (unsigned long long)cursor->unit_block);
 }
 
-static int load_block(svl_cursor *cursor, const void *data, size_t len, uint64_t id_min)
+static int load_block(svl_cursor *cursor, const struct zone *zone, const void *data, size_t len,
+                      uint64_t id_min)
 {
     cursor->explanation.blocks_decoded++;
-    int rc = svl__block_reader_load(cursor->reader, data, len);
+    int rc = svl__block_reader_load_of(cursor->reader, zone, data, len);
     if (rc == SVL_OK)
         rc = svl__unit_filter_block(cursor, id_min);
     rc = name_place(cursor, rc);
@@ -91,7 +92,8 @@ static int next_zone(svl_cursor *cursor, struct segment *segment, struct zone *z
 }
 
 /* The same, for the blocks that the key index names. */
-static int next_candidate(svl_cursor *cursor, struct segment *segment, struct zone *zone)
+static int next_candidate(svl_cursor *cursor, struct segment *segment,
+                          const struct segment_info *info, struct zone *zone)
 {
     const struct conditions *c = &cursor->conditions;
     size_t count = cursor->candidates.len / sizeof(uint64_t);
@@ -102,8 +104,12 @@ static int next_candidate(svl_cursor *cursor, struct segment *segment, struct zo
         int rc = svl__segment_zones(segment, first_id, first_id, false, zone, 1, &n);
         if (rc != SVL_OK)
             return rc;
+        if (n == 0 || zone->first_id != first_id)
+            return svl__fail(SVL_E_CORRUPT,
+                             "segment %llu: the key index names block %llu, which it has not",
+                             (unsigned long long)info->first_id, (unsigned long long)first_id);
         cursor->explanation.blocks++;
-        if (n == 1 && svl__conditions_meet_zone(c, zone))
+        if (svl__conditions_meet_zone(c, zone))
             return SVL_OK;
         cursor->explanation.blocks_skipped_zone++;
     }
@@ -137,28 +143,28 @@ static int enter_segment(svl_cursor *cursor, struct segment *segment,
     return rc;
 }
 
+/* The bytes of the next block of the segment, and its zone. */
 static int read_segment(svl_cursor *cursor, struct segment *segment,
-                        const struct segment_info *info)
+                        const struct segment_info *info, struct zone *zone)
 {
-    struct zone zone;
     int rc = cursor->in_segment ? SVL_OK : enter_segment(cursor, segment, info);
     if (rc == SVL_OK)
-        rc = cursor->conditions.key.kind == SVL_KEY_ANY ? next_zone(cursor, segment, &zone)
-                                                        : next_candidate(cursor, segment, &zone);
+        rc = cursor->conditions.key.kind == SVL_KEY_ANY
+                 ? next_zone(cursor, segment, zone)
+                 : next_candidate(cursor, segment, info, zone);
     if (svl__is_damage(rc))
         leave_segment(cursor); /* its tables: no way to what follows in it */
     if (rc != SVL_OK)
         return rc;
     cursor->unit_segment = *info;
-    cursor->unit_block = zone.first_id;
-    return svl__segment_read_block(segment, zone.first_id, &cursor->block_bytes);
+    cursor->unit_block = zone->first_id;
+    return svl__segment_read_block(segment, zone->first_id, &cursor->block_bytes);
 }
 
 static bool may_skip_segment(const svl_cursor *cursor, const struct segment_info *info)
 {
     const struct conditions *c = &cursor->conditions;
-    return info->blocks > 0 &&
-           (info->time_max_ns < c->time_min_ns || info->time_min_ns >= c->time_max_ns);
+    return info->blocks > 0 && !conditions_meet_times(c, info->time_min_ns, info->time_max_ns);
 }
 
 /* Another process has retired it before it was opened here: its file is not there any more. */
@@ -183,9 +189,10 @@ static int next_in_segments(svl_cursor *cursor)
             continue;
         }
         struct segment *segment;
+        struct zone zone;
         int rc = svl__segment_use(set, cursor->segments[at], &segment);
         if (rc == SVL_OK) {
-            rc = read_segment(cursor, segment, &info);
+            rc = read_segment(cursor, segment, &info, &zone);
             svl__segment_unuse(set, cursor->segments[at]);
         } else if (svl__is_damage(rc)) {
             bool retired = is_gone(cursor, cursor->segments[at]);
@@ -196,7 +203,7 @@ static int next_in_segments(svl_cursor *cursor)
             }
         }
         if (rc == SVL_OK)
-            return load_block(cursor, cursor->block_bytes.data, cursor->block_bytes.len, 0);
+            return load_block(cursor, &zone, cursor->block_bytes.data, cursor->block_bytes.len, 0);
         if (rc != SVL_E_END)
             return rc;
         leave_segment(cursor);
@@ -207,7 +214,7 @@ static int next_in_segments(svl_cursor *cursor)
 static int load_tail_block(svl_cursor *cursor, const struct block *block)
 {
     cursor->unit_segment.first_id = 0;
-    return load_block(cursor, block->data, block->len, cursor->tail_from);
+    return load_block(cursor, &block->zone, block->data, block->len, cursor->tail_from);
 }
 
 static int next_in_blocks(svl_cursor *cursor)
@@ -282,6 +289,10 @@ static int find_match(svl_cursor *cursor, int64_t deadline_ns)
 
 static int make_records(svl_cursor *cursor, size_t n)
 {
+    if (!cursor->attributes)
+        cursor->attributes = svl__malloc(ATTRIBUTES_AT_ONCE * sizeof *cursor->attributes);
+    if (!cursor->attributes)
+        return SVL_E_NOMEM;
     if (cursor->record_capacity >= n)
         return SVL_OK;
     svl_record *records = svl__realloc(cursor->records, n * sizeof *records);
@@ -289,9 +300,7 @@ static int make_records(svl_cursor *cursor, size_t n)
         return SVL_E_NOMEM;
     cursor->records = records;
     cursor->record_capacity = n;
-    if (!cursor->attributes)
-        cursor->attributes = svl__malloc(ATTRIBUTES_AT_ONCE * sizeof *cursor->attributes);
-    return cursor->attributes ? SVL_OK : SVL_E_NOMEM;
+    return SVL_OK;
 }
 
 /* A follower may wait; another never does, and may be asked in any callback. */
@@ -324,7 +333,7 @@ int svl_cursor_next_many(svl_cursor *cursor, int64_t timeout_ms, size_t max,
     wanted = wanted < max ? wanted : max;
     wanted = wanted < left ? wanted : (size_t)left;
     wanted = wanted < RECORDS_AT_ONCE ? wanted : RECORDS_AT_ONCE;
-    rc = make_records(cursor, wanted);
+    rc = note_failure(cursor, make_records(cursor, wanted));
     if (rc != SVL_OK)
         return rc;
     size_t taken = 0, attributes = 0;

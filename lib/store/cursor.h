@@ -17,12 +17,23 @@
 /* The conditions of a query, checked and copied. */
 struct conditions {
     uint64_t id_min, id_max;          /* inclusive */
-    int64_t time_min_ns, time_max_ns; /* inclusive, exclusive; INT64_MIN, INT64_MAX: none */
+    int64_t time_min_ns, time_max_ns; /* inclusive, exclusive; INT64_MIN, 0: none */
     uint32_t severity_min;
     struct key_condition key;
     svl_slice source, type; /* empty: all */
     bool backward;
 };
+
+/* Some record with a time in [from_ns, to_ns] can match; all of them do, as far as time goes. */
+static inline bool conditions_meet_times(const struct conditions *c, int64_t from_ns, int64_t to_ns)
+{
+    return to_ns >= c->time_min_ns && (c->time_max_ns == 0 || from_ns < c->time_max_ns);
+}
+
+static inline bool conditions_hold_times(const struct conditions *c, int64_t from_ns, int64_t to_ns)
+{
+    return from_ns >= c->time_min_ns && (c->time_max_ns == 0 || to_ns < c->time_max_ns);
+}
 
 bool svl__conditions_meet_zone(const struct conditions *c, const struct zone *zone);
 bool svl__conditions_meet_view(const struct conditions *c, const struct wire_view *view);

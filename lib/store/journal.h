@@ -98,8 +98,8 @@ uint64_t svl__journal_batch_bytes_max(const struct journal *journal);
 
 /* Appends a batch: one pwritev; not durable yet. Sets batch->sequence. Takes the next file (recycled
  * or new, prewritten) when this one is full, which flushes the old one. SVL_E_LIMIT: too large.
- * SVL_E_NO_SPACE: nothing counts as written, the call may be repeated. Any other error: the journal
- * has failed, every later call answers SVL_E_FAILED. One thread at a time. */
+ * A shortage (is_shortage()): nothing counts as written, the call may be repeated. Any other
+ * error: the journal has failed, every later call answers SVL_E_FAILED. One thread at a time. */
 int svl__journal_write(struct journal *journal, struct journal_batch *batch);
 
 /* Flushes what was written before the call; *durable is the highest durable sequence. A failed flush is

@@ -88,7 +88,7 @@ static int roll(struct journal *journal, uint64_t need)
             size *= 2;
         rc = svl__journal_file_create(journal, size, &file);
         if (rc != SVL_OK)
-            return rc == SVL_E_NO_SPACE || rc == SVL_E_NOMEM ? rc : fail(journal, rc);
+            return is_shortage(rc) ? rc : fail(journal, rc);
     }
     pthread_mutex_lock(&journal->lock);
     begin_header(journal, file, salt);

@@ -220,6 +220,9 @@ static int check_nodes(struct check *c, const struct visit *v, bool leaf, uint32
         if (key > KEY_MAX || NODE_HEADER + key > room || (leaf && key == 0))
             return bad(c, v->page, "a node's key");
         bool first_of_branch = !leaf && i == 0;
+        /* LMDB compares them as numbers of 8 bytes, whatever their length says. */
+        if (v->integer_keys && key != 8 && !first_of_branch)
+            return bad(c, v->page, "a key that is no number");
         if (key_before && !first_of_branch && (leaf || i > 1) &&
             compare_keys(v, key_before, len_before, node + NODE_HEADER, key) >= 0)
             return bad(c, v->page, "keys out of order");

@@ -58,7 +58,7 @@ static int copy_conditions(svl_cursor *cursor, const svl_query *query)
     cursor->expected_id = query->id_min;
     cursor->follows = query->flags & SVL_QUERY_FOLLOW;
     c->time_min_ns = query->time_min_ns ? query->time_min_ns : INT64_MIN;
-    c->time_max_ns = query->time_max_ns ? query->time_max_ns : INT64_MAX;
+    c->time_max_ns = query->time_max_ns; /* no end is not INT64_MAX: a record may have that time */
     c->severity_min = query->severity_min;
     c->backward = query->flags & SVL_QUERY_BACKWARD;
     c->key.kind = query->key_kind;

@@ -27,7 +27,7 @@ static bool is_retirable(const svl_store *store, const struct segment_info *info
     if (o->retain_bytes_max != 0 && totals->bytes > o->retain_bytes_max)
         return true;
     if (o->retain_records_max != 0 &&
-        totals->records >= o->retain_records_max + segment_records(info))
+        totals->records - segment_records(info) >= o->retain_records_max)
         return true;
     return o->retain_age_ms_max != 0 &&
            now_ns - info->ingest_max_ns > (int64_t)o->retain_age_ms_max * NS_PER_MS;
@@ -92,7 +92,7 @@ static void note_retired(svl_store *store, const struct segment_info *infos, siz
 static int64_t retention_now_ns(svl_store *store)
 {
     pthread_mutex_lock(&store->lock);
-    int64_t now = svl__clock_watch_retention_ns(&store->clock, svl__wall_ns(), svl__monotonic_ns());
+    int64_t now = svl__clock_watch_retention_ns(&store->clock, svl__wall_ns(), svl__boot_ns());
     pthread_mutex_unlock(&store->lock);
     return now;
 }

@@ -47,8 +47,8 @@ static int read_zones(struct segment *segment, MDB_cursor *cursor, uint64_t id_m
     while (code == 0 && *n < max) {
         struct zone zone;
         int rc = decode_zone(segment, &key, &value, &zone);
-        if (rc != SVL_OK)
-            return rc;
+        if (rc != SVL_OK) /* those before it are whole: it is met again when they are used up */
+            return *n > 0 ? SVL_OK : rc;
         uint64_t last_id = zone.first_id + zone.count - 1;
         if (backward ? last_id < id_min : zone.first_id > id_max)
             break;

@@ -92,27 +92,23 @@ void svl__segments_free(struct segment_set *set)
     set->count = 0;
 }
 
-static int add_locked(struct segment_set *set, struct segment_entry *entry)
+static int make_room(struct segment_set *set)
 {
-    if (set->count == set->capacity) {
-        size_t capacity = set->capacity ? set->capacity * 2 : 16;
-        struct segment_entry **grown = svl__realloc(set->entries, capacity * sizeof *grown);
-        if (!grown)
-            return SVL_E_NOMEM;
-        set->entries = grown;
-        set->capacity = capacity;
-    }
-    set->entries[set->count++] = entry;
-    if (entry->segment) {
-        set->open_count++;
-        idle_add(set, entry);
-    }
+    if (set->count < set->capacity)
+        return SVL_OK;
+    size_t capacity = set->capacity ? set->capacity * 2 : 16;
+    struct segment_entry **grown = svl__realloc(set->entries, capacity * sizeof *grown);
+    if (!grown)
+        return SVL_E_NOMEM;
+    set->entries = grown;
+    set->capacity = capacity;
     return SVL_OK;
 }
 
-int svl__segments_add(struct segment_set *set, const struct segment_info *info,
-                      struct segment *opened)
+int svl__segments_prepare(struct segment_set *set, const struct segment_info *info,
+                          struct segment *opened, struct segment_entry **out)
 {
+    *out = NULL;
     struct segment_entry *entry = svl__calloc(1, sizeof *entry);
     if (!entry)
         return SVL_E_NOMEM;
@@ -120,11 +116,24 @@ int svl__segments_add(struct segment_set *set, const struct segment_info *info,
     entry->segment = opened;
     entry->holders = 1;
     pthread_mutex_lock(&set->lock);
-    int rc = add_locked(set, entry);
+    int rc = make_room(set);
     pthread_mutex_unlock(&set->lock);
-    if (rc != SVL_OK)
+    if (rc == SVL_OK)
+        *out = entry;
+    else
         svl__free(entry);
     return rc;
+}
+
+void svl__segments_add(struct segment_set *set, struct segment_entry *entry)
+{
+    pthread_mutex_lock(&set->lock);
+    set->entries[set->count++] = entry;
+    if (entry->segment) {
+        set->open_count++;
+        idle_add(set, entry);
+    }
+    pthread_mutex_unlock(&set->lock);
 }
 
 static struct segment_entry *find(struct segment_set *set, uint64_t first_id, size_t *at)

@@ -32,9 +32,12 @@ int svl__segments_init(struct segment_set *set, const struct segment_place *plac
 /* Closes everything; nobody may hold an entry any more. */
 void svl__segments_free(struct segment_set *set);
 
-/* Adds a segment behind all others; `opened` (may be NULL) is its open handle, taken over. */
-int svl__segments_add(struct segment_set *set, const struct segment_info *info,
-                      struct segment *opened);
+/* All memory that adding a segment takes: what the catalog names must be added, so it is got before.
+ * `opened` (may be NULL) is its open handle. One thread prepares and adds; svl__free() undoes it. */
+int svl__segments_prepare(struct segment_set *set, const struct segment_info *info,
+                          struct segment *opened, struct segment_entry **out);
+/* Adds the segment behind all others; its handle is taken over. */
+void svl__segments_add(struct segment_set *set, struct segment_entry *entry);
 /* Takes a segment out of the set; its file goes with the last holder. */
 void svl__segments_retire(struct segment_set *set, uint64_t first_id);
 

@@ -235,6 +235,19 @@ static int read_contents(const svl_store *store, struct contents *contents)
     return SVL_OK;
 }
 
+/* What is flushed in a directory is lost with the directory's own name: so that is flushed first. */
+static int sync_name(const svl_store *store)
+{
+    int parent = openat(store->directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0 && errno == EACCES)
+        return SVL_OK; /* a directory that the caller may not read cannot be flushed either */
+    if (parent < 0)
+        return svl__fail_errno(errno, "open of the directory above %s", store->path);
+    int rc = svl__directory_sync(parent, "above the store");
+    close(parent);
+    return rc;
+}
+
 /* No catalog here: a new store, unless the directory is somebody else's. */
 static int create_store(svl_store *store, const struct catalog_options *options)
 {
@@ -250,7 +263,9 @@ static int create_store(svl_store *store, const struct catalog_options *options)
                          store->path, contents.other);
     if (store->options.flags & SVL_STORE_NO_CREATE)
         return svl__fail(SVL_E_NOT_FOUND, "there is no store at %s", store->path);
-    rc = svl__catalog_create(options);
+    rc = sync_name(store);
+    if (rc == SVL_OK)
+        rc = svl__catalog_create(options);
     if (rc == SVL_OK)
         rc = svl__catalog_open(options, &store->catalog);
     return rc;

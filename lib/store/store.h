@@ -27,9 +27,10 @@
 /* Who wants to know. All are called without a lock held, one at a time for each kind; none may wait for
  * the store. NULL members are not called. */
 struct store_observer {
-    /* The records of ring bytes up to these positions are in the journal file: the ring may be released
-     * (they survive the process; not yet power loss). Flusher thread. */
-    void (*written)(const struct ring_position *rings, uint32_t n, void *user);
+    /* The records of ring bytes up to these positions are in the journal file, with all that was fed up to
+     * `ticket`: the ring may be released (they survive the process; not yet power loss). Flusher thread,
+     * for batches that hold something of a ring. */
+    void (*written)(const struct ring_position *rings, uint32_t n, uint64_t ticket, void *user);
     /* Everything up to record `id` and feed ticket `ticket` is durable. Flusher thread; also once after
      * the store has failed, with the last values. */
     void (*durable)(uint64_t id, uint64_t ticket, void *user);
@@ -40,10 +41,9 @@ struct store_observer {
 
 /* As svl_store_open(), for a pipeline: only svl__store_close_owned() closes it. */
 int svl__store_open_owned(const char *path, const svl_store_options *options, svl_store **out);
-/* Before anything is fed; once. */
+/* From now on this one is told instead of the one before: of everything, in between nothing is left out.
+ * When it returns no call of the one before is going on, and none comes any more. */
 void svl__store_observe(svl_store *store, const struct store_observer *observer);
-/* No call of the observer comes after this, and none is going on when it returns. */
-void svl__store_unobserve(svl_store *store);
 /* Closing in two steps: everything becomes durable that can, and the writing threads end; reading, and the
  * crash rings' names, go on working until the store is freed. As svl_store_close(). */
 int svl__store_end(svl_store *store);
@@ -91,6 +91,9 @@ struct feed {
                                          taken from it, dropped records included; NULL: no ring */
     bool atomic;
     bool urgent; /* somebody waits: flush as soon as possible */
+    bool
+        refusable; /* a full disk may refuse it instead of waiting, while nothing follows that may not
+                       be: it is not missed, or its batch is looked at */
 };
 
 /* Gives ids and takes everything into memory. *ticket (may be NULL) is for svl__store_wait(). Never
@@ -104,6 +107,10 @@ bool svl__store_accepts(svl_store *store);
 
 /* Waits until svl__store_accepts(), SVL_E_TIMEOUT or SVL_E_FAILED. */
 int svl__store_wait_accepts(svl_store *store, int64_t deadline_ns);
+
+/* What writing or committing is short of and tries again for: SVL_E_NO_SPACE, SVL_E_NOMEM (bare codes);
+ * SVL_OK: nothing. */
+int svl__store_waits_for(svl_store *store);
 
 /* Waits until what `ticket` stands for is durable, asking for a flush now: SVL_OK, SVL_E_TIMEOUT,
  * SVL_E_FAILED. `deadline_ns` is monotonic, INT64_MAX = never. */

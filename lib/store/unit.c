@@ -9,7 +9,7 @@
 
 bool svl__conditions_meet_zone(const struct conditions *c, const struct zone *zone)
 {
-    if (zone->time_max_ns < c->time_min_ns || zone->time_min_ns >= c->time_max_ns)
+    if (!conditions_meet_times(c, zone->time_min_ns, zone->time_max_ns))
         return false;
     return c->severity_min == 0 || (zone->severity_mask >> c->severity_min) != 0;
 }
@@ -21,8 +21,7 @@ static bool equal(svl_slice a, svl_slice b)
 
 bool svl__conditions_meet_view(const struct conditions *c, const struct wire_view *view)
 {
-    if (view->time_ns < c->time_min_ns || view->time_ns >= c->time_max_ns ||
-        view->severity < c->severity_min)
+    if (!conditions_hold_times(c, view->time_ns, view->time_ns) || view->severity < c->severity_min)
         return false;
     if (c->source.len > 0 && !equal(c->source, view->source))
         return false;
@@ -56,11 +55,13 @@ static int start_rows(svl_cursor *cursor, uint64_t first_id, uint32_t count, uin
         return SVL_E_NOMEM;
     if (id_min < c->id_min)
         id_min = c->id_min;
-    uint32_t from = id_min > first_id ? (uint32_t)(id_min - first_id) : 0;
-    uint64_t last_id = first_id + count - 1;
-    uint32_t to = c->id_max < last_id ? (uint32_t)(c->id_max - first_id + 1) : count;
-    for (uint32_t row = from; row < to; row++)
-        matches->rows[matches->count++] = row;
+    /* The query's ids may lie far from the unit's: cut in 64 bits. */
+    uint64_t from = id_min > first_id ? id_min - first_id : 0;
+    uint64_t to = c->id_max < first_id           ? 0
+                  : c->id_max - first_id < count ? c->id_max - first_id + 1
+                                                 : count;
+    for (uint64_t row = from; row < to; row++)
+        matches->rows[matches->count++] = (uint32_t)row;
     cursor->explanation.records_examined += matches->count;
     return SVL_OK;
 }
@@ -81,7 +82,7 @@ static int keep_times(svl_cursor *cursor)
 {
     const struct conditions *c = &cursor->conditions;
     const struct zone *zone = svl__block_reader_zone(cursor->reader);
-    if (zone->time_min_ns >= c->time_min_ns && zone->time_max_ns < c->time_max_ns)
+    if (conditions_hold_times(c, zone->time_min_ns, zone->time_max_ns))
         return SVL_OK;
     const int64_t *times;
     int rc = svl__block_reader_times(cursor->reader, &times);
@@ -92,7 +93,7 @@ static int keep_times(svl_cursor *cursor)
     for (uint32_t i = 0; i < m->count; i++) {
         int64_t time_ns = times[m->rows[i]];
         m->rows[kept] = m->rows[i];
-        kept += time_ns >= c->time_min_ns && time_ns < c->time_max_ns;
+        kept += conditions_hold_times(c, time_ns, time_ns);
     }
     m->count = kept;
     return SVL_OK;

@@ -57,6 +57,21 @@ int fdatasync(int fd)
     return rc;
 }
 
+static char awaited_directory[512]; /* cleared by an fsync() of it */
+
+int fsync(int fd)
+{
+    char link[64], name[512];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, name, sizeof name - 1);
+    if (n > 0) {
+        name[n] = 0;
+        if (strcmp(name, awaited_directory) == 0)
+            awaited_directory[0] = 0;
+    }
+    return (int)syscall(SYS_fsync, fd);
+}
+
 static uint64_t unflushed_now(void)
 {
     uint64_t n = 0;
@@ -98,6 +113,18 @@ static void test_append_when_it_returns_then_flushed(void **state)
     assert_true(atomic_load(&flushes) >= before + 200);
     assert_ok(svl_store_close(store));
     assert_true(unflushed_now() == 0);
+}
+
+static void test_store_when_new_then_its_own_name_is_flushed(void **state)
+{
+    (void)state;
+    svl_store *store;
+    snprintf(path, sizeof path, "%s", temp_path());
+    snprintf(awaited_directory, sizeof awaited_directory, "%s", path);
+    *strrchr(awaited_directory, '/') = 0;
+    assert_ok(svl_store_open(path, NULL, &store));
+    assert_true(awaited_directory[0] == 0);
+    assert_ok(svl_store_close(store));
 }
 
 static void test_publish_when_flushed_or_synced_then_on_the_disk(void **state)
@@ -182,6 +209,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_append_when_it_returns_then_flushed),
+        cmocka_unit_test(test_store_when_new_then_its_own_name_is_flushed),
         cmocka_unit_test(test_publish_when_flushed_or_synced_then_on_the_disk),
         cmocka_unit_test(test_flush_when_it_fails_then_fail_stop_and_nothing_acknowledged_lost),
     };

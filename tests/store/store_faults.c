@@ -149,6 +149,95 @@ static void test_allocation_when_all_fail_from_some_point_then_error_and_nothing
     sweep(false);
 }
 
+static void test_cursor_when_memory_runs_out_then_may_be_asked_again(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store_options o = small_options();
+    svl_store *store;
+    assert_ok(svl_store_open(path, &o, &store));
+    assert_ok(append_some(store, 3));
+    for (uint64_t n = 1, failures = 1; failures > 0; n++) {
+        svl_cursor *cursor;
+        const svl_record *record;
+        assert_ok(svl_store_query(store, NULL, &cursor));
+        fail_malloc_after(n, true);
+        failures = 0;
+        for (int i = 0; i < 3;
+             i++) /* fails once, is asked again, and does not fall over its own feet */
+            failures += svl_cursor_next(cursor, 0, &record) == SVL_E_NOMEM;
+        fail_malloc_after(0, false);
+        svl_cursor_close(cursor);
+    }
+    assert_ok(svl_store_close(store));
+}
+
+#define ROLL_RECORDS 382
+
+static svl_store_options roll_options(void)
+{
+    svl_store_options o = small_options();
+    o.codec = SVL_CODEC_NONE;
+    o.commit_bytes = 16 << 20; /* nothing is committed unasked */
+    return o;
+}
+
+/* A segment that is nearly full, and more in the journal than it has space for: the next commit begins in
+ * it and goes on in a new one. Does not return. */
+static void make_nearly_full(void)
+{
+    svl_store_options o = roll_options();
+    svl_store *store;
+    static char body[20000];
+    svl_record record = { .body = { body, sizeof body } };
+    bool ok = svl_store_open(path, &o, &store) == SVL_OK;
+    for (int i = 0; ok && i < ROLL_RECORDS; i++) {
+        ok = svl_store_append(store, &record, 1, NULL) == SVL_OK;
+        if (ok && i == 300)
+            ok = svl_store_commit(store, -1) == SVL_OK;
+    }
+    _exit(ok ? 0 : 1);
+}
+
+static void test_allocation_when_one_fails_in_a_roll_then_every_record_once(void **state)
+{
+    (void)state;
+    char nearly_full[512];
+    int status;
+    svl_store_options o = roll_options();
+    snprintf(nearly_full, sizeof nearly_full, "%s", temp_path());
+    snprintf(path, sizeof path, "%s", nearly_full);
+    pid_t child = fork();
+    if (child == 0)
+        make_nearly_full();
+    assert_true(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    snprintf(path, sizeof path, "%s", temp_path());
+    uint64_t calls = UINT64_MAX;
+    struct rng rng = { test_seed() };
+    /* Some of them: each that fails costs the second after which a commit is tried again. */
+    for (uint64_t n = 0; n <= calls; n += n == 0 ? 1 : 1 + rng_below(&rng, calls / 10 + 1)) {
+        svl_store *store;
+        uint64_t count;
+        copy_tree(nearly_full, path);
+        assert_ok(svl_store_open(path, &o, &store));
+        fail_malloc_after(n, true);
+        assert_ok(svl_store_commit(store, -1));
+        if (n == 0)
+            calls = fail_malloc_count();
+        fail_malloc_after(0, false);
+        for (int opened = 0; opened < 2; opened++) {
+            svl_store_stats stats = { .struct_size = sizeof stats };
+            assert_ok(svl_store_stats_get(store, &stats));
+            assert_ok(read_all(store, &count));
+            assert_true(count == ROLL_RECORDS && stats.segments == 2);
+            assert_ok(svl_store_close(store));
+            if (opened == 0)
+                assert_ok(svl_store_open(path, &o, &store));
+        }
+        remove_tree(path);
+    }
+}
+
 /* In a child, as the limit stays: files may grow to `limit` bytes and no further. */
 static int fill_up(rlim_t limit)
 {
@@ -201,6 +290,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_disk_when_full_then_append_says_so_and_reading_goes_on),
+        cmocka_unit_test(test_cursor_when_memory_runs_out_then_may_be_asked_again),
+        cmocka_unit_test(test_allocation_when_one_fails_in_a_roll_then_every_record_once),
         cmocka_unit_test(test_allocation_when_one_fails_then_error_and_nothing_lost),
         cmocka_unit_test(test_allocation_when_all_fail_from_some_point_then_error_and_nothing_lost),
     };

@@ -138,6 +138,17 @@ static void test_records_when_young_then_age_retires_none(void **state)
     assert_ok(svl_store_close(store));
 }
 
+static void test_records_when_the_limit_is_the_largest_number_then_none_go(void **state)
+{
+    (void)state;
+    svl_store *store = open_store(UINT64_MAX, UINT64_MAX, 0);
+    append(store, 400);
+    uint64_t retired;
+    assert_ok(svl_store_retain(store, &retired));
+    assert_true(retired == 0 && stats_of(store).records == 400);
+    assert_ok(svl_store_close(store));
+}
+
 int main(void)
 {
 #define RETAIN_TEST(f) cmocka_unit_test_setup(f, new_path)
@@ -145,6 +156,7 @@ int main(void)
         RETAIN_TEST(test_records_when_too_many_then_oldest_segments_go),
         RETAIN_TEST(test_bytes_when_too_many_then_within_the_limit_by_themselves),
         RETAIN_TEST(test_records_when_young_then_age_retires_none),
+        RETAIN_TEST(test_records_when_the_limit_is_the_largest_number_then_none_go),
     };
     return cmocka_run_group_tests_name("store/retain", tests, NULL, NULL);
 }

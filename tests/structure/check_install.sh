@@ -28,12 +28,14 @@ int main(int argc, char **argv)
     return svl_store_close(store) == SVL_OK ? 0 : 1;
 }
 C
-for header in serverlog.h serverlog/handler.h serverlog/pipeline.h serverlog/store.h serverlog/types.h; do
+for header in serverlog.h serverlog/bus.h serverlog/handler.h serverlog/pipeline.h serverlog/store.h serverlog/types.h; do
     echo "#include <$header>" >"$work/alone.c"
     cp "$work/alone.c" "$work/alone.cc"
     $cc -std=c11 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror -fsyntax-only -I "$include" "$work/alone.c"
     $cxx -std=c++11 -pedantic -Wall -Wextra -Wconversion -Wshadow -Werror -fsyntax-only -I "$include" "$work/alone.cc"
 done
+
+if grep -q '^ *#' "$include/serverlog/serverlog.cdef.h"; then echo "serverlog.cdef.h has a preprocessor line"; exit 1; fi
 
 PKG_CONFIG_PATH=$(dirname "$found")
 PKG_CONFIG_SYSROOT_DIR=$work/root

@@ -15,7 +15,7 @@ LAYERS = {
     "ring": ["base", "record"],
     "pattern": ["base", "record"],
     "store": ["base", "record"],
-    "bus": ["base", "record", "pattern"],
+    "bus": ["base", "record", "ring", "pattern"],
     "handler": ["base", "record", "pattern", "store"],
     "pipeline": ["base", "record", "ring", "pattern", "store", "bus", "handler"],
 }

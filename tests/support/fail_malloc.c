@@ -7,6 +7,9 @@
 
 #include "support.h"
 
+/* Or the linker keeps them to the executable, and the shared libraries use glibc's. */
+#pragma GCC visibility push(default)
+
 extern void *__libc_malloc(size_t);
 extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
@@ -91,3 +94,5 @@ void free(void *p)
         atomic_fetch_sub(&live, 1);
     __libc_free(p);
 }
+
+#pragma GCC visibility pop

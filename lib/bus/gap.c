@@ -1,0 +1,29 @@
+/* gap.c - drops found, and told. */
+#include "gap.h"
+
+#include <stdio.h>
+
+void svl__gap_look(struct gap *gap, const struct ring *ring, uint64_t total)
+{
+    if (total <= gap->total)
+        return;
+    if (gap->count == 0)
+        gap->position = svl__ring_tail(ring);
+    gap->count += total - gap->total;
+    gap->total = total;
+}
+
+void svl__gap_record(const struct gap *gap, struct gap_record *out)
+{
+    static const char source[] = "serverlog.gap", name[] = "dropped";
+    int n = snprintf(out->text, sizeof out->text, "%llu records were dropped: the ring was full",
+                     (unsigned long long)gap->count);
+    out->dropped = (svl_attribute){ .name = { name, sizeof name - 1 },
+                                    .kind = SVL_ATTRIBUTE_I64,
+                                    .i64 = (int64_t)gap->count };
+    out->record = (svl_record){ .severity = SVL_SEVERITY_WARN,
+                                .source = { source, sizeof source - 1 },
+                                .body = { out->text, (size_t)n },
+                                .attributes = &out->dropped,
+                                .attribute_count = 1 };
+}

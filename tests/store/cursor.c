@@ -1,0 +1,298 @@
+/* What a cursor gives at the edges: of time, of ids, and where a segment is not what it says. */
+#include "store/cursor.h"
+
+#include <lmdb.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "support/support.h"
+
+#define SEGMENT_BYTES (UINT64_C(8) << 20)
+#define RECORDS 400
+
+static char path[512];
+
+static svl_store *open_store(void)
+{
+    svl_store_options o;
+    svl_store *store;
+    assert_ok(svl_store_options_init(&o, sizeof o));
+    o.block_bytes = 4096;
+    o.segment_bytes = SEGMENT_BYTES;
+    assert_ok(svl_store_open(path, &o, &store));
+    return store;
+}
+
+static void append(svl_store *store, int n)
+{
+    static char body[100];
+    for (int i = 0; i < n; i++) {
+        svl_record record = { .key = slice_of("key"), .body = { body, sizeof body } };
+        assert_ok(svl_store_append(store, &record, 1, NULL));
+    }
+    assert_ok(svl_store_commit(store, -1));
+}
+
+/* RECORDS in the first segment; with `full` it is no more the active one, and its index is finished. */
+static void make_store(bool full)
+{
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    append(store, RECORDS);
+    if (full) {
+        pthread_mutex_lock(&store->lock);
+        store->roll_wanted = true;
+        pthread_mutex_unlock(&store->lock);
+        append(store, 1);
+    }
+    assert_ok(svl_store_close(store));
+}
+
+/* A change of the first segment's file by LMDB itself. */
+static MDB_txn *begin_change(const char *name, MDB_dbi *table)
+{
+    char file[600];
+    snprintf(file, sizeof file, "%s/00000000000000000001-01.seg", path);
+    MDB_env *env;
+    MDB_txn *txn;
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_mapsize(env, SEGMENT_BYTES), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 4), 0);
+    assert_int_equal(mdb_env_open(env, file, MDB_NOSUBDIR, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, name, MDB_INTEGERKEY, table), 0);
+    return txn;
+}
+
+static void end_change(MDB_txn *txn)
+{
+    MDB_env *env = mdb_txn_env(txn);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+/* Copies the first entry of "blocks" over the last one's place, or the other way round. */
+static void misplace_block(bool first_over_last)
+{
+    MDB_dbi blocks;
+    MDB_cursor *cursor;
+    MDB_val key, from;
+    MDB_txn *txn = begin_change("blocks", &blocks);
+    assert_int_equal(mdb_cursor_open(txn, blocks, &cursor), 0);
+    assert_int_equal(mdb_cursor_get(cursor, &key, &from, first_over_last ? MDB_FIRST : MDB_LAST),
+                     0);
+    MDB_val value = { from.mv_size, svl__malloc(from.mv_size) };
+    assert_non_null(value.mv_data);
+    memcpy(value.mv_data, from.mv_data, from.mv_size);
+    assert_int_equal(mdb_cursor_get(cursor, &key, &from, first_over_last ? MDB_LAST : MDB_FIRST),
+                     0);
+    uint64_t id = load_u64(key.mv_data);
+    mdb_cursor_close(cursor);
+    key = (MDB_val){ sizeof id, &id };
+    assert_int_equal(mdb_put(txn, blocks, &key, &value, 0), 0);
+    end_change(txn);
+    svl__free(value.mv_data);
+}
+
+static void assert_damage_is_told(const svl_query *query)
+{
+    svl_store *store = open_store();
+    svl_cursor *cursor;
+    const svl_record *record;
+    uint64_t last = 0, damaged = 0;
+    assert_ok(svl_store_query(store, query, &cursor));
+    for (int rc; (rc = svl_cursor_next(cursor, 0, &record)) != SVL_E_END;) {
+        assert_true(rc == SVL_OK || rc == SVL_E_CORRUPT);
+        damaged += rc == SVL_E_CORRUPT;
+        assert_true(damaged <= 1);
+        if (rc != SVL_OK)
+            continue;
+        assert_true(record->id > last && record->id >= query->id_min);
+        assert_true(query->id_max == 0 || record->id <= query->id_max);
+        last = record->id;
+    }
+    assert_true(damaged == 1);
+    svl_cursor_close(cursor);
+    assert_ok(svl_store_close(store));
+}
+
+static void test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is_right(void **state)
+{
+    (void)state;
+    svl_query query;
+    assert_ok(svl_query_init(&query, sizeof query));
+    for (int first_over_last = 0; first_over_last < 2; first_over_last++) {
+        make_store(true);
+        misplace_block(first_over_last);
+        query.id_min = first_over_last ? RECORDS - 1 : 0;
+        query.id_max = first_over_last ? 0 : 3;
+        query.key_kind = SVL_KEY_ANY;
+        query.key_low = (svl_slice){ NULL, 0 };
+        assert_damage_is_told(&query);
+        query.key_kind = SVL_KEY_EXACT;
+        query.key_low = slice_of("key");
+        assert_damage_is_told(&query);
+    }
+}
+
+static void test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted(void **state)
+{
+    (void)state;
+    svl_query query;
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.key_kind = SVL_KEY_EXACT;
+    query.key_low = slice_of("no such key"); /* it may be in the block that is not there */
+    make_store(false);
+    misplace_block(true);
+    assert_damage_is_told(&query);
+    assert_non_null(strstr(svl_last_error(), "in its place"));
+}
+
+static void test_lookup_when_the_index_names_what_is_not_there_then_corrupt(void **state)
+{
+    (void)state;
+    uint64_t id = 1;
+    MDB_dbi zones;
+    MDB_val key = { sizeof id, &id };
+    svl_query query;
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.key_kind = SVL_KEY_EXACT;
+    query.key_low = slice_of("key");
+    make_store(true);
+    MDB_txn *txn = begin_change("zones", &zones);
+    assert_int_equal(mdb_del(txn, zones, &key, NULL), 0);
+    end_change(txn);
+    assert_damage_is_told(&query);
+}
+
+static void test_zone_when_damaged_then_the_blocks_before_it_are_read(void **state)
+{
+    (void)state;
+    MDB_dbi zones;
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    uint8_t damaged[ZONE_BYTES] = { 0 };
+    make_store(true);
+    MDB_txn *txn = begin_change("zones", &zones);
+    assert_int_equal(mdb_cursor_open(txn, zones, &cursor), 0);
+    assert_int_equal(mdb_cursor_get(cursor, &key, &value, MDB_LAST), 0);
+    uint64_t id = load_u64(key.mv_data);
+    value = (MDB_val){ sizeof damaged, damaged };
+    assert_int_equal(mdb_cursor_put(cursor, &key, &value, MDB_CURRENT), 0);
+    mdb_cursor_close(cursor);
+    end_change(txn);
+    svl_store *store = open_store();
+    svl_cursor *all;
+    const svl_record *record;
+    uint64_t n = 0;
+    assert_ok(svl_store_query(store, NULL, &all));
+    while (svl_cursor_next(all, 0, &record) == SVL_OK)
+        assert_true(record->id == ++n);
+    assert_true(n == id - 1);
+    assert_ok(svl_cursor_next(all, 0, &record)); /* the next segment */
+    svl_cursor_close(all);
+    assert_ok(svl_store_close(store));
+}
+
+static void test_segment_when_a_key_is_no_number_then_not_mapped(void **state)
+{
+    (void)state;
+    MDB_dbi zones;
+    uint32_t half = UINT32_MAX;
+    uint8_t bytes[ZONE_BYTES] = { 0 };
+    MDB_val key = { sizeof half, &half }, value = { sizeof bytes, bytes };
+    make_store(false);
+    MDB_txn *txn = begin_change("zones", &zones);
+    assert_int_equal(mdb_put(txn, zones, &key, &value, 0), 0);
+    end_change(txn);
+    svl_store *store;
+    assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
+    assert_non_null(strstr(svl_last_error(), "no number"));
+}
+
+static void assert_count(svl_store *store, const svl_query *query, uint64_t expected)
+{
+    svl_cursor *cursor;
+    const svl_record *record;
+    uint64_t n = 0;
+    assert_ok(svl_store_query(store, query, &cursor));
+    while (svl_cursor_next(cursor, 0, &record) == SVL_OK)
+        n++;
+    assert_true(n == expected);
+    svl_cursor_close(cursor);
+}
+
+static void test_record_when_its_time_is_the_last_there_is_then_found(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    svl_query all, until;
+    assert_ok(svl_query_init(&all, sizeof all));
+    assert_ok(svl_query_init(&until, sizeof until));
+    until.time_max_ns = INT64_MAX; /* a bound, exclusive as any other */
+    svl_record records[] = { { .time_ns = INT64_MAX }, { .time_ns = INT64_MIN } };
+    assert_ok(svl_store_append(store, records, 2, NULL));
+    for (int committed = 0; committed < 2; committed++) {
+        svl_record_buffer *buffer;
+        assert_count(store, &all, 2);
+        assert_count(store, &until, 1);
+        assert_ok(svl_store_get(store, 1, &buffer));
+        assert_true(svl_record_buffer_record(buffer)->time_ns == INT64_MAX);
+        svl_record_buffer_destroy(buffer);
+        assert_ok(svl_store_commit(store, -1));
+    }
+    assert_ok(svl_store_close(store));
+    store = open_store();
+    assert_count(store, &all, 2);
+    assert_ok(svl_store_close(store));
+}
+
+/* A unit far below the query's ids, as the one before a gap of 2^32 ids can be. */
+static void test_unit_when_the_query_begins_far_above_then_gives_nothing(void **state)
+{
+    (void)state;
+    struct block_options options = { .codec = SVL_CODEC_NONE, .block_bytes = 4096 };
+    struct block_builder *builder;
+    struct block *block;
+    assert_ok(svl__block_builder_create(&options, &builder));
+    for (uint64_t id = 1; id <= 10; id++) {
+        uint8_t wire[64];
+        struct wire_view view;
+        svl_record record = { .time_ns = 1 };
+        svl__wire_encode(&record, 1, wire);
+        assert_ok(svl__wire_view(wire, svl__wire_size(&record), &view));
+        assert_ok(svl__block_builder_add(builder, id, 1, &view));
+    }
+    assert_ok(svl__block_builder_finish(builder, &block));
+    svl_cursor *cursor = svl__calloc(1, sizeof *cursor);
+    assert_non_null(cursor);
+    cursor->conditions = (struct conditions){ .id_min = (UINT64_C(1) << 32) + 3,
+                                              .id_max = UINT64_MAX,
+                                              .time_min_ns = INT64_MIN };
+    assert_ok(svl__block_reader_create(&cursor->reader));
+    assert_ok(svl__block_reader_load(cursor->reader, block->data, block->len));
+    assert_ok(svl__unit_filter_block(cursor, 0));
+    assert_int_equal(cursor->matches.count, 0);
+    svl__free(cursor->matches.rows);
+    svl__block_reader_destroy(cursor->reader);
+    svl__free(cursor);
+    svl__block_release(block);
+    svl__block_builder_destroy(builder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is_right),
+        cmocka_unit_test(test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted),
+        cmocka_unit_test(test_zone_when_damaged_then_the_blocks_before_it_are_read),
+        cmocka_unit_test(test_segment_when_a_key_is_no_number_then_not_mapped),
+        cmocka_unit_test(test_lookup_when_the_index_names_what_is_not_there_then_corrupt),
+        cmocka_unit_test(test_record_when_its_time_is_the_last_there_is_then_found),
+        cmocka_unit_test(test_unit_when_the_query_begins_far_above_then_gives_nothing),
+    };
+    return cmocka_run_group_tests_name("store/cursor", tests, NULL, NULL);
+}

@@ -1,0 +1,269 @@
+/* Opening after a crash, from journals that were written by hand. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "record/wire.h"
+#include "store/journal.h"
+#include "store/store.h"
+#include "support/support.h"
+
+#define HOUR (3600 * NS_PER_S)
+
+static char path[512];
+static uint8_t uuid[16];
+static const struct log_sink no_log;
+
+static int ignore_batch(const struct journal_batch *batch, void *user)
+{
+    (void)batch;
+    (void)user;
+    return SVL_OK;
+}
+
+/* An empty store's journal, to be written to. */
+static struct journal *make_journal(int *directory)
+{
+    svl_store *store;
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_ok(svl__store_open_owned(path, NULL, &store));
+    memcpy(uuid, svl__store_uuid(store), sizeof uuid);
+    assert_ok(svl__store_close_owned(store));
+    *directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct journal_options options = { .directory = *directory,
+                                       .file_mode = 0600,
+                                       .file_bytes_first = 256 << 10,
+                                       .file_bytes_max = 1 << 20,
+                                       .log = &no_log };
+    memcpy(options.store_uuid, uuid, sizeof uuid);
+    struct journal *journal;
+    struct journal_recovery recovery;
+    assert_ok(svl__journal_open(&options, 0, ignore_batch, NULL, &recovery, &journal));
+    return journal;
+}
+
+static void write_record(struct journal *journal, uint64_t id, int64_t ingest_ns)
+{
+    uint8_t wire[64];
+    svl_record record = { .body = slice_of("by hand") };
+    svl__wire_encode(&record, 1, wire);
+    struct journal_section section = { JOURNAL_WIRE, 1, wire, svl__wire_size(&record) };
+    struct journal_batch batch = {
+        .first_id = id, .count = 1, .ingest_ns = ingest_ns, .section_count = 1, .sections = &section
+    };
+    uint64_t durable;
+    assert_ok(svl__journal_write(journal, &batch));
+    assert_ok(svl__journal_flush(journal, &durable));
+}
+
+static void close_journal(struct journal *journal, int directory)
+{
+    svl__journal_close(journal);
+    close(directory);
+}
+
+static void test_clock_when_it_was_set_back_before_the_crash_then_is_not_told_again(void **state)
+{
+    (void)state;
+    int directory;
+    struct journal *journal = make_journal(&directory);
+    write_record(journal, 1, svl__wall_ns() + 100 * HOUR);
+    write_record(journal, 2, svl__wall_ns());
+    close_journal(journal, directory);
+    svl_store *store;
+    assert_ok(svl_store_open(path, NULL, &store));
+    svl_record record = { .body = slice_of("a batch, and the clock was looked at") };
+    uint64_t id;
+    assert_ok(svl_store_append(store, &record, 1, &id));
+    assert_true(id == 3);
+    assert_ok(svl_store_close(store));
+}
+
+static void test_batch_when_it_gives_ids_again_then_corrupt(void **state)
+{
+    (void)state;
+    int directory;
+    struct journal *journal = make_journal(&directory);
+    write_record(journal, 1, 1);
+    write_record(journal, 1, 1);
+    close_journal(journal, directory);
+    svl_store *store;
+    assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
+}
+
+static void assert_records(svl_store *store, uint64_t expected)
+{
+    svl_cursor *cursor;
+    const svl_record *record;
+    uint64_t n = 0;
+    int rc;
+    assert_ok(svl_store_query(store, NULL, &cursor));
+    while ((rc = svl_cursor_next(cursor, 0, &record)) == SVL_OK)
+        assert_true(record->id == ++n);
+    assert_int_equal(rc, SVL_E_END);
+    assert_true(n == expected);
+    svl_cursor_close(cursor);
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    static uint8_t bytes[1 << 20];
+    int fd = openat(AT_FDCWD, from, O_RDONLY | O_CLOEXEC);
+    ssize_t n = read(fd, bytes, sizeof bytes);
+    assert_true(n > 0 && (size_t)n < sizeof bytes);
+    close(fd);
+    fd = openat(AT_FDCWD, to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(write(fd, bytes, (size_t)n) == n);
+    close(fd);
+}
+
+static uint64_t damaged(svl_store *store)
+{
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_store_stats_get(store, &stats));
+    return stats.damaged;
+}
+
+static void append_and_commit(svl_store *store, int code)
+{
+    svl_record record = { .body = slice_of("a record") };
+    assert_ok(svl_store_append(store, &record, 1, NULL));
+    assert_int_equal(svl_store_commit(store, -1), code);
+}
+
+static void test_segment_when_the_catalog_is_older_then_never_overwritten(void **state)
+{
+    (void)state;
+    svl_store *store;
+    char catalog[600], copy[600], segment[600], moved[600];
+    snprintf(path, sizeof path, "%s", temp_path());
+    snprintf(catalog, sizeof catalog, "%s/catalog.mdb", path);
+    snprintf(copy, sizeof copy, "%s", temp_path());
+    snprintf(segment, sizeof segment, "%s/00000000000000000001-01.seg", path);
+    snprintf(moved, sizeof moved, "%s", temp_path());
+    assert_ok(svl_store_open(path, NULL, &store));
+    assert_ok(svl_store_close(store));
+    copy_file(catalog, copy);
+    assert_ok(svl_store_open(path, NULL, &store));
+    append_and_commit(store, SVL_OK);
+    assert_ok(svl_store_close(store));
+    copy_file(copy, catalog);
+    assert_ok(svl_store_open(path, NULL, &store));
+    assert_true(damaged(store) == 1);
+    append_and_commit(store, SVL_E_FAILED);
+    assert_int_equal(svl_store_close(store), SVL_E_FAILED);
+    assert_int_equal(rename(segment, moved), 0); /* it is still there */
+    assert_ok(svl_store_open(path, NULL, &store));
+    append_and_commit(store, SVL_OK);
+    assert_records(store, 3); /* the journal had the first one, too */
+    assert_ok(svl_store_close(store));
+}
+
+/* A crash between a segment's creation and its name in the catalog, passed by other ids since. */
+static void test_empty_segment_when_not_named_then_removed(void **state)
+{
+    (void)state;
+    svl_store *store;
+    struct segment *segment;
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_ok(svl__store_open_owned(path, NULL, &store));
+    append_and_commit(store, SVL_OK);
+    append_and_commit(store, SVL_OK);
+    struct segment_place place = { .file_mode = 0600, .readers_max = 8 };
+    memcpy(place.store_uuid, svl__store_uuid(store), sizeof place.store_uuid);
+    assert_ok(svl__store_close_owned(store));
+    struct segment_info info = {
+        .first_id = 2, .last_id = 1, .generation = 1, .map_bytes = 8 << 20
+    };
+    place.directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_ok(svl__segment_create(&place, &info, &segment));
+    svl__segment_close(segment);
+    assert_ok(svl_store_open(path, NULL, &store));
+    assert_true(damaged(store) == 0);
+    assert_int_equal(faccessat(place.directory, "00000000000000000002-01.seg", F_OK, 0), -1);
+    assert_ok(svl_store_close(store));
+    close(place.directory);
+}
+
+/* A crash between a roll and the first blocks, with the smallest segments. */
+static void make_empty_segment(void)
+{
+    svl_store *store;
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_ok(svl__store_open_owned(path, NULL, &store));
+    struct segment_place place = { .file_mode = 0600, .readers_max = 8 };
+    memcpy(place.store_uuid, svl__store_uuid(store), sizeof place.store_uuid);
+    assert_ok(svl__store_close_owned(store));
+    place.directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct segment_info info = {
+        .first_id = 1, .generation = 1, .state = SEGMENT_ACTIVE, .map_bytes = 8 << 20
+    };
+    struct segment *segment;
+    assert_ok(svl__segment_create(&place, &info, &segment));
+    svl__segment_close(segment);
+    struct catalog_options options = { .directory = place.directory,
+                                       .file_mode = 0600,
+                                       .readers_max = 8 };
+    struct catalog *catalog;
+    struct catalog_change *change;
+    assert_ok(svl__catalog_open(&options, &catalog));
+    assert_ok(svl__catalog_begin(catalog, &change));
+    assert_ok(svl__catalog_put_segment(change, &info));
+    assert_ok(svl__catalog_commit(change));
+    svl__catalog_close(catalog);
+    close(place.directory);
+}
+
+static void test_empty_segment_when_named_then_taken(void **state)
+{
+    (void)state;
+    svl_store *store;
+    make_empty_segment();
+    for (uint64_t n = 1; n <= 2; n++) {
+        assert_ok(svl_store_open(path, NULL, &store));
+        append_and_commit(store, SVL_OK);
+        assert_records(store, n);
+        assert_true(damaged(store) == 0);
+        assert_ok(svl_store_close(store));
+    }
+}
+
+static void test_empty_segment_when_too_small_for_what_comes_then_replaced(void **state)
+{
+    (void)state;
+    make_empty_segment();
+    svl_store_options o;
+    svl_store *store;
+    assert_ok(svl_store_options_init(&o, sizeof o));
+    o.codec = SVL_CODEC_NONE;
+    o.block_bytes = 4 << 20;
+    static char body[1000000];
+    svl_record record = { .body = { body, sizeof body } };
+    for (int opened = 0; opened < 2; opened++) {
+        assert_ok(svl_store_open(path, &o, &store));
+        for (int i = 0; i < 10; i++)
+            assert_ok(svl_store_append(store, &record, 1, NULL));
+        assert_ok(svl_store_commit(store, -1));
+        assert_records(store, 10 * (uint64_t)(opened + 1));
+        svl_store_stats stats = { .struct_size = sizeof stats };
+        assert_ok(svl_store_stats_get(store, &stats));
+        assert_true(stats.segments == 1 && stats.damaged == 0);
+        assert_ok(svl_store_close(store));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_clock_when_it_was_set_back_before_the_crash_then_is_not_told_again),
+        cmocka_unit_test(test_batch_when_it_gives_ids_again_then_corrupt),
+        cmocka_unit_test(test_segment_when_the_catalog_is_older_then_never_overwritten),
+        cmocka_unit_test(test_empty_segment_when_not_named_then_removed),
+        cmocka_unit_test(test_empty_segment_when_named_then_taken),
+        cmocka_unit_test(test_empty_segment_when_too_small_for_what_comes_then_replaced),
+    };
+    return cmocka_run_group_tests_name("store/recover", tests, NULL, NULL);
+}
