@@ -61,8 +61,9 @@ typedef struct svl_stored_options {
     uint32_t checkpoint_interval_ms; /* 100: the position is made durable this often */
     uint32_t on_failure;             /* SVL_ON_FAILURE_* */
     uint32_t deadletter_streak_max;  /* 1,000 given up in a row: a pause; UINT32_MAX = none */
-    uint64_t record_age_ms_max; /* 0 = no limit; by ingest time: what is older is given up, without
-                                        a call. Not with SVL_ON_FAILURE_PAUSE */
+    uint64_t record_age_ms_max;      /* 0 = no limit; by ingest time; not with _PAUSE */
+    uint32_t ack_deadline_ms;        /* 10,000; of a consumer: a batch is settled by then */
+    uint32_t reserved;               /* zero */
 } svl_stored_options;
 
 /* What svl_batch_flags() answers. */
@@ -75,7 +76,7 @@ typedef struct svl_subscription_info {
     uint32_t paused;      /* 1: by svl_subscription_pause(), or by records that were given up */
     uint64_t position;    /* all records up to this id are done */
     uint64_t backlog;     /* ids behind the newest durable record */
-    uint64_t in_flight;   /* records in the callback now */
+    uint64_t in_flight;   /* records in the callback, or out to a consumer, now */
     uint64_t invocations;
     uint64_t records;  /* done */
     uint64_t failures; /* calls that failed, or marked a record as failed */
@@ -87,6 +88,7 @@ typedef struct svl_subscription_info {
     uint64_t dead_letters; /* written since it was opened */
     uint64_t dropped;      /* given up without a dead letter */
     uint64_t resolved;     /* dead letters that were delivered again and are settled */
+    uint64_t skipped;      /* by svl_consumer_seek() */
     uint32_t redriving;    /* 1: dead letters wait to be delivered again */
     uint32_t reserved;
 } svl_subscription_info;
@@ -181,8 +183,9 @@ SVL_EXPORT int svl_on_stored(svl_pipeline *pipeline, const svl_stored_options *o
  *
  * Result     SVL_OK
  * Errors     SVL_E_DEADLOCK  inside this subscription's own callback: nothing is changed
+ *            SVL_E_INVALID   a consumer's: svl_consumer_close()
  *            SVL_E_FORKED
- * Ownership  the handle is consumed, except after SVL_E_DEADLOCK. Inside another callback it does not
+ * Ownership  the handle is consumed, except after these errors. Inside another callback it does not
  *            wait: `released` (may be NULL) is called with the handler's user when that is free to go,
  *            in every case exactly once
  * Thread     any thread
@@ -223,7 +226,7 @@ SVL_EXPORT int svl_subscription_info_get(svl_subscription *subscription,
  *
  * Result     *records is an array of *n records, at least one
  * Errors     SVL_E_INVALID
- * Ownership  borrowed until the callback returns
+ * Ownership  borrowed until the callback returns or the batch is acknowledged
  * Thread     callback only
  * Blocks     no */
 SVL_EXPORT int svl_batch_records(svl_batch *batch, const svl_record **records, size_t *n);

@@ -123,7 +123,8 @@ SVL_EXPORT int svl_start(svl_pipeline *pipeline);
  * Blocks     timeout_ms at most (-1 = without end) */
 SVL_EXPORT int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms);
 
-/* Ends the wait of every cursor that follows this pipeline's store, as svl_store_wake().
+/* Ends the wait of every cursor that follows this pipeline's store, as svl_store_wake(), and of every
+ * svl_consumer_poll(), in the same way.
  *
  * Result     SVL_OK
  * Errors     SVL_E_INVALID, SVL_E_FORKED

@@ -16,6 +16,11 @@ struct emit {
 };
 
 struct svl_batch {
+    /* of one that is polled; guarded by the handlers' lock */
+    struct handlers *handlers;      /* held; NULL: of a callback */
+    svl_subscription *subscription; /* NULL: not current any more */
+    bool expiring;                  /* being given up by somebody else, who looks at its records */
+
     svl_record *records;
     size_t count;
     uint32_t attempt;

@@ -22,27 +22,6 @@ void svl__delivery_destroy(struct delivery *d)
     svl__free(d);
 }
 
-static int call(svl_subscription *s, uint32_t attempt)
-{
-    struct svl_batch *batch = &s->delivery->batch;
-    struct handlers *h = s->handlers;
-    batch->attempt = attempt;
-    batch->flags = s->redriving ? SVL_BATCH_REDRIVEN : 0;
-    batch->rejections.len = batch->reasons.len = 0;
-    batch->mark = MARK_NONE;
-    batch->reason[0] = 0;
-    batch->emits.len = batch->emit_list.len = 0;
-    batch->record_bytes_max = h->options.record_bytes_max;
-    batch->emit_bytes_max = svl__store_feed_bytes_max(h->options.store) - FEED_REST_BYTES;
-    struct callback_frame frame = { .kind = CALLBACK_STORED,
-                                    .owner = h->options.store,
-                                    .subscription = s };
-    svl__callback_enter(&frame);
-    int rc = s->fn(batch, s->user);
-    svl__callback_leave(&frame);
-    return rc;
-}
-
 /* What a turn is to hand out. */
 struct turn {
     uint64_t position, upto;
@@ -178,17 +157,48 @@ static bool begin(svl_subscription *s, struct turn *t, enum subscription_state *
     return true;
 }
 
-static void deliver(svl_subscription *s, enum subscription_state *next)
+/* Nothing is said of the batch yet. */
+static void present(svl_subscription *s, uint32_t attempt)
 {
+    struct svl_batch *batch = &s->delivery->batch;
     struct handlers *h = s->handlers;
-    struct turn turn;
-    if (!begin(s, &turn, next))
-        return;
+    batch->attempt = attempt;
+    batch->flags = s->redriving ? SVL_BATCH_REDRIVEN : 0;
+    batch->rejections.len = batch->reasons.len = 0;
+    batch->mark = MARK_NONE;
+    batch->reason[0] = 0;
+    batch->emits.len = batch->emit_list.len = 0;
+    batch->record_bytes_max = h->options.record_bytes_max;
+    batch->emit_bytes_max = svl__store_feed_bytes_max(h->options.store) - FEED_REST_BYTES;
     pthread_mutex_lock(&h->lock);
     s->counts.invocations++;
-    s->counts.in_flight = s->delivery->batch.count;
+    s->counts.in_flight = batch->count;
     pthread_mutex_unlock(&h->lock);
-    int rc = call(s, turn.attempt);
+}
+
+/* Lets go of what the subscription holds of the store unless it goes on at once. */
+static void rest_unless_ready(svl_subscription *s, enum subscription_state next)
+{
+    if (next != SUBSCRIPTION_READY)
+        svl__reading_close_all(s);
+}
+
+bool svl__delivery_begin(svl_subscription *s, enum subscription_state *next)
+{
+    struct turn turn;
+    if (begin(s, &turn, next)) {
+        present(s, turn.attempt);
+        return true;
+    }
+    rest_unless_ready(s, *next);
+    return false;
+}
+
+int svl__delivery_end(svl_subscription *s, int rc, const char *reason,
+                      enum subscription_state *next)
+{
+    struct handlers *h = s->handlers;
+    int stored = SVL_E_CLOSED;
     pthread_mutex_lock(&h->lock);
     s->counts.in_flight = 0;
     bool ending = h->ending || h->failed;
@@ -196,7 +206,9 @@ static void deliver(svl_subscription *s, enum subscription_state *next)
     if (ending)
         *next = SUBSCRIPTION_HALTED; /* closed meanwhile: it comes again at the next start */
     else
-        svl__outcome_apply(s, rc, next);
+        stored = svl__outcome_apply(s, rc, reason, next);
+    rest_unless_ready(s, *next);
+    return stored;
 }
 
 void svl__delivery_rest(svl_subscription *s)
@@ -206,7 +218,14 @@ void svl__delivery_rest(svl_subscription *s)
 
 void svl__deliver(svl_subscription *s, enum subscription_state *next)
 {
-    deliver(s, next);
-    if (*next != SUBSCRIPTION_READY)
-        svl__reading_close_all(s);
+    if (!svl__delivery_begin(s, next))
+        return;
+    struct svl_batch *batch = &s->delivery->batch;
+    struct callback_frame frame = { .kind = CALLBACK_STORED,
+                                    .owner = s->handlers->options.store,
+                                    .subscription = s };
+    svl__callback_enter(&frame);
+    int rc = s->fn(batch, s->user);
+    svl__callback_leave(&frame);
+    svl__delivery_end(s, rc, batch->reason, next);
 }

@@ -11,11 +11,11 @@
  * handler.h the face · registry.c who is subscribed · subscription.c what the host does with one ·
  * progress.c durable positions · delivery.c a turn · reading.c its batch · outcome.c what becomes of it ·
  * deadletter.c what was given up · redrive.c delivering it again · retry.c waits · workers.c the pool ·
- * batch.c what a callback may do */
+ * pull.c turns on the host's threads · consumer.c its handles · batch.c what a callback may do */
 #ifndef SVL_HANDLER_HANDLER_H
 #define SVL_HANDLER_HANDLER_H
 
-#include <serverlog/handler.h>
+#include <serverlog/consumer.h>
 #include <stdbool.h>
 
 #include "store/store.h"
@@ -34,6 +34,12 @@ int svl__handlers_create(const struct handlers_options *options, struct handlers
 /* Registers; delivery begins with svl__handlers_start(). For svl_on_stored(). */
 int svl__handlers_subscribe(struct handlers *handlers, const svl_stored_options *options,
                             svl_stored_fn *handler, void *user, svl_subscription **out);
+
+/* For svl_consumer_open() and svl_wake(). Consumers and the batches that are out keep the memory of
+ * `handlers` alive; what they are asked after its end they answer with SVL_E_CLOSED. */
+int svl__handlers_consume(struct handlers *handlers, const svl_stored_options *options,
+                          svl_consumer **out);
+void svl__handlers_wake(struct handlers *handlers);
 
 /* For svl_deadletter_list() and svl_deadletter_redrive(). */
 int svl__handlers_dead_letters(struct handlers *handlers, const char *name, uint64_t id_min,

@@ -94,8 +94,8 @@ static uint64_t measure(const svl_subscription *s, const struct settling *x)
     const struct svl_batch *batch = &s->delivery->batch;
     const struct emit *emits = (const struct emit *)(const void *)batch->emit_list.data;
     uint64_t bytes = 0;
-    for (size_t i = 0; i < batch->emit_list.len / sizeof *emits; i++)
-        if (!x->why && emits[i].cause >= x->from && emits[i].cause < x->to)
+    for (size_t i = 0; !x->why && i < batch->emit_list.len / sizeof *emits; i++)
+        if (emits[i].cause >= x->from && emits[i].cause < x->to)
             bytes += emits[i].len;
     struct giving_up why;
     for (size_t i = x->from; i < x->to; i++) {
@@ -119,6 +119,8 @@ static void take_what_fits(const svl_subscription *s, struct settling *x)
 static void gather_emits(svl_subscription *s, const struct settling *x)
 {
     struct delivery *d = s->delivery;
+    if (x->why)
+        return;
     const struct emit *emits = (const struct emit *)(const void *)d->batch.emit_list.data;
     size_t n = d->batch.emit_list.len / sizeof *emits;
     struct giving_up why;
@@ -351,24 +353,25 @@ static void not_stored(svl_subscription *s, int rc, enum subscription_state *nex
         svl__wait_for_resources(s, next);
 }
 
-/* Records [at, to) are given up. */
-static void give_up(svl_subscription *s, size_t at, size_t to, const struct giving_up *why,
-                    enum subscription_state *next)
+/* Records [at, to) are given up: SVL_OK, or why that could not be stored. */
+static int give_up(svl_subscription *s, size_t at, size_t to, const struct giving_up *why,
+                   enum subscription_state *next)
 {
     if (s->options.on_failure == SVL_ON_FAILURE_PAUSE) {
         pause_before(s, at, why, next);
-        return;
+        return SVL_OK;
     }
     int rc = settle(s, at, to, why);
     if (rc == SVL_OK)
         *next = SUBSCRIPTION_READY;
     else
         not_stored(s, rc, next);
+    return rc;
 }
 
 /* The first record that is not done has failed: try again, split, or give up. */
-static void after_failure(svl_subscription *s, int code, bool marked, size_t at,
-                          enum subscription_state *next)
+static int after_failure(svl_subscription *s, int code, const char *reason, bool marked, size_t at,
+                         enum subscription_state *next)
 {
     struct handlers *h = s->handlers;
     struct delivery *d = s->delivery;
@@ -379,7 +382,7 @@ static void after_failure(svl_subscription *s, int code, bool marked, size_t at,
     s->failed_last_ns = svl__wall_ns();
     if (s->attempts == 0 && s->split_end == 0)
         s->failed_first_ns = s->failed_last_ns;
-    memcpy(s->error, d->batch.reason, sizeof s->error);
+    snprintf(s->error, sizeof s->error, "%s", reason);
     if (s->split_end == 0)
         s->attempts++;
     if (s->batch_end == 0)
@@ -397,14 +400,16 @@ static void after_failure(svl_subscription *s, int code, bool marked, size_t at,
     if (exhausted && (marked || left == 1)) {
         struct giving_up why = { CONDITION_ATTEMPTS, code, attempts, s->error, s->failed_first_ns,
                                  s->failed_last_ns };
-        give_up(s, at, at + 1, &why, next);
-    } else if (exhausted) {
+        return give_up(s, at, at + 1, &why, next);
+    }
+    if (exhausted) {
         *next = SUBSCRIPTION_READY;
     } else if (stopping) {
         *next = SUBSCRIPTION_HALTED;
     } else {
         wait_for(s, svl__retry_wait_ns(&s->options, attempts), next);
     }
+    return SVL_OK;
 }
 
 void svl__outcome_expire(svl_subscription *s, enum subscription_state *next)
@@ -431,7 +436,8 @@ static size_t find_pause(const svl_subscription *s, size_t n, struct giving_up *
     return at;
 }
 
-void svl__outcome_apply(svl_subscription *s, int rc, enum subscription_state *next)
+int svl__outcome_apply(svl_subscription *s, int rc, const char *reason,
+                       enum subscription_state *next)
 {
     struct svl_batch *batch = &s->delivery->batch;
     size_t settled = rc != SVL_OK ? 0 : batch->mark != MARK_NONE ? batch->mark_at : batch->count;
@@ -440,11 +446,11 @@ void svl__outcome_apply(svl_subscription *s, int rc, enum subscription_state *ne
     int stored = settle(s, 0, pause, NULL);
     if (stored != SVL_OK) {
         not_stored(s, stored, next);
-        return;
+        return stored;
     }
     if (settled == batch->count && pause == settled) {
         *next = SUBSCRIPTION_READY;
-        return;
+        return SVL_OK;
     }
     svl__reading_close(s);
     if (pause < settled)
@@ -454,5 +460,6 @@ void svl__outcome_apply(svl_subscription *s, int rc, enum subscription_state *ne
     else if (rc == SVL_OK && batch->mark == MARK_DEFER)
         wait_for(s, (int64_t)batch->defer_ms * NS_PER_MS, next);
     else
-        after_failure(s, rc != SVL_OK ? rc : SVL_FAIL, rc == SVL_OK, settled, next);
+        return after_failure(s, rc != SVL_OK ? rc : SVL_FAIL, reason, rc == SVL_OK, settled, next);
+    return SVL_OK;
 }

@@ -75,9 +75,7 @@ int svl__handlers_redrive(struct handlers *h, const char *name, uint64_t id_min,
     if (id_max != 0 && id_max < last)
         last = id_max;
     pthread_mutex_lock(&h->lock);
-    svl_subscription *s = h->first;
-    while (s && !(s->name && strcmp(s->name, name) == 0))
-        s = s->next;
+    svl_subscription *s = svl__subscription_find(h, name);
     if (h->stopping || h->ending)
         rc = svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
     else if (!s)

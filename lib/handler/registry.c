@@ -62,6 +62,8 @@ static int check_options(const svl_stored_options *from, svl_stored_options *o)
     int rc = svl__options_copy(o, sizeof *o, from, OPTIONS_FIRST_SIZE, "svl_stored_options");
     if (rc == SVL_OK && o->name)
         rc = svl__subscription_check_name(o->name);
+    if (rc == SVL_OK && o->reserved != 0)
+        rc = svl__fail(SVL_E_RESERVED, "svl_stored_options.reserved is not zero");
     if (rc == SVL_OK && o->start_at > SVL_START_ID)
         rc = svl__fail(SVL_E_OPTION, "start_at is %u; SVL_START_*", o->start_at);
     if (rc == SVL_OK && o->start_at == SVL_START_ID && o->start_id == 0)
@@ -72,6 +74,8 @@ static int check_options(const svl_stored_options *from, svl_stored_options *o)
         rc = svl__fail(SVL_E_OPTION, "batch_bytes_max is above 1 GiB");
     if (rc == SVL_OK)
         rc = check_u32(&o->batch_records_max, 100, 100000, "batch_records_max");
+    if (rc == SVL_OK)
+        rc = check_u32(&o->ack_deadline_ms, 10000, 86400000, "ack_deadline_ms");
     if (rc == SVL_OK && o->batch_window_ms > 3600000)
         rc = svl__fail(SVL_E_OPTION, "batch_window_ms is %u; at most an hour", o->batch_window_ms);
     if (rc == SVL_OK)
@@ -101,11 +105,14 @@ int svl__handlers_create(const struct handlers_options *options, struct handlers
         svl__free(h);
         return SVL_E_NOMEM;
     }
+    h->references = 1;
+    h->process_mark = svl__process_mark();
     h->log = svl__store_log(options->store);
     h->durable_id = svl__store_durable_id(options->store);
     pthread_mutex_init(&h->lock, NULL);
     svl__cond_init(&h->work);
     svl__cond_init(&h->changed);
+    svl__cond_init(&h->polls);
     *out = h;
     return SVL_OK;
 }
@@ -116,6 +123,8 @@ void svl__subscription_queue(svl_subscription *s)
 {
     struct handlers *h = s->handlers;
     s->state = SUBSCRIPTION_READY;
+    if (s->pulls)
+        return;
     s->ready_next = NULL;
     h->ready_count++;
     if (h->ready_last)
@@ -128,7 +137,10 @@ void svl__subscription_queue(svl_subscription *s)
 void svl__subscription_ready(svl_subscription *s)
 {
     svl__subscription_queue(s);
-    svl__workers_wake(s->handlers);
+    if (s->pulls)
+        svl__pull_tell(s);
+    else
+        svl__workers_wake(s->handlers);
 }
 
 void svl__ready_remove(svl_subscription *s)
@@ -210,7 +222,7 @@ static bool take_over(svl_subscription *s)
     return true;
 }
 
-static void free_subscription(svl_subscription *s)
+void svl__subscription_free(svl_subscription *s)
 {
     svl_cursor_close(s->live.cursor);
     svl_cursor_close(s->letters.cursor);
@@ -233,7 +245,7 @@ void svl__subscription_end(svl_subscription *s)
         rc = svl__progress_save(s, false, NULL);
     /* Without memory for it: what it has done comes again, after a crash. */
     part(s, rc == SVL_OK ? svl__store_last_ticket(h->options.store) : UINT64_MAX);
-    free_subscription(s);
+    svl__subscription_free(s);
     pthread_cond_broadcast(&h->changed);
 }
 
@@ -260,8 +272,8 @@ static int copy_name(svl_subscription *s)
     return SVL_OK;
 }
 
-static int create_subscription(struct handlers *h, const svl_stored_options *options,
-                               svl_subscription **out)
+int svl__subscription_create(struct handlers *h, const svl_stored_options *options,
+                             svl_subscription **out)
 {
     svl_subscription *s = svl__calloc(1, sizeof *s);
     *out = s;
@@ -305,27 +317,61 @@ static int save_start(svl_subscription *s)
     return rc == SVL_E_NOMEM ? SVL_OK : rc;
 }
 
-static int add(struct handlers *h, svl_subscription *s, bool is_new)
+svl_subscription *svl__subscription_find(const struct handlers *h, const char *name)
 {
-    int rc = SVL_OK;
-    pthread_mutex_lock(&h->lock);
-    for (svl_subscription *other = h->first; other; other = other->next)
-        if (s->name && other->name && strcmp(other->name, s->name) == 0)
-            rc = svl__fail(SVL_E_BUSY, "subscription %s is open", s->name);
+    svl_subscription *s = h->first;
+    while (s && !(s->name && strcmp(s->name, name) == 0))
+        s = s->next;
+    return s;
+}
+
+/* `lock` held. */
+static int add(svl_subscription *s, bool is_new)
+{
+    struct handlers *h = s->handlers;
+    if (s->name && svl__subscription_find(h, s->name))
+        return svl__fail(SVL_E_BUSY, "subscription %s is open", s->name);
+    int rc = !(s->name && take_over(s)) && is_new ? save_start(s) : SVL_OK;
+    if (rc != SVL_OK)
+        return rc;
+    s->next = h->first;
+    h->first = s;
+    s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
+    if (!s->paused && h->started && (s->position < h->durable_id || svl__redrive_is_due(s)))
+        svl__subscription_ready(s);
+    return SVL_OK;
+}
+
+/* `lock` held. */
+static int add_or_join(svl_subscription *s, svl_consumer *c, bool is_new)
+{
+    struct handlers *h = s->handlers;
     if (h->stopping || h->ending)
-        rc = svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
-    else if (h->failed)
-        rc = svl__fail(SVL_E_FAILED, "after a failure nothing is handed out any more");
-    if (rc == SVL_OK && !(s->name && take_over(s)) && is_new)
-        rc = save_start(s);
-    if (rc == SVL_OK) {
-        s->next = h->first;
-        h->first = s;
-        s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
-        if (!s->paused && h->started && (s->position < h->durable_id || svl__redrive_is_due(s)))
-            svl__subscription_ready(s);
+        return svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
+    if (h->failed)
+        return svl__fail(SVL_E_FAILED, "after a failure nothing is handed out any more");
+    int rc = c ? svl__consumer_join(c, s->name) : SVL_E_NOT_FOUND;
+    if (rc != SVL_E_NOT_FOUND)
+        return rc;
+    rc = add(s, is_new);
+    if (rc == SVL_OK && c) {
+        c->subscription = s;
+        s->consumers = c;
     }
+    return rc;
+}
+
+int svl__subscription_admit(svl_subscription *s, svl_consumer *c)
+{
+    struct handlers *h = s->handlers;
+    bool is_new;
+    count_loading(h, 1);
+    int rc = load(s, &is_new);
+    pthread_mutex_lock(&h->lock);
+    if (rc == SVL_OK)
+        rc = add_or_join(s, c, is_new);
     pthread_mutex_unlock(&h->lock);
+    count_loading(h, -1);
     return rc;
 }
 
@@ -337,20 +383,15 @@ int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *option
     if (!handler)
         return svl__fail(SVL_E_INVALID, "handler is NULL");
     svl_subscription *s;
-    bool is_new = false;
-    int rc = create_subscription(h, options, &s);
+    int rc = svl__subscription_create(h, options, &s);
     if (rc == SVL_OK) {
         s->fn = handler;
         s->user = user;
-        count_loading(h, 1);
-        rc = load(s, &is_new);
-        if (rc == SVL_OK)
-            rc = add(h, s, is_new);
-        count_loading(h, -1);
+        rc = svl__subscription_admit(s, NULL);
     }
     if (rc != SVL_OK) {
         if (s)
-            free_subscription(s);
+            svl__subscription_free(s);
         return rc;
     }
     if (out)
@@ -383,14 +424,19 @@ void svl__handlers_start(struct handlers *h)
     pthread_mutex_unlock(&h->lock);
 }
 
+void svl__handlers_note_durable(struct handlers *h, uint64_t id)
+{
+    if (id <= h->durable_id)
+        return;
+    h->durable_id = id;
+    if (h->started && !h->stopping)
+        wake_behind(h);
+}
+
 void svl__handlers_durable(struct handlers *h, uint64_t id)
 {
     pthread_mutex_lock(&h->lock);
-    if (id > h->durable_id) {
-        h->durable_id = id;
-        if (h->started && !h->stopping)
-            wake_behind(h);
-    }
+    svl__handlers_note_durable(h, id);
     if (h->short_of_threads && h->ready_first)
         svl__workers_wake(h);
     bool tell = h->short_of_threads && !h->short_told;
@@ -423,16 +469,25 @@ static bool is_busy(const struct handlers *h)
     return false;
 }
 
+/* Whoever polls ends. */
+static void tell_all(struct handlers *h)
+{
+    for (svl_subscription *s = h->first; s; s = s->next)
+        if (s->pulls)
+            svl__pull_tell(s);
+}
+
 void svl__handlers_failed(struct handlers *h)
 {
     pthread_mutex_lock(&h->lock);
     h->failed = true;
     pthread_cond_broadcast(&h->work);
     pthread_cond_broadcast(&h->changed);
+    tell_all(h);
     pthread_mutex_unlock(&h->lock);
 }
 
-/* Everybody gets one more turn, up to the stop's id. */
+/* Everybody gets one more turn, up to the stop's id; but nobody polls any more. */
 static void begin_stop(struct handlers *h, uint64_t last_id)
 {
     h->stopping = true;
@@ -441,11 +496,14 @@ static void begin_stop(struct handlers *h, uint64_t last_id)
         h->durable_id = last_id;
     for (svl_subscription *s = h->first; s; s = s->next)
         if (s->state == SUBSCRIPTION_IDLE || s->state == SUBSCRIPTION_WAITING) {
-            if (s->position < last_id)
+            if (s->position < last_id && !s->pulls)
                 svl__subscription_ready(s);
             else
                 s->state = SUBSCRIPTION_HALTED;
+        } else if (s->pulls && s->state == SUBSCRIPTION_READY) {
+            s->state = SUBSCRIPTION_HALTED;
         }
+    tell_all(h);
 }
 
 /* `lock` held. */
@@ -493,26 +551,52 @@ int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns
     return rc;
 }
 
+void svl__handlers_release(struct handlers *h)
+{
+    pthread_mutex_lock(&h->lock);
+    bool last = --h->references == 0;
+    pthread_mutex_unlock(&h->lock);
+    if (!last)
+        return;
+    pthread_cond_destroy(&h->polls);
+    pthread_cond_destroy(&h->changed);
+    pthread_cond_destroy(&h->work);
+    pthread_mutex_destroy(&h->lock);
+    svl__free(h);
+}
+
+/* What is left of a polled one belongs to the host, and says SVL_E_CLOSED from now on. */
+static void leave_consumers(svl_subscription *s)
+{
+    if (s->state == SUBSCRIPTION_HELD)
+        svl__pull_recall(s);
+    struct svl_consumer *c = s->consumers;
+    svl__pull_tell(s);
+    for (; c; c = c->next)
+        c->subscription = NULL;
+}
+
 void svl__handlers_free(struct handlers *h)
 {
     void (*last)(void *) = h->last;
     void *user = h->last_user;
     svl__workers_join(h);
+    pthread_mutex_lock(&h->lock);
+    h->ending = true;
     while (h->first) {
         svl_subscription *s = h->first;
         h->first = s->next;
-        free_subscription(s);
+        leave_consumers(s);
+        svl__subscription_free(s);
     }
     while (h->parted) {
         struct parted *parted = h->parted;
         h->parted = parted->next;
         svl__free(parted);
     }
-    pthread_cond_destroy(&h->changed);
-    pthread_cond_destroy(&h->work);
-    pthread_mutex_destroy(&h->lock);
     svl__free(h->threads);
-    svl__free(h);
+    pthread_mutex_unlock(&h->lock);
+    svl__handlers_release(h);
     if (last)
         last(user);
 }
@@ -523,9 +607,10 @@ int svl__handlers_destroy(struct handlers *h, int64_t deadline_ns, void (*last)(
     pthread_mutex_lock(&h->lock);
     h->ending = true;
     pthread_cond_broadcast(&h->work);
-    while (h->workers > 0 && svl__cond_wait(&h->changed, &h->lock, deadline_ns))
+    tell_all(h);
+    while (h->workers + h->pulling > 0 && svl__cond_wait(&h->changed, &h->lock, deadline_ns))
         ;
-    bool left = h->workers > 0;
+    bool left = h->workers + h->pulling > 0;
     if (left) {
         h->last = last;
         h->last_user = last_user;

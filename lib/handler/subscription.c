@@ -26,8 +26,11 @@ int svl_subscription_pause(svl_subscription *s)
     s->paused = true;
     if (s->state == SUBSCRIPTION_READY)
         svl__ready_remove(s);
-    if (s->state != SUBSCRIPTION_RUNNING && s->state != SUBSCRIPTION_HALTED)
+    if (s->state != SUBSCRIPTION_RUNNING && s->state != SUBSCRIPTION_HELD &&
+        s->state != SUBSCRIPTION_HALTED)
         s->state = SUBSCRIPTION_PAUSED;
+    if (s->pulls)
+        svl__pull_tell(s);
     rc = svl__progress_save(s, false, NULL);
     pthread_cond_broadcast(&h->changed);
     pthread_mutex_unlock(&h->lock);
@@ -83,6 +86,8 @@ int svl_unsubscribe(svl_subscription *s, svl_released_fn *released)
     if (svl__in_callback_of(s))
         return svl__fail(SVL_E_DEADLOCK,
                          "svl_unsubscribe() inside the subscription's own callback");
+    if (s->pulls)
+        return svl__fail(SVL_E_INVALID, "a consumer's subscription ends with svl_consumer_close()");
     struct handlers *h = s->handlers;
     void *user = s->user;
     bool may_wait = !svl__in_callback(h->options.store, 0);

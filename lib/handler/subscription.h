@@ -14,6 +14,12 @@
  *     HALTED   after svl_stop(): caught up, or failed or deferred in its last call; nothing more is
  *              handed out
  *
+ * One that is polled has no worker: whoever polls or acknowledges has the turn, in two halves.
+ *
+ *     READY --poll--> RUNNING --a batch is there--> HELD --acknowledged, or too late--> RUNNING
+ *
+ *     HELD     a batch is out, until ack_deadline_ns
+ *
  * A turn is of the log or, while dead letters are to be delivered again, of these (`redriving`); a batch with
  * its attempts and splits is of one of the two until it is settled.
  *
@@ -22,6 +28,7 @@
 #define SVL_HANDLER_SUBSCRIPTION_H
 
 #include <pthread.h>
+#include <serverlog/consumer.h>
 
 #include "base/bytes.h"
 #include "handler.h"
@@ -32,6 +39,7 @@ enum subscription_state {
     SUBSCRIPTION_READY,
     SUBSCRIPTION_RUNNING,
     SUBSCRIPTION_WAITING,
+    SUBSCRIPTION_HELD,
     SUBSCRIPTION_PAUSED,
     SUBSCRIPTION_HALTED
 };
@@ -96,10 +104,14 @@ struct svl_subscription {
     int64_t window_until_ns;                 /* 0 = none open */
     uint64_t window_id; /* the durable id when the open window was last looked at */
     svl_subscription_info counts;
+    bool pulls;                     /* polled: `fn` is NULL */
+    struct svl_consumer *consumers; /* of a polled one */
+    struct svl_consumer *holder;    /* HELD: who has the batch */
+    int64_t ack_deadline_ns;
     struct svl_subscription *next;       /* all */
     struct svl_subscription *ready_next; /* the queue */
 
-    /* the running worker's alone */
+    /* alone whose turn it is */
     struct source {
         svl_cursor *cursor;
         uint64_t end; /* the cursor has seen everything up to here when it is at its end */
@@ -115,12 +127,26 @@ struct worker {
     enum worker_state state; /* ended: to be joined */
 };
 
+/* A host's handle on a polled subscription; several may share one. */
+struct svl_consumer {
+    struct handlers *handlers;      /* held */
+    svl_subscription *subscription; /* NULL: the pipeline has been closed */
+    svl_consumer *next;             /* of the same subscription */
+    uint64_t wakes_seen;
+    int fd; /* a timer that has run out while there is something to poll; -1: nobody asked for it */
+};
+
 struct handlers {
+    uint32_t references; /* the pipeline, each consumer and each batch that is out */
+    uint64_t process_mark;
     struct handlers_options options;
     const struct log_sink *log;
     pthread_mutex_t lock;
     pthread_cond_t work;    /* for workers */
     pthread_cond_t changed; /* for stop, unsubscribe and destroy */
+    pthread_cond_t polls;   /* for those who poll */
+    uint64_t wakes;
+    uint32_t pulling; /* turns that hosts' threads have now */
     svl_subscription *first;
     struct parted *parted;
     unsigned loading; /* durable positions being read: no `parted` is dropped meanwhile */
@@ -150,6 +176,36 @@ void svl__subscription_end(svl_subscription *s);
 void svl__ready_remove(svl_subscription *s);
 svl_subscription *svl__ready_take(struct handlers *handlers);
 
+/* registry.c; `lock` held. Records up to `id` are durable. */
+void svl__handlers_note_durable(struct handlers *handlers, uint64_t id);
+/* registry.c: lets go of a reference; the last one frees the memory. `lock` not held. */
+void svl__handlers_release(struct handlers *handlers);
+/* A subscription with its options checked; then with its position loaded, into the list, or SVL_E_BUSY,
+ * SVL_E_CLOSED, SVL_E_FAILED. `c`: of a consumer, which takes part in the one of that name that is polled
+ * already, if there is one; then `s` is not needed. */
+int svl__subscription_create(struct handlers *handlers, const svl_stored_options *options,
+                             svl_subscription **out);
+int svl__subscription_admit(svl_subscription *s, svl_consumer *c);
+void svl__subscription_free(svl_subscription *s);
+svl_subscription *svl__subscription_find(const struct handlers *handlers, const char *name);
+
+/* consumer.c; `lock` held: takes part in an open subscription of that name: SVL_E_NOT_FOUND, there is none
+ * that is polled. */
+int svl__consumer_join(svl_consumer *c, const char *name);
+
+/* pull.c; `lock` held. What may be polled has changed: tells those who wait, and the descriptors. */
+void svl__pull_tell(svl_subscription *s);
+/* Waits for a batch, or takes one: see svl_consumer_poll(). */
+int svl__pull_take(svl_consumer *c, int64_t deadline_ns, svl_batch **out);
+/* Applies what the holder of `batch` says of it; the batch goes with it. Lets go of the lock meanwhile. */
+int svl__pull_settle(svl_batch *batch, int code, const char *reason);
+/* Gives the holder of `batch` until then. */
+int svl__pull_extend(svl_batch *batch, int64_t deadline_ns);
+/* The batch that is out is not current any more; no attempt is counted. */
+void svl__pull_recall(svl_subscription *s);
+/* Waits until nobody has a turn. */
+void svl__pull_wait_idle(svl_subscription *s);
+
 /* registry.c: 1 to 128 of the allowed bytes. */
 int svl__subscription_check_name(const char *name);
 /* For messages. */
@@ -177,10 +233,17 @@ void svl__redrive_advance(struct redrive *redrive, uint64_t id);
 /* delivery.c: one turn of a running subscription; `lock` not held. Sets *next and, for WAITING,
  * wait_until_ns. */
 void svl__deliver(svl_subscription *s, enum subscription_state *next);
+/* Its two halves. The first one reads a batch: true, and it is to be shown; false, and *next is set. The
+ * second applies what was said of it: SVL_OK, or why that could not be stored; the batch comes again. */
+bool svl__delivery_begin(svl_subscription *s, enum subscription_state *next);
+int svl__delivery_end(svl_subscription *s, int rc, const char *reason,
+                      enum subscription_state *next);
 /* Lets go of what a running subscription holds of the store: it will not go on at once. */
 void svl__delivery_rest(svl_subscription *s);
 void svl__delivery_destroy(struct delivery *delivery);
 
+/* workers.c; `lock` held: the subscription's next state after its turn. */
+void svl__subscription_settle(svl_subscription *s, enum subscription_state next);
 /* workers.c; `lock` held. Without a thread to be had it sets short_of_threads, and the next record that
  * becomes durable tries again, or who stops. */
 void svl__workers_wake(struct handlers *handlers);
