@@ -343,12 +343,29 @@ static void pause_before(svl_subscription *s, size_t at, const struct giving_up 
         why->error);
 }
 
+/* A record from a time of larger options, whose dead letter no batch of the journal holds now. */
+static void pause_for_size(svl_subscription *s, int rc, enum subscription_state *next)
+{
+    struct handlers *h = s->handlers;
+    pthread_mutex_lock(&h->lock);
+    s->paused = true;
+    svl__progress_save(s, false, NULL);
+    pthread_mutex_unlock(&h->lock);
+    *next = SUBSCRIPTION_PAUSED;
+    svl__log(h->log, SVL_SEVERITY_ERROR, rc,
+             "subscription %s is paused: a record is to be given up, and its dead letter is larger "
+             "than a quarter of journal_file_bytes_max: open with more",
+             svl__subscription_name(s));
+}
+
 /* The effects were not taken: what is not settled comes again, and no attempt is counted. */
 static void not_stored(svl_subscription *s, int rc, enum subscription_state *next)
 {
     svl__reading_close(s);
     if (rc == SVL_E_FAILED || rc == SVL_E_CLOSED)
         *next = SUBSCRIPTION_HALTED;
+    else if (rc == SVL_E_LIMIT)
+        pause_for_size(s, rc, next);
     else
         svl__wait_for_resources(s, next);
 }

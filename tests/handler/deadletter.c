@@ -408,6 +408,39 @@ static void test_rejections_when_too_large_for_one_write_then_in_several(void **
     assert_ok(svl_close(pipeline));
 }
 
+/* The options were larger when the record was written: no write holds its dead letter now. */
+static void test_dead_letter_when_no_write_can_hold_it_then_pauses(void **state)
+{
+    (void)state;
+    static struct script s;
+    s = (struct script){ .mended = false };
+    svl_store_options store;
+    svl_options options;
+    assert_ok(svl_store_options_init(&store, sizeof store));
+    assert_ok(svl_options_init(&options, sizeof options));
+    options.store = &store;
+    svl_stored_options o = letters_quick("larger");
+    letters_open_with(&s, &o, &options);
+    assert_ok(svl_subscription_pause(s.subscription));
+    static char body[200 << 10] = "reject";
+    svl_record record = { .source = slice_of("in"), .body = { body, sizeof body } };
+    assert_ok(svl_publish(pipeline, &record));
+    assert_ok(svl_flush(pipeline, -1));
+    assert_ok(svl_store_commit(svl_pipeline_store(pipeline), -1));
+    assert_ok(svl_close(pipeline));
+    store.journal_file_bytes_max = 256 << 10;
+    for (int mended = 0; mended < 2; mended++) {
+        letters_open_with(&s, &o, &options);
+        s.mended = mended;
+        s.calls = 0;
+        assert_ok(svl_subscription_resume(s.subscription));
+        while (s.calls == 0 || (!mended && !letters_info(&s).paused))
+            letters_sleep_ms(1);
+        assert_ok(svl_close(pipeline));
+        assert_int_equal(s.done_count, mended); /* it is still there to be done */
+    }
+}
+
 static int act_reasons(svl_batch *batch, struct script *s)
 {
     char reason[400];
@@ -484,6 +517,7 @@ int main(void)
         LETTER_TEST(test_subscription_when_unnamed_then_its_letters_are_of_the_empty_name),
         LETTER_TEST(test_dead_letter_when_a_handler_cannot_do_it_then_it_has_none_itself),
         LETTER_TEST(test_rejections_when_too_large_for_one_write_then_in_several),
+        LETTER_TEST(test_dead_letter_when_no_write_can_hold_it_then_pauses),
         LETTER_TEST(test_reason_when_long_or_no_text_then_kept_as_it_can_be),
         LETTER_TEST(test_original_when_of_another_record_then_refused),
     };

@@ -1,5 +1,5 @@
-/* SIGKILL at random moments while records are given up and dead letters are delivered again: in the end every
- * record was done exactly once, and each dead letter on the way was resolved exactly once. */
+/* SIGKILL at random moments while records are given up and dead letters are delivered again, to a handler and
+ * to a consumer: in the end every record was done exactly once, and each dead letter on the way was resolved exactly once. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
@@ -20,6 +20,9 @@
 
 static char path[512];
 static _Atomic bool mended;
+static bool polls; /* a consumer does the work, not a handler */
+static svl_consumer *consumer;
+static pthread_t poller;
 static struct rng luck; /* the handler's */
 
 static uint64_t number_of(const svl_record *record)
@@ -53,6 +56,38 @@ static int work(svl_batch *batch, void *user)
     return SVL_OK;
 }
 
+static void *poll_and_work(void *unused)
+{
+    svl_batch *batch;
+    while (svl_consumer_poll(consumer, -1, &batch) == SVL_OK) {
+        int rc = work(batch, NULL);
+        rc = rc == SVL_OK ? svl_batch_ack(batch) : svl_batch_nack(batch, rc, NULL);
+        assert_true(rc == SVL_OK || rc == SVL_E_CLOSED);
+    }
+    return unused;
+}
+
+static void subscribe(svl_pipeline *p, const svl_stored_options *on,
+                      svl_subscription **subscription)
+{
+    if (!polls) {
+        assert_ok(svl_on_stored(p, on, work, NULL, subscription));
+        return;
+    }
+    assert_ok(svl_consumer_open(p, on, &consumer));
+    *subscription = svl_consumer_subscription(consumer);
+    assert_int_equal(pthread_create(&poller, NULL, poll_and_work, NULL), 0);
+}
+
+static void close_pipeline(svl_pipeline *p)
+{
+    assert_ok(svl_close(p));
+    if (!polls)
+        return;
+    pthread_join(poller, NULL);
+    assert_ok(svl_consumer_close(consumer));
+}
+
 static svl_pipeline *open_pipeline(struct rng *rng, svl_subscription **subscription)
 {
     svl_store_options store;
@@ -80,7 +115,7 @@ static svl_pipeline *open_pipeline(struct rng *rng, svl_subscription **subscript
     on.deadletter_streak_max = UINT32_MAX;
     luck = (struct rng){ rng_next(rng) };
     assert_ok(svl_open(path, &options, &p));
-    assert_ok(svl_on_stored(p, &on, work, NULL, subscription));
+    subscribe(p, &on, subscription);
     assert_ok(svl_start(p));
     return p;
 }
@@ -212,6 +247,7 @@ static void test_process_when_killed_while_letters_are_redriven_then_all_done_on
     for (int s = 0; s < STORES; s++) {
         snprintf(path, sizeof path, "%s", temp_path());
         atomic_store(&mended, false);
+        polls = s % 2;
         for (int round = 0; round < ROUNDS; round++)
             kill_one(&rng, round);
         atomic_store(&mended, true);
@@ -219,7 +255,7 @@ static void test_process_when_killed_while_letters_are_redriven_then_all_done_on
         records += check_log(p);
         letters += seen.letters;
         assert_ok(svl_store_verify(svl_pipeline_store(p), NULL, NULL, NULL));
-        assert_ok(svl_close(p));
+        close_pipeline(p);
         remove_tree(path);
     }
     print_message("%d kills, %llu records, %llu dead letters\n", STORES * ROUNDS,
