@@ -1,5 +1,6 @@
 /* SIGKILL at random moments while records are given up and dead letters are delivered again, to a handler and
- * to a consumer: in the end every record was done exactly once, and each dead letter on the way was resolved exactly once. */
+ * to a consumer: in the end every record was done exactly once, and each dead letter on the way was resolved
+ * exactly once. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
