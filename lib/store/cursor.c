@@ -215,11 +215,18 @@ static bool is_gone(svl_cursor *cursor, const struct segment_entry *entry)
            svl__segment_is_retired(&store->segments, entry);
 }
 
+/* What this cursor was still to read of it: what has come to the segment since lies in the tail. */
 static void note_retired(svl_cursor *cursor, const struct segment_info *info)
 {
     const struct conditions *c = &cursor->conditions;
-    svl__note_gap(cursor, info->first_id > c->id_min ? info->first_id : c->id_min,
-                  info->last_id < c->id_max ? info->last_id : c->id_max);
+    uint64_t first = info->first_id > c->id_min ? info->first_id : c->id_min;
+    uint64_t last = info->last_id < c->id_max ? info->last_id : c->id_max;
+    if (last > cursor->committed_id)
+        last = cursor->committed_id;
+    if (cursor->in_segment && cursor->segment_from > first)
+        first = cursor->segment_from;
+    if (first <= last && !c->backward)
+        svl__note_gap(cursor, first, last);
 }
 
 /* The next unit in the segments: SVL_E_END when they are done. */
@@ -243,11 +250,11 @@ static int next_in_segments(svl_cursor *cursor)
             svl__segment_unuse(set, cursor->segments[at]);
         } else if (svl__is_damage(rc)) {
             bool retired = is_gone(cursor, cursor->segments[at]);
-            leave_segment(cursor); /* told once, then passed */
-            if (retired) {
+            if (retired)
                 note_retired(cursor, &info);
+            leave_segment(cursor); /* told once, then passed */
+            if (retired)
                 continue;
-            }
         }
         if (rc == SVL_OK)
             return load_block(cursor, &zone, cursor->block_bytes.data, cursor->block_bytes.len, 0);

@@ -29,6 +29,7 @@ static void reject_some(const struct script *s, size_t n, size_t every)
     for (size_t i = 0; i < n; i++)
         letters_publish(i % every == 0 ? "reject" : "ok");
     letters_wait_settled(s, before + n);
+    assert_ok(svl_flush(pipeline, -1)); /* a range ends at what is durable */
     assert_ok(svl_flush(pipeline, -1));
 }
 
