@@ -8,11 +8,13 @@
  *     serverlog/bus.h        an event bus, alone: publish, subscribe, pump; nothing is stored
  *     serverlog/handler.h    functions called for records: before and after they are stored
  *     serverlog/pipeline.h   everything wired together: the part that most hosts need
+ *     serverlog/attach.h     publishing into a pipeline from other processes
  *
  * The concepts, the durability table and a first program: serverlog(7). */
 #ifndef SERVERLOG_H
 #define SERVERLOG_H
 
+#include <serverlog/attach.h>
 #include <serverlog/bus.h>
 #include <serverlog/handler.h>
 #include <serverlog/pipeline.h>

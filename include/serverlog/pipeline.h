@@ -62,6 +62,10 @@ typedef struct svl_pipeline_stats {
     uint64_t ring_missing;    /* crash rings that were gone at open: a reboot, or a cleaned tmpfs */
     uint64_t stalled_claims;  /* records being written for more than a second */
     uint64_t workers;         /* threads now */
+    uint64_t attached_publishers; /* rings of other processes now, also those that dead ones left */
+    uint64_t attached_records;    /* records taken from them since open */
+    uint64_t attached_refused;    /* records of theirs that broke a limit */
+    uint64_t attached_damaged;    /* rings of theirs that are damaged or gone */
 } svl_pipeline_stats;
 
 /* Fills `options` with zeros (all defaults) and its size.

@@ -104,6 +104,10 @@ void svl__foreign_orphan(struct ring *ring)
 {
     if (ring->crashed)
         return;
+#if !defined(__SANITIZE_THREAD__) /* which does not know fences */
+    atomic_thread_fence(
+        memory_order_seq_cst); /* what was committed before its slot was marked is seen */
+#endif
     read_tail(ring, &ring->crash_tail);
     ring->crashed = true;
     ring->broken = false;

@@ -35,7 +35,7 @@ int svl__foreign_open(const struct foreign_place *place, ring_position_fn *posit
 
 /* Its producers' process has the lock. */
 bool svl__foreign_lives(const struct ring *ring);
-/* They have gone: from now on as a crashed ring, up to where it can be. */
+/* They have gone, or are to be refused from now on: as a crashed ring, up to where it can be. */
 void svl__foreign_orphan(struct ring *ring);
 bool svl__foreign_is_orphan(const struct ring *ring);
 /* The file has its size still: to be asked before it is touched. */
