@@ -27,6 +27,7 @@ struct attached_ring {
     struct ring *ring; /* NULL: none */
     uint64_t state;    /* its slot's, when it was found */
     uint32_t frames;   /* in this round */
+    bool is_left;      /* an orphan, for the flusher */
 
     uint64_t noted;    /* the highest position given to the store */
     uint64_t released; /* W2, Z2 */
@@ -326,6 +327,9 @@ static void look_at(struct attached *a, size_t i, bool at_locks)
         atomic_compare_exchange_strong(&a->page->slots[i].state, &ready,
                                        attach_state_as(ready, ATTACH_LEFT));
         svl__foreign_orphan(r->ring);
+        pthread_mutex_lock(&a->lock);
+        r->is_left = true;
+        pthread_mutex_unlock(&a->lock);
     }
     if (!svl__foreign_is_orphan(r->ring) || !is_done(a, r))
         return;
@@ -563,7 +567,7 @@ void svl__attached_written(struct attached *a, const struct ring_position *rings
             if (position >= r->noted && r->passed > position)
                 position = r->noted = r->passed;
             release(r, position);
-            orphan |= svl__foreign_is_orphan(r->ring);
+            orphan |= r->is_left;
         }
     }
     pthread_mutex_unlock(&a->lock);
@@ -603,7 +607,7 @@ static bool tell_settled(struct attached_ring *r, uint64_t ticket)
     r->fed.len -= done * sizeof *fed;
     memmove(r->fed.data, r->fed.data + done * sizeof *fed, r->fed.len);
     settle(r, end);
-    return r->fed.len == 0 && svl__foreign_is_orphan(r->ring);
+    return r->fed.len == 0 && r->is_left;
 }
 
 void svl__attached_durable(struct attached *a, uint64_t ticket)

@@ -84,7 +84,8 @@ static uint64_t count(const char *source)
     while ((rc = svl_cursor_next(cursor, 0, &record)) == SVL_OK) {
         char key[32] = "";
         assert_true(record->key.len < sizeof key);
-        memcpy(key, record->key.data, record->key.len);
+        if (record->key.len > 0)
+            memcpy(key, record->key.data, record->key.len);
         n++;
         if (strncmp(source, "serverlog.", 10) != 0)
             assert_int_equal(strtoull(key, NULL, 10), n);
