@@ -7,6 +7,8 @@
  *     serverlog/store.h      the durable log, alone: append, get, query, retain, verify
  *     serverlog/bus.h        an event bus, alone: publish, subscribe, pump; nothing is stored
  *     serverlog/handler.h    functions called for records: before and after they are stored
+ *     serverlog/consumer.h   the same records polled, with a descriptor for event loops
+ *     serverlog/deadletter.h records that a handler could not do: find them, deliver them again
  *     serverlog/pipeline.h   everything wired together: the part that most hosts need
  *     serverlog/attach.h     publishing into a pipeline from other processes
  *
@@ -16,6 +18,8 @@
 
 #include <serverlog/attach.h>
 #include <serverlog/bus.h>
+#include <serverlog/consumer.h>
+#include <serverlog/deadletter.h>
 #include <serverlog/handler.h>
 #include <serverlog/pipeline.h>
 #include <serverlog/store.h>

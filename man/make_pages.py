@@ -77,7 +77,7 @@ def read_type(include, name):
         source = header.read_text()
         for kind, pattern in (("struct", r"typedef struct %s \{(.*?)\n\} %s;" % (name, name)),
                               ("enum", r"enum %s \{(.*?)\};" % name),
-                              ("callback", r"(typedef [\w ]+\b%s\([^;]*\);)" % name)):
+                              ("callback", r"(typedef [\w *]+\b%s\([^;]*\);)" % name)):
             match = re.search("^" + COMMENT_ABOVE + pattern, source, re.S | re.M)
             if not match:
                 continue
@@ -124,8 +124,8 @@ def roff(text):
 def sentence(text):
     """Lines of at most 80 bytes; a function's name is a macro on a line of its own."""
     out = []
-    for part in re.split(r"(\S*\bsvl_\w+\(\)\S*)", text):
-        match = re.fullmatch(r"(\S*?)(svl_\w+)\(\)(\S*)", part)
+    for part in re.split(r"(\S*\b[a-z_]\w*\(\)\S*)", text):
+        match = re.fullmatch(r"(\S*?)\b([a-z_]\w*)\(\)(\S*)", part)
         if match:
             before, name, after = match.groups()
             fn = ".Fn %s" % name if not before else ".No %s Ns Fn %s" % (roff(before), name)

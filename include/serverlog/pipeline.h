@@ -62,6 +62,8 @@ typedef struct svl_pipeline_stats {
     uint64_t ring_missing;    /* crash rings that were gone at open: a reboot, or a cleaned tmpfs */
     uint64_t stalled_claims;  /* records being written for more than a second */
     uint64_t workers;         /* threads now */
+    uint64_t dead_letters;    /* written for records that stored handlers gave up */
+    uint64_t dropped_stored;  /* given up by stored handlers without one */
     uint64_t attached_publishers; /* rings of other processes now, also those that dead ones left */
     uint64_t attached_records;    /* records taken from them since open */
     uint64_t attached_refused;    /* records of theirs that broke a limit */
@@ -94,12 +96,17 @@ SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeli
  *            SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_ACCESS, SVL_E_PATH  a crash ring that
  *                            is none, or not ours: named, left as it is
  *            SVL_E_RECORD_SIZE  a crash ring holds a record above record_bytes_max: open with more
- *            SVL_E_RESOURCE  no threads
+ *            SVL_E_NO_SPACE, SVL_E_TIMEOUT  the disk is full, or takes nothing: what was in a crash
+ *                            ring is stored once and in order whenever it can be: call again, or close
+ *            SVL_E_NOMEM     nothing is lost: call again, or close
+ *            SVL_E_RESOURCE  no threads, or no descriptors
+ *            SVL_E_LIMIT     the catalog is full
  *            SVL_E_DEADLOCK  inside a callback
- *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_NOMEM, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_FORKED
+ *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_IO, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     one thread at a time
- * Blocks     while recovered records are written */
+ * Blocks     while recovered records are written; on a disk that takes nothing close_timeout_ms at most
+ *            (a second at least) */
 SVL_EXPORT int svl_start(svl_pipeline *pipeline);
 
 /* Stops: refuses new records, wakes blocked publishers, drains and flushes what was published, hands
@@ -111,6 +118,8 @@ SVL_EXPORT int svl_start(svl_pipeline *pipeline);
  * Errors     SVL_E_TIMEOUT   not all of this was done yet: call again, or close
  *            SVL_E_DEADLOCK  inside a callback: nothing is changed
  *            SVL_E_FAILED    something was not made durable
+ *            SVL_E_NOMEM     not all positions of stored handlers were written: call again, or what they
+ *                            have done comes again at the next start
  *            SVL_E_STATE     never started
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
@@ -118,7 +127,8 @@ SVL_EXPORT int svl_start(svl_pipeline *pipeline);
  * Blocks     timeout_ms at most (-1 = without end) */
 SVL_EXPORT int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms);
 
-/* Ends the wait of every cursor that follows this pipeline's store, as svl_store_wake().
+/* Ends the wait of every cursor that follows this pipeline's store, as svl_store_wake(), and of every
+ * svl_consumer_poll(), in the same way.
  *
  * Result     SVL_OK
  * Errors     SVL_E_INVALID, SVL_E_FORKED
@@ -134,7 +144,8 @@ SVL_EXPORT int svl_wake(svl_pipeline *pipeline);
  *                            ring, what was not handed out comes at the next start. A callback that
  *                            still runs keeps what it uses, the store's lock too, until it returns
  *            SVL_E_DEADLOCK  inside a callback: nothing is closed
- *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE  closed, but something was not made durable
+ *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_NOMEM  closed, but something was not made
+ *                            durable
  *            SVL_E_FORKED    in a child: nothing is done, the parent is undisturbed
  * Ownership  the handle is consumed, with its subscriptions and its store, except after
  *            SVL_E_DEADLOCK; cursors stay valid
@@ -158,6 +169,16 @@ SVL_EXPORT int svl_close(svl_pipeline *pipeline);
  * Blocks     only with SVL_FULL_BLOCK and a full ring: block_timeout_ms at most. Never inside a
  *            callback */
 SVL_EXPORT int svl_publish(svl_pipeline *pipeline, const svl_record *record);
+
+/* Publishes from a signal handler: async-signal-safe. Not with SVL_FULL_BLOCK, as nobody may wait there.
+ * svl_last_error() and errno stay as they were.
+ *
+ * Result     as svl_publish()
+ * Errors     SVL_E_OPTION  the pipeline's full_policy is SVL_FULL_BLOCK; and those of svl_publish()
+ * Ownership  copied
+ * Thread     any thread, also in a signal handler, whatever it interrupted
+ * Blocks     no */
+SVL_EXPORT int svl_publish_signal(svl_pipeline *pipeline, const svl_record *record);
 
 /* Publishes a text with the time of the call: svl_publish() for the plainest record. `source` may be
  * NULL: no source.

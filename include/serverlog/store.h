@@ -202,8 +202,8 @@ SVL_EXPORT int svl_store_close(svl_store *store);
  *            SVL_E_NOMEM, SVL_E_RESOURCE, SVL_E_CLOSED, SVL_E_READ_ONLY, SVL_E_FORKED
  * Ownership  copied
  * Thread     any thread
- * Blocks     on a flush, shared with all who wait at the time; while a pipeline's records wait for space
- *            on the disk, until there is some */
+ * Blocks     on a flush, shared with all who wait at the time; on a pipeline's store that finds the disk
+ *            full, until there is space if records of its ring have come in behind the batch meanwhile */
 SVL_EXPORT int svl_store_append(svl_store *store, const svl_record *records, size_t n,
                                 uint64_t *first_id);
 

@@ -14,7 +14,8 @@
  * Thread words used in the comments:
  *   any thread               may be called by any thread at any time, also concurrently
  *   one thread at a time     any thread, but not concurrently on one handle
- *   callback only            only inside the callback that was given the handle
+ *   callback only            only inside the callback that was given the handle; a batch that was
+ *                            polled: one thread at a time
  *
  * Ownership words: borrowed (valid until the event that the comment names), copied (the caller's
  * memory is free again when the call returns), owned (by the caller, who frees it with the function
@@ -132,6 +133,11 @@ typedef struct svl_attribute {
     uint64_t reserved;   /* zero */
 } svl_attribute;
 
+/* svl_record.flags. Hops are given by svl_batch_emit(), and kept when a copy is published. */
+enum svl_record_flag {
+    SVL_RECORD_HOPS = 255 /* mask: emits that led to it, one behind the other; 255 = or more */
+};
+
 /* A record: one log line, one event. Size frozen. All zero is a valid, empty record. */
 typedef struct svl_record {
     uint64_t id;     /* given by the store, from 1, in log order, never reused; ignored on input */
@@ -145,7 +151,7 @@ typedef struct svl_record {
     svl_slice body;     /* any bytes */
     const svl_attribute *attributes;
     uint32_t attribute_count; /* at most 255 */
-    uint32_t flags;           /* zero */
+    uint32_t flags;           /* SVL_RECORD_HOPS, else zero */
     uint64_t reserved[4];     /* zero */
 } svl_record;
 
@@ -181,6 +187,34 @@ typedef int svl_progress_fn(uint64_t done, uint64_t total, void *user);
 /* Called once, when a callback's `user` is free to go: on the thread that unsubscribed it, or, where that
  * could not wait, as a callback on the thread that had called it. */
 typedef void svl_released_fn(void *user);
+
+/* Memory of `size` bytes, as malloc() gives it; NULL: there is none. */
+typedef void *svl_allocate_fn(size_t size, void *user);
+/* `memory` with another size, as realloc(); NULL: there is none, and `memory` is as it was. */
+typedef void *svl_reallocate_fn(void *memory, size_t size, void *user);
+/* Gives `memory` back, as free(). */
+typedef void svl_release_fn(void *memory, void *user);
+
+/* The host's memory functions; called by any thread, also concurrently. */
+typedef struct svl_allocator {
+    uint32_t struct_size; /* set by the caller: sizeof */
+    uint32_t reserved;    /* zero */
+    svl_allocate_fn *allocate;
+    svl_reallocate_fn *reallocate;
+    svl_release_fn *release;
+    void *user;
+} svl_allocator;
+
+/* Gives all of the library's own memory to the host's functions; LMDB and the codecs go on using malloc().
+ * For the whole process, and before any other function of the library.
+ *
+ * Result     SVL_OK
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_RESERVED  the argument
+ *            SVL_E_STATE  something was allocated already
+ * Ownership  copied; functions and `user` must stay valid until the process ends
+ * Thread     one thread, while no other uses the library
+ * Blocks     no */
+SVL_EXPORT int svl_allocator_set(const svl_allocator *allocator);
 
 /* A short text for a result code.
  *

@@ -14,7 +14,8 @@ void svl__free(void *p);
 /* Copies a string; NULL for NULL. */
 char *svl__strdup(const char *text);
 
-/* Memory that starts at a multiple of `alignment` (a power of two); freed by svl__free(). */
+/* Memory that starts at a multiple of `alignment` (a power of two, of at least a pointer's). */
 void *svl__aligned_alloc(size_t alignment, size_t size);
+void svl__aligned_free(void *p);
 
 #endif

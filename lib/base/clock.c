@@ -1,4 +1,4 @@
-/* clock.c - the two clocks. */
+/* clock.c - the clocks. */
 #include "clock.h"
 
 #include <time.h>
@@ -18,6 +18,11 @@ int64_t svl__wall_ns(void)
 int64_t svl__monotonic_ns(void)
 {
     return now(CLOCK_MONOTONIC);
+}
+
+int64_t svl__boot_ns(void)
+{
+    return now(CLOCK_BOOTTIME);
 }
 
 int64_t svl__deadline_ns(int64_t timeout_ms)

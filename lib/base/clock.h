@@ -9,6 +9,7 @@
 
 int64_t svl__wall_ns(void);      /* since the Unix epoch */
 int64_t svl__monotonic_ns(void); /* since some start; never steps */
+int64_t svl__boot_ns(void);      /* monotonic, and goes on while the host is suspended */
 
 /* The monotonic time at which `timeout_ms` from now has passed: -1 = never (INT64_MAX). */
 int64_t svl__deadline_ns(int64_t timeout_ms);

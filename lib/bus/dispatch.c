@@ -4,7 +4,9 @@
  * succeeded and what it left is within the limits, that copy is encoded and becomes the record, and its
  * emits are kept. When it fails, both are thrown away: the record goes on as it came to it.
  *
- * Memory is kept from run to run: in steady state nothing is allocated. */
+ * Memory for a record that a handler has changed is there before the first one is called: a handler that
+ * cuts secrets out of records has been called for nothing if there is none for what it leaves. Memory for
+ * emits is kept from run to run: in steady state nothing is allocated. */
 #include "dispatch.h"
 
 #include <string.h>
@@ -27,8 +29,8 @@ struct dispatch {
     struct dispatch_options options;
     struct ingest_handler *handlers;
     size_t count, capacity;
-    struct buffer current; /* the record, once a handler has changed it */
-    struct buffer changed; /* what a handler leaves, being encoded */
+    uint8_t *current; /* the record, once a handler has changed it: record_bytes_max */
+    uint8_t *changed; /* what a handler leaves, being encoded: record_bytes_max */
     svl_attribute attributes[RECORD_ATTRIBUTES_MAX];
     int64_t last_report_ns;
     _Atomic uint64_t dropped, failures, emitted;
@@ -65,13 +67,19 @@ void svl__dispatch_destroy(struct dispatch *dispatch)
     for (size_t i = 0; i < dispatch->count; i++)
         svl__filter_destroy(dispatch->handlers[i].filter);
     svl__free(dispatch->handlers);
-    svl__buffer_free(&dispatch->current);
-    svl__buffer_free(&dispatch->changed);
+    svl__free(dispatch->current);
+    svl__free(dispatch->changed);
     svl__free(dispatch);
 }
 
 static bool make_room(struct dispatch *dispatch)
 {
+    if (!dispatch->current)
+        dispatch->current = svl__malloc(dispatch->options.record_bytes_max);
+    if (!dispatch->changed)
+        dispatch->changed = svl__malloc(dispatch->options.record_bytes_max);
+    if (!dispatch->current || !dispatch->changed)
+        return false;
     if (dispatch->count < dispatch->capacity)
         return true;
     size_t capacity = dispatch->capacity ? dispatch->capacity * 2 : 8;
@@ -149,22 +157,16 @@ static void report(struct dispatch *dispatch, int code, const char *what)
 }
 
 /* Makes what the handler left the current record. */
-static int take_change(struct dispatch *dispatch, const svl_record *record, int64_t time_ns)
+static int take_change(struct dispatch *dispatch, const svl_record *record, int64_t time_ns,
+                       struct dispatch_result *result)
 {
     int rc = svl__record_check(record, dispatch->options.record_bytes_max, false);
     if (rc != SVL_OK)
         return rc;
-    uint32_t size = svl__wire_size(record);
-    dispatch->changed.len = 0;
-    uint8_t *to = buffer_reserve(&dispatch->changed, size);
-    if (!to) {
-        dispatch->changed.failed = false;
-        return SVL_E_NOMEM;
-    }
-    svl__wire_encode(record, time_ns, to);
-    dispatch->changed.len = size;
-    struct buffer before = dispatch->current;
-    dispatch->current = dispatch->changed;
+    svl__wire_encode(record, time_ns, dispatch->changed);
+    uint8_t *before = dispatch->current;
+    result->record = dispatch->current = dispatch->changed;
+    result->record_len = svl__wire_size(record);
     dispatch->changed = before;
     return SVL_OK;
 }
@@ -176,8 +178,8 @@ static enum outcome call(struct dispatch *dispatch, const struct ingest_handler 
                          const svl_record *record, struct dispatch_result *result)
 {
     svl_record copy = *record;
-    size_t emitted_bytes = result->wire.len;
-    struct svl_ingest ingest = { dispatch, &result->wire, result->count, record->time_ns };
+    size_t emitted_bytes = result->emits.len;
+    struct svl_ingest ingest = { dispatch, &result->emits, result->count, record->time_ns };
     struct callback_frame frame = { .kind = CALLBACK_INGEST, .owner = dispatch->options.owner };
     svl__callback_enter(&frame);
     int rc = handler->fn(&ingest, &copy, handler->user);
@@ -188,75 +190,52 @@ static enum outcome call(struct dispatch *dispatch, const struct ingest_handler 
         outcome = OUTCOME_DROPPED;
     } else if (rc != SVL_OK) {
         report(dispatch, rc, "an ingest handler failed");
-        result->wire.len = emitted_bytes;
+        result->emits.len = emitted_bytes;
         return OUTCOME_KEPT;
     } else {
         copy.id = record->id;
         copy.ingest_ns = record->ingest_ns;
         bool same = memcmp(&copy, record, sizeof copy) == 0;
         if (!same) {
-            rc = take_change(dispatch, &copy, record->time_ns);
+            rc = take_change(dispatch, &copy, record->time_ns, result);
             if (rc != SVL_OK) {
-                report(dispatch, rc,
-                       rc == SVL_E_NOMEM ? "no memory for what an ingest handler changed"
-                                         : "an ingest handler left a record that breaks a limit");
-                result->wire.len = emitted_bytes;
+                report(dispatch, rc, "an ingest handler left a record that breaks a limit");
+                result->emits.len = emitted_bytes;
                 return OUTCOME_KEPT;
             }
             outcome = OUTCOME_CHANGED;
         }
     }
-    atomic_fetch_add_explicit(&dispatch->emitted, ingest.count - result->count,
-                              memory_order_relaxed);
     result->count = ingest.count;
     return outcome;
-}
-
-/* The record goes in front of what was emitted. */
-static int put_first(struct dispatch_result *result, const struct buffer *record)
-{
-    if (!buffer_reserve(&result->wire, record->len)) {
-        result->wire.failed = false;
-        return SVL_E_NOMEM;
-    }
-    memmove(result->wire.data + record->len, result->wire.data, result->wire.len);
-    memcpy(result->wire.data, record->data, record->len);
-    result->wire.len += record->len;
-    result->count++;
-    return SVL_OK;
 }
 
 int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t len,
                       struct dispatch_result *result)
 {
     result->dropped = false;
-    result->unchanged = true;
+    result->record = wire;
+    result->record_len = len;
     result->count = 0;
-    result->wire.len = 0;
+    result->emits.len = 0;
     svl_record record;
     int rc = svl__wire_decode(wire, len, dispatch->attributes, &record);
     if (rc != SVL_OK)
         return rc;
-    for (size_t i = 0; i < dispatch->count; i++) {
+    for (size_t i = 0; i < dispatch->count && !result->dropped; i++) {
         if (!svl__filter_matches(dispatch->handlers[i].filter, &record))
             continue;
         if (dispatch->options.ends && atomic_load(dispatch->options.ends))
             return SVL_E_CLOSED;
         enum outcome outcome = call(dispatch, &dispatch->handlers[i], &record, result);
-        if (outcome == OUTCOME_DROPPED) {
-            atomic_fetch_add_explicit(&dispatch->dropped, 1, memory_order_relaxed);
-            result->dropped = true;
-            return SVL_OK;
-        }
-        if (outcome == OUTCOME_CHANGED) {
-            result->unchanged = false;
-            rc = svl__wire_decode(dispatch->current.data, dispatch->current.len,
-                                  dispatch->attributes, &record);
-            if (rc != SVL_OK)
-                return SVL__INTERNAL("a record just encoded does not decode");
-        }
+        result->dropped = outcome == OUTCOME_DROPPED;
+        if (outcome == OUTCOME_CHANGED && svl__wire_decode(result->record, result->record_len,
+                                                           dispatch->attributes, &record) != SVL_OK)
+            return SVL__INTERNAL("a record just encoded does not decode");
     }
-    return result->unchanged ? SVL_OK : put_first(result, &dispatch->current);
+    atomic_fetch_add_explicit(&dispatch->dropped, result->dropped, memory_order_relaxed);
+    atomic_fetch_add_explicit(&dispatch->emitted, result->count, memory_order_relaxed);
+    return SVL_OK;
 }
 
 void svl__dispatch_stats_get(struct dispatch *dispatch, struct dispatch_stats *stats)

@@ -31,18 +31,18 @@ int svl__dispatch_add(struct dispatch *dispatch, const svl_ingest_options *optio
                       svl_ingest_fn *handler, void *user);
 size_t svl__dispatch_count(const struct dispatch *dispatch); /* 0: records pass untouched */
 
-/* What one record became: wire records back to back, the first being the record itself unless it was
- * dropped. */
+/* What one record became: itself, unless it was dropped, and what was emitted behind it. */
 struct dispatch_result {
     bool dropped;
-    bool unchanged; /* the wire bytes given are the record; `wire` holds only what was emitted */
-    struct buffer wire; /* the caller's, emptied by run, kept from run to run */
-    uint32_t count;     /* records in `wire` */
+    const uint8_t *record; /* the bytes given, or, changed, the dispatch's: until the next run */
+    uint32_t record_len;
+    struct buffer emits; /* wire records; the caller's, emptied by run, kept from run to run */
+    uint32_t count;      /* of them */
 };
 
 /* Runs all handlers that match over the wire record. A failing handler leaves the record as it came.
- * SVL_OK, SVL_E_CORRUPT (not a record), SVL_E_NOMEM (then the record is to be stored as it came),
- * SVL_E_CLOSED (without words: `ends`, with handlers not called yet: nothing is to be stored). */
+ * SVL_OK, SVL_E_CORRUPT (not a record), SVL_E_CLOSED (without words: `ends`, with handlers not called yet:
+ * nothing is to be stored). Never short of memory: what a handler leaves has its place already. */
 int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t len,
                       struct dispatch_result *result);
 

@@ -80,16 +80,14 @@ static int reserve_full(struct intake *in, struct ring *ring, uint32_t len,
     return rc;
 }
 
-int svl__intake_put(struct intake *in, struct ring *ring, const struct intake_item *item)
+/* A record that was checked. */
+static int enter(struct intake *in, struct ring *ring, const struct intake_item *item)
 {
     const svl_record *record = item->record;
-    int rc = svl__record_check(record, in->record_bytes_max, false);
-    if (rc != SVL_OK)
-        return rc;
     uint32_t len = in->tag_bytes + svl__wire_size(record);
     int64_t time_ns = record->time_ns ? record->time_ns : svl__wall_ns();
     struct ring_slot slot;
-    rc = svl__ring_reserve(ring, len, &slot);
+    int rc = svl__ring_reserve(ring, len, &slot);
     if (rc == SVL_E_FULL)
         rc = reserve_full(in, ring, len, item, &slot);
     if (rc != SVL_OK)
@@ -99,4 +97,20 @@ int svl__intake_put(struct intake *in, struct ring *ring, const struct intake_it
     svl__wire_encode(record, time_ns, slot.payload + in->tag_bytes);
     svl__ring_commit(&slot);
     return SVL_OK;
+}
+
+int svl__intake_put(struct intake *in, struct ring *ring, const struct intake_item *item)
+{
+    int rc = svl__record_check(item->record, in->record_bytes_max, false);
+    return rc == SVL_OK ? enter(in, ring, item) : rc;
+}
+
+/* Words are set and a full ring is waited for in other places than these: what is left calls nothing but
+ * clock_gettime() and futex(). */
+int svl__intake_put_in_signal(struct intake *in, struct ring *ring, const struct intake_item *item)
+{
+    if (in->full_policy == SVL_FULL_BLOCK)
+        return SVL_E_OPTION;
+    int rc = svl__record_check_quietly(item->record, in->record_bytes_max);
+    return rc == SVL_OK ? enter(in, ring, item) : rc;
 }

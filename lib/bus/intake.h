@@ -45,5 +45,8 @@ struct intake_item {
 /* SVL_OK: in the ring, or dropped and counted by DROP_NEW. SVL_E_FULL; SVL_E_CLOSED, without words;
  * svl__record_check()'s codes. */
 int svl__intake_put(struct intake *intake, struct ring *ring, const struct intake_item *item);
+/* The same for a signal handler: sets no words and waits for nothing. SVL_E_OPTION with SVL_FULL_BLOCK. */
+int svl__intake_put_in_signal(struct intake *intake, struct ring *ring,
+                              const struct intake_item *item);
 
 #endif

@@ -11,16 +11,15 @@
 
 #define OPTIONS_FIRST_SIZE sizeof(svl_stored_options)
 #define NAME_MAX_BYTES 128
+#define THREAD_RETRY_MS 100
 
 int svl_stored_options_init(svl_stored_options *options, size_t size)
 {
     return svl__options_init(options, size, OPTIONS_FIRST_SIZE, "svl_stored_options");
 }
 
-static int check_name(const char *name)
+int svl__subscription_check_name(const char *name)
 {
-    if (!name)
-        return SVL_OK;
     size_t len = strlen(name);
     static const char allowed[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
@@ -31,6 +30,11 @@ static int check_name(const char *name)
     return SVL_OK;
 }
 
+const char *svl__subscription_name(const svl_subscription *s)
+{
+    return s->name ? s->name : "(unnamed)";
+}
+
 static int check_u32(uint32_t *value, uint32_t by_default, uint32_t max, const char *name)
 {
     if (*value == 0)
@@ -39,11 +43,27 @@ static int check_u32(uint32_t *value, uint32_t by_default, uint32_t max, const c
                         : SVL_OK;
 }
 
+static int check_giving_up(svl_stored_options *o)
+{
+    if (o->on_failure > SVL_ON_FAILURE_PAUSE)
+        return svl__fail(SVL_E_OPTION, "on_failure is %u; SVL_ON_FAILURE_*", o->on_failure);
+    if (o->record_age_ms_max > (uint64_t)INT64_MAX / NS_PER_MS)
+        return svl__fail(SVL_E_OPTION, "record_age_ms_max is %llu",
+                         (unsigned long long)o->record_age_ms_max);
+    if (o->record_age_ms_max != 0 && o->on_failure == SVL_ON_FAILURE_PAUSE)
+        return svl__fail(SVL_E_OPTION,
+                         "record_age_ms_max with SVL_ON_FAILURE_PAUSE: no pause makes "
+                         "a record younger");
+    return check_u32(&o->deadletter_streak_max, 1000, UINT32_MAX, "deadletter_streak_max");
+}
+
 static int check_options(const svl_stored_options *from, svl_stored_options *o)
 {
     int rc = svl__options_copy(o, sizeof *o, from, OPTIONS_FIRST_SIZE, "svl_stored_options");
-    if (rc == SVL_OK)
-        rc = check_name(o->name);
+    if (rc == SVL_OK && o->name)
+        rc = svl__subscription_check_name(o->name);
+    if (rc == SVL_OK && o->reserved != 0)
+        rc = svl__fail(SVL_E_RESERVED, "svl_stored_options.reserved is not zero");
     if (rc == SVL_OK && o->start_at > SVL_START_ID)
         rc = svl__fail(SVL_E_OPTION, "start_at is %u; SVL_START_*", o->start_at);
     if (rc == SVL_OK && o->start_at == SVL_START_ID && o->start_id == 0)
@@ -54,6 +74,8 @@ static int check_options(const svl_stored_options *from, svl_stored_options *o)
         rc = svl__fail(SVL_E_OPTION, "batch_bytes_max is above 1 GiB");
     if (rc == SVL_OK)
         rc = check_u32(&o->batch_records_max, 100, 100000, "batch_records_max");
+    if (rc == SVL_OK)
+        rc = check_u32(&o->ack_deadline_ms, 10000, 86400000, "ack_deadline_ms");
     if (rc == SVL_OK && o->batch_window_ms > 3600000)
         rc = svl__fail(SVL_E_OPTION, "batch_window_ms is %u; at most an hour", o->batch_window_ms);
     if (rc == SVL_OK)
@@ -64,6 +86,8 @@ static int check_options(const svl_stored_options *from, svl_stored_options *o)
         rc = check_u32(&o->retry_max_ms, 60000, 86400000, "retry_max_ms");
     if (rc == SVL_OK)
         rc = check_u32(&o->checkpoint_interval_ms, 100, 3600000, "checkpoint_interval_ms");
+    if (rc == SVL_OK)
+        rc = check_giving_up(o);
     if (o->retry_max_ms < o->retry_base_ms)
         o->retry_max_ms = o->retry_base_ms;
     return rc;
@@ -81,11 +105,14 @@ int svl__handlers_create(const struct handlers_options *options, struct handlers
         svl__free(h);
         return SVL_E_NOMEM;
     }
+    h->references = 1;
+    h->process_mark = svl__process_mark();
     h->log = svl__store_log(options->store);
     h->durable_id = svl__store_durable_id(options->store);
     pthread_mutex_init(&h->lock, NULL);
     svl__cond_init(&h->work);
     svl__cond_init(&h->changed);
+    svl__cond_init(&h->polls);
     *out = h;
     return SVL_OK;
 }
@@ -96,6 +123,8 @@ void svl__subscription_queue(svl_subscription *s)
 {
     struct handlers *h = s->handlers;
     s->state = SUBSCRIPTION_READY;
+    if (s->pulls)
+        return;
     s->ready_next = NULL;
     h->ready_count++;
     if (h->ready_last)
@@ -108,7 +137,10 @@ void svl__subscription_queue(svl_subscription *s)
 void svl__subscription_ready(svl_subscription *s)
 {
     svl__subscription_queue(s);
-    svl__workers_wake(s->handlers);
+    if (s->pulls)
+        svl__pull_tell(s);
+    else
+        svl__workers_wake(s->handlers);
 }
 
 void svl__ready_remove(svl_subscription *s)
@@ -139,15 +171,32 @@ svl_subscription *svl__ready_take(struct handlers *h)
     return s;
 }
 
+/* Those that are durable by now are found where all positions are. */
+static void drop_durable(struct handlers *h)
+{
+    uint64_t ticket = svl__store_durable_ticket(h->options.store);
+    for (struct parted **at = &h->parted; h->loading == 0 && *at;) {
+        struct parted *parted = *at;
+        if (parted->ticket > ticket) {
+            at = &parted->next;
+            continue;
+        }
+        *at = parted->next;
+        svl__free(parted);
+    }
+}
+
 /* Its name may be opened again before its last position is durable. */
-static void part(svl_subscription *s)
+static void part(svl_subscription *s, uint64_t ticket)
 {
     struct handlers *h = s->handlers;
     struct parted *parted = s->parted;
+    drop_durable(h);
     if (!parted)
         return;
-    parted->position = s->position;
-    parted->paused = s->paused;
+    parted->ticket = ticket;
+    parted->progress = svl__progress_of(s);
+    parted->resolved_id = s->resolved_id;
     parted->next = h->parted;
     h->parted = parted;
     s->parted = NULL;
@@ -163,16 +212,20 @@ static bool take_over(svl_subscription *s)
     struct parted *parted = *at;
     if (!parted)
         return false;
-    s->position = s->saved = parted->position;
-    s->paused = parted->paused;
+    s->position = s->saved = parted->progress.position;
+    s->paused = parted->progress.paused;
+    s->redrive = parted->progress.redrive;
+    s->resolved_id = s->redrive_after = parted->resolved_id;
+    s->dirty = parted->ticket == UINT64_MAX;
     *at = parted->next;
     svl__free(parted);
     return true;
 }
 
-static void free_subscription(svl_subscription *s)
+void svl__subscription_free(svl_subscription *s)
 {
-    svl_cursor_close(s->cursor);
+    svl_cursor_close(s->live.cursor);
+    svl_cursor_close(s->letters.cursor);
     svl__delivery_destroy(s->delivery);
     svl__filter_destroy(s->filter);
     svl__free(s->parted);
@@ -187,11 +240,12 @@ void svl__subscription_end(svl_subscription *s)
         at = &(*at)->next;
     *at = s->next;
     svl__ready_remove(s);
-    if (s->name && s->saved != s->position)
-        svl__progress_save(s, false,
-                           NULL); /* without memory for it: what it has done comes again */
-    part(s);
-    free_subscription(s);
+    int rc = SVL_OK;
+    if (s->name && (s->dirty || s->saved != s->position))
+        rc = svl__progress_save(s, false, NULL);
+    /* Without memory for it: what it has done comes again, after a crash. */
+    part(s, rc == SVL_OK ? svl__store_last_ticket(h->options.store) : UINT64_MAX);
+    svl__subscription_free(s);
     pthread_cond_broadcast(&h->changed);
 }
 
@@ -218,8 +272,8 @@ static int copy_name(svl_subscription *s)
     return SVL_OK;
 }
 
-static int create_subscription(struct handlers *h, const svl_stored_options *options,
-                               svl_subscription **out, bool *is_new)
+int svl__subscription_create(struct handlers *h, const svl_stored_options *options,
+                             svl_subscription **out)
 {
     svl_subscription *s = svl__calloc(1, sizeof *s);
     *out = s;
@@ -234,34 +288,90 @@ static int create_subscription(struct handlers *h, const svl_stored_options *opt
     /* What the caller lent is copied: nothing of it is looked at later. */
     s->options.name = s->name;
     s->options.filter = (svl_filter){ 0 };
+    return rc;
+}
+
+/* The durable position; `parted` may know a newer one, and keeps it until this one is added or given up. */
+static int load(svl_subscription *s, bool *is_new)
+{
     bool found = false;
-    if (rc == SVL_OK && s->name)
-        rc = svl__progress_load(s, &found);
+    int rc = s->name ? svl__progress_load(s, &found) : SVL_OK;
     if (rc == SVL_OK && !found)
         set_start(s);
     *is_new = !found;
     return rc;
 }
 
-static int add(struct handlers *h, svl_subscription *s, bool *is_new)
+static void count_loading(struct handlers *h, int by)
 {
-    int rc = SVL_OK;
     pthread_mutex_lock(&h->lock);
-    for (svl_subscription *other = h->first; other; other = other->next)
-        if (s->name && other->name && strcmp(other->name, s->name) == 0)
-            rc = svl__fail(SVL_E_BUSY, "subscription %s is open", s->name);
-    if (h->stopping || h->ending)
-        rc = svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
-    if (rc == SVL_OK) {
-        if (s->name && take_over(s))
-            *is_new = false;
-        s->next = h->first;
-        h->first = s;
-        s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
-        if (!s->paused && h->started && s->position < h->durable_id)
-            svl__subscription_ready(s);
-    }
+    h->loading += (unsigned)by;
     pthread_mutex_unlock(&h->lock);
+}
+
+/* A new name's start is made durable before anything is handed out, so that LATEST means the same after a
+ * crash. Without memory it is tried again like any position that is due. */
+static int save_start(svl_subscription *s)
+{
+    int rc = svl__progress_save(s, false, NULL);
+    return rc == SVL_E_NOMEM ? SVL_OK : rc;
+}
+
+svl_subscription *svl__subscription_find(const struct handlers *h, const char *name)
+{
+    svl_subscription *s = h->first;
+    while (s && !(s->name && strcmp(s->name, name) == 0))
+        s = s->next;
+    return s;
+}
+
+/* `lock` held. */
+static int add(svl_subscription *s, bool is_new)
+{
+    struct handlers *h = s->handlers;
+    if (s->name && svl__subscription_find(h, s->name))
+        return svl__fail(SVL_E_BUSY, "subscription %s is open", s->name);
+    int rc = !(s->name && take_over(s)) && is_new ? save_start(s) : SVL_OK;
+    if (rc != SVL_OK)
+        return rc;
+    s->next = h->first;
+    h->first = s;
+    s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
+    if (!s->paused && h->started && (s->position < h->durable_id || svl__redrive_is_due(s)))
+        svl__subscription_ready(s);
+    return SVL_OK;
+}
+
+/* `lock` held. */
+static int add_or_join(svl_subscription *s, svl_consumer *c, bool is_new)
+{
+    struct handlers *h = s->handlers;
+    if (h->stopping || h->ending)
+        return svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
+    if (h->failed)
+        return svl__fail(SVL_E_FAILED, "after a failure nothing is handed out any more");
+    int rc = c ? svl__consumer_join(c, s->name) : SVL_E_NOT_FOUND;
+    if (rc != SVL_E_NOT_FOUND)
+        return rc;
+    rc = add(s, is_new);
+    if (rc == SVL_OK && c) {
+        c->subscription = s;
+        s->consumers = c;
+    }
+    return rc;
+}
+
+int svl__subscription_admit(svl_subscription *s, svl_consumer *c)
+{
+    struct handlers *h = s->handlers;
+    bool is_new;
+    count_loading(h, 1);
+    int rc = load(s, &is_new);
+    pthread_mutex_lock(&h->lock);
+    if (rc == SVL_OK)
+        rc = add_or_join(s, c, is_new);
+    pthread_mutex_unlock(&h->lock);
+    count_loading(h, -1);
     return rc;
 }
 
@@ -273,23 +383,17 @@ int svl__handlers_subscribe(struct handlers *h, const svl_stored_options *option
     if (!handler)
         return svl__fail(SVL_E_INVALID, "handler is NULL");
     svl_subscription *s;
-    bool is_new = false;
-    int rc = create_subscription(h, options, &s, &is_new);
+    int rc = svl__subscription_create(h, options, &s);
     if (rc == SVL_OK) {
         s->fn = handler;
         s->user = user;
-        rc = add(h, s, &is_new);
+        rc = svl__subscription_admit(s, NULL);
     }
     if (rc != SVL_OK) {
         if (s)
-            free_subscription(s);
+            svl__subscription_free(s);
         return rc;
     }
-    /* A new name's start is made durable, so that LATEST means the same after a crash. */
-    pthread_mutex_lock(&h->lock);
-    if (is_new)
-        svl__progress_save(s, false, NULL);
-    pthread_mutex_unlock(&h->lock);
     if (out)
         *out = s;
     return SVL_OK;
@@ -306,7 +410,8 @@ bool svl__window_may_be_full(const svl_subscription *s)
 static void wake_behind(struct handlers *h)
 {
     for (svl_subscription *s = h->first; s; s = s->next)
-        if ((s->state == SUBSCRIPTION_IDLE && s->position < h->durable_id) ||
+        if ((s->state == SUBSCRIPTION_IDLE &&
+             (s->position < h->durable_id || svl__redrive_is_due(s))) ||
             svl__window_may_be_full(s))
             svl__subscription_ready(s);
 }
@@ -319,14 +424,19 @@ void svl__handlers_start(struct handlers *h)
     pthread_mutex_unlock(&h->lock);
 }
 
+void svl__handlers_note_durable(struct handlers *h, uint64_t id)
+{
+    if (id <= h->durable_id)
+        return;
+    h->durable_id = id;
+    if (h->started && !h->stopping)
+        wake_behind(h);
+}
+
 void svl__handlers_durable(struct handlers *h, uint64_t id)
 {
     pthread_mutex_lock(&h->lock);
-    if (id > h->durable_id) {
-        h->durable_id = id;
-        if (h->started && !h->stopping)
-            wake_behind(h);
-    }
+    svl__handlers_note_durable(h, id);
     if (h->short_of_threads && h->ready_first)
         svl__workers_wake(h);
     bool tell = h->short_of_threads && !h->short_told;
@@ -342,6 +452,8 @@ void svl__handlers_stats_get(struct handlers *h, struct handlers_stats *stats)
     pthread_mutex_lock(&h->lock);
     *stats = (struct handlers_stats){ .workers = h->workers,
                                       .emitted = h->emitted,
+                                      .dead_letters = h->dead_letters,
+                                      .dropped = h->dropped,
                                       .callbacks_running = h->running };
     pthread_mutex_unlock(&h->lock);
 }
@@ -357,16 +469,25 @@ static bool is_busy(const struct handlers *h)
     return false;
 }
 
+/* Whoever polls ends. */
+static void tell_all(struct handlers *h)
+{
+    for (svl_subscription *s = h->first; s; s = s->next)
+        if (s->pulls)
+            svl__pull_tell(s);
+}
+
 void svl__handlers_failed(struct handlers *h)
 {
     pthread_mutex_lock(&h->lock);
     h->failed = true;
     pthread_cond_broadcast(&h->work);
     pthread_cond_broadcast(&h->changed);
+    tell_all(h);
     pthread_mutex_unlock(&h->lock);
 }
 
-/* Everybody gets one more turn, up to the stop's id. */
+/* Everybody gets one more turn, up to the stop's id; but nobody polls any more. */
 static void begin_stop(struct handlers *h, uint64_t last_id)
 {
     h->stopping = true;
@@ -375,11 +496,14 @@ static void begin_stop(struct handlers *h, uint64_t last_id)
         h->durable_id = last_id;
     for (svl_subscription *s = h->first; s; s = s->next)
         if (s->state == SUBSCRIPTION_IDLE || s->state == SUBSCRIPTION_WAITING) {
-            if (s->position < last_id)
+            if (s->position < last_id && !s->pulls)
                 svl__subscription_ready(s);
             else
                 s->state = SUBSCRIPTION_HALTED;
+        } else if (s->pulls && s->state == SUBSCRIPTION_READY) {
+            s->state = SUBSCRIPTION_HALTED;
         }
+    tell_all(h);
 }
 
 /* `lock` held. */
@@ -392,15 +516,30 @@ static int save_all(struct handlers *h, uint64_t *ticket)
     return rc;
 }
 
+/* `lock` held: waits until nobody is busy. Without a thread to be had it is tried again now and then:
+ * nothing becomes durable any more that would do so. */
+static int wait_for_turns(struct handlers *h, int64_t deadline_ns)
+{
+    while (is_busy(h) && !h->failed) {
+        if (svl__monotonic_ns() >= deadline_ns)
+            return SVL_E_TIMEOUT;
+        int64_t until_ns = deadline_ns;
+        if (h->short_of_threads) {
+            svl__workers_wake(h);
+            int64_t again_ns = svl__deadline_ns(THREAD_RETRY_MS);
+            until_ns = again_ns < deadline_ns ? again_ns : deadline_ns;
+        }
+        svl__cond_wait(&h->changed, &h->lock, until_ns);
+    }
+    return SVL_OK;
+}
+
 int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns)
 {
-    int rc = SVL_OK;
     pthread_mutex_lock(&h->lock);
     if (!h->stopping)
         begin_stop(h, last_id);
-    while (is_busy(h) && !h->failed && rc == SVL_OK)
-        if (!svl__cond_wait(&h->changed, &h->lock, deadline_ns))
-            rc = is_busy(h) ? SVL_E_TIMEOUT : SVL_OK;
+    int rc = wait_for_turns(h, deadline_ns);
     if (h->failed)
         rc = SVL_E_FAILED;
     uint64_t ticket = 0;
@@ -412,26 +551,52 @@ int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns
     return rc;
 }
 
+void svl__handlers_release(struct handlers *h)
+{
+    pthread_mutex_lock(&h->lock);
+    bool last = --h->references == 0;
+    pthread_mutex_unlock(&h->lock);
+    if (!last)
+        return;
+    pthread_cond_destroy(&h->polls);
+    pthread_cond_destroy(&h->changed);
+    pthread_cond_destroy(&h->work);
+    pthread_mutex_destroy(&h->lock);
+    svl__free(h);
+}
+
+/* What is left of a polled one belongs to the host, and says SVL_E_CLOSED from now on. */
+static void leave_consumers(svl_subscription *s)
+{
+    if (s->state == SUBSCRIPTION_HELD)
+        svl__pull_recall(s);
+    struct svl_consumer *c = s->consumers;
+    svl__pull_tell(s);
+    for (; c; c = c->next)
+        c->subscription = NULL;
+}
+
 void svl__handlers_free(struct handlers *h)
 {
     void (*last)(void *) = h->last;
     void *user = h->last_user;
     svl__workers_join(h);
+    pthread_mutex_lock(&h->lock);
+    h->ending = true;
     while (h->first) {
         svl_subscription *s = h->first;
         h->first = s->next;
-        free_subscription(s);
+        leave_consumers(s);
+        svl__subscription_free(s);
     }
     while (h->parted) {
         struct parted *parted = h->parted;
         h->parted = parted->next;
         svl__free(parted);
     }
-    pthread_cond_destroy(&h->changed);
-    pthread_cond_destroy(&h->work);
-    pthread_mutex_destroy(&h->lock);
     svl__free(h->threads);
-    svl__free(h);
+    pthread_mutex_unlock(&h->lock);
+    svl__handlers_release(h);
     if (last)
         last(user);
 }
@@ -442,9 +607,10 @@ int svl__handlers_destroy(struct handlers *h, int64_t deadline_ns, void (*last)(
     pthread_mutex_lock(&h->lock);
     h->ending = true;
     pthread_cond_broadcast(&h->work);
-    while (h->workers > 0 && svl__cond_wait(&h->changed, &h->lock, deadline_ns))
+    tell_all(h);
+    while (h->workers + h->pulling > 0 && svl__cond_wait(&h->changed, &h->lock, deadline_ns))
         ;
-    bool left = h->workers > 0;
+    bool left = h->workers + h->pulling > 0;
     if (left) {
         h->last = last;
         h->last_user = last_user;

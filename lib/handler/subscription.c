@@ -26,8 +26,11 @@ int svl_subscription_pause(svl_subscription *s)
     s->paused = true;
     if (s->state == SUBSCRIPTION_READY)
         svl__ready_remove(s);
-    if (s->state != SUBSCRIPTION_RUNNING && s->state != SUBSCRIPTION_HALTED)
+    if (s->state != SUBSCRIPTION_RUNNING && s->state != SUBSCRIPTION_HELD &&
+        s->state != SUBSCRIPTION_HALTED)
         s->state = SUBSCRIPTION_PAUSED;
+    if (s->pulls)
+        svl__pull_tell(s);
     rc = svl__progress_save(s, false, NULL);
     pthread_cond_broadcast(&h->changed);
     pthread_mutex_unlock(&h->lock);
@@ -44,9 +47,10 @@ int svl_subscription_resume(svl_subscription *s)
     s->paused = false;
     s->attempts = 0;
     s->batch_end = s->split_end = 0;
+    s->streak = 0;
     if (s->state == SUBSCRIPTION_PAUSED) {
         s->state = h->stopping ? SUBSCRIPTION_HALTED : SUBSCRIPTION_IDLE;
-        if (h->started && !h->stopping && s->position < h->durable_id)
+        if (h->started && !h->stopping && (s->position < h->durable_id || svl__redrive_is_due(s)))
             svl__subscription_ready(s);
     }
     rc = svl__progress_save(s, false, NULL);
@@ -67,6 +71,7 @@ int svl_subscription_info_get(svl_subscription *s, svl_subscription_info *info)
     now.position = s->position;
     now.backlog = durable_id > s->position ? durable_id - s->position : 0;
     now.attempts = s->attempts;
+    now.redriving = s->redrive.count > 0;
     pthread_mutex_unlock(&h->lock);
     return svl__options_fill(info, &now, sizeof now, INFO_FIRST_SIZE, "svl_subscription_info");
 }
@@ -81,6 +86,8 @@ int svl_unsubscribe(svl_subscription *s, svl_released_fn *released)
     if (svl__in_callback_of(s))
         return svl__fail(SVL_E_DEADLOCK,
                          "svl_unsubscribe() inside the subscription's own callback");
+    if (s->pulls)
+        return svl__fail(SVL_E_INVALID, "a consumer's subscription ends with svl_consumer_close()");
     struct handlers *h = s->handlers;
     void *user = s->user;
     bool may_wait = !svl__in_callback(h->options.store, 0);

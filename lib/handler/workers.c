@@ -70,6 +70,8 @@ static int64_t keep_time(struct handlers *h)
 {
     int64_t now = svl__monotonic_ns(), next = INT64_MAX;
     for (svl_subscription *s = h->first; s; s = s->next) {
+        if (s->pulls)
+            continue; /* who polls looks at the clock */
         if (s->state == SUBSCRIPTION_WAITING && s->wait_until_ns <= now)
             svl__subscription_ready(s);
         if (s->state == SUBSCRIPTION_WAITING && s->wait_until_ns < next)
@@ -97,16 +99,19 @@ static void leave(struct handlers *h, svl_subscription *s)
     pthread_mutex_lock(&h->lock);
 }
 
-/* `lock` held: the subscription's next state after its turn. */
-static void settle(struct handlers *h, svl_subscription *s, enum subscription_state next)
+void svl__subscription_settle(svl_subscription *s, enum subscription_state next)
 {
+    struct handlers *h = s->handlers;
     /* The turn looked up to an end that may have moved since. */
-    bool behind = s->position < (h->stopping ? h->stop_id : h->durable_id);
+    bool behind =
+        s->position < (h->stopping ? h->stop_id : h->durable_id) || svl__redrive_is_due(s);
     s->state = s->detached ? SUBSCRIPTION_HALTED : next;
     if (s->detached)
         return;
     if (s->paused)
         s->state = SUBSCRIPTION_PAUSED;
+    else if (s->pulls && h->stopping)
+        s->state = SUBSCRIPTION_HALTED; /* nobody polls any more */
     else if (next == SUBSCRIPTION_READY || (next == SUBSCRIPTION_IDLE && behind) ||
              (next == SUBSCRIPTION_WAITING && h->stopping && !s->waits_for_resources) ||
              svl__window_may_be_full(s) || next == SUBSCRIPTION_PAUSED)
@@ -124,13 +129,13 @@ static void serve(struct handlers *h, svl_subscription *s)
     pthread_mutex_unlock(&h->lock);
     svl__deliver(s, &next);
     pthread_mutex_lock(&h->lock);
-    if (s->paused && s->cursor) {
+    if (s->paused) {
         pthread_mutex_unlock(&h->lock);
         svl__delivery_rest(s);
         pthread_mutex_lock(&h->lock);
     }
     h->running--;
-    settle(h, s, next);
+    svl__subscription_settle(s, next);
     if (s->released_by_worker)
         leave(h, s);
     pthread_cond_broadcast(&h->changed);
@@ -183,7 +188,7 @@ static void *run(void *argument)
         serve(h, s);
     }
     h->workers--;
-    bool orphaned = h->last != NULL, last = orphaned && h->workers == 0;
+    bool orphaned = h->last != NULL, last = orphaned && h->workers + h->pulling == 0;
     self->state = orphaned ? WORKER_NONE : WORKER_ENDED;
     if (orphaned)
         pthread_detach(pthread_self());

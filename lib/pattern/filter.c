@@ -126,12 +126,6 @@ bool svl__filter_matches(const struct filter *filter, const svl_record *record)
            starts_with(record->key, filter->key_prefix);
 }
 
-bool svl__filter_is_catch_all(const struct filter *filter)
-{
-    return filter->severity_min == 0 && !filter->source.is_set && !filter->type.is_set &&
-           filter->key_prefix.len == 0;
-}
-
 void svl__filter_narrow(const struct filter *filter, svl_query *query)
 {
     query->severity_min = filter->severity_min;

@@ -18,9 +18,6 @@ void svl__filter_destroy(struct filter *filter);
 /* Records of source "serverlog.*" match only a filter that names such a source. */
 bool svl__filter_matches(const struct filter *filter, const svl_record *record);
 
-/* True if it matches every record but those of "serverlog.*": no need to look at more than the source. */
-bool svl__filter_is_catch_all(const struct filter *filter);
-
 /* Sets in `query` the conditions that it can take (severity_min, source, type, key prefix): the query
  * then finds all that match, perhaps more. Slices are borrowed from the filter. */
 void svl__filter_narrow(const struct filter *filter, svl_query *query);

@@ -69,6 +69,7 @@ struct attached {
     pthread_mutex_t lock; /* Z1 */
     struct attached_ring rings[ATTACH_SLOTS];
     struct buffer awaited; /* struct awaited */
+    uint64_t written_ticket;
 
     _Atomic uint64_t publishers, records, refused, damaged;
 };
@@ -499,6 +500,15 @@ static void settle(struct attached_ring *r, uint64_t position)
     svl__outcome_tell(r->ring);
 }
 
+/* `lock` held. A ring's drops count as told once the record that tells is written. */
+static void tell_gap(const struct attached *a, struct attached_ring *r)
+{
+    if (r->gap_total == 0 || r->gap_ticket > a->written_ticket)
+        return;
+    svl__ring_dropped_told(r->ring, r->gap_total);
+    r->gap_total = 0;
+}
+
 void svl__attached_fed(struct attached *a, size_t i, uint64_t end, uint64_t ticket, bool with_gap)
 {
     struct attached_ring *r = &a->rings[i];
@@ -515,6 +525,7 @@ void svl__attached_fed(struct attached *a, size_t i, uint64_t end, uint64_t tick
     if (with_gap) {
         r->gap_total = r->gap.total - r->gap.count;
         r->gap_ticket = ticket;
+        tell_gap(a, r); /* perhaps it is written already */
     }
     pthread_mutex_unlock(&a->lock);
 }
@@ -552,12 +563,17 @@ void svl__attached_dropped(struct attached *a, size_t i, struct outcome_tag tag)
         svl__outcome_tell(a->rings[i].ring);
 }
 
-void svl__attached_written(struct attached *a, const struct ring_position *rings, uint32_t n)
+void svl__attached_written(struct attached *a, const struct ring_position *rings, uint32_t n,
+                           uint64_t ticket)
 {
     if (!a || atomic_load_explicit(&a->publishers, memory_order_relaxed) == 0)
         return;
     bool orphan = false;
     pthread_mutex_lock(&a->lock);
+    a->written_ticket = ticket;
+    for (size_t i = 0; i < ATTACH_SLOTS; i++)
+        if (a->rings[i].ring)
+            tell_gap(a, &a->rings[i]);
     for (uint32_t k = 0; k < n; k++) {
         for (size_t i = 0; i < ATTACH_SLOTS; i++) {
             struct attached_ring *r = &a->rings[i];
@@ -597,10 +613,6 @@ static bool tell_settled(struct attached_ring *r, uint64_t ticket)
     size_t n = r->fed.len / sizeof *fed, done = 0;
     while (done < n && fed[done].ticket <= ticket)
         done++;
-    if (r->gap_total != 0 && r->gap_ticket <= ticket) {
-        svl__ring_dropped_told(r->ring, r->gap_total);
-        r->gap_total = 0;
-    }
     if (done == 0)
         return false;
     uint64_t end = fed[done - 1].end;

@@ -80,8 +80,8 @@ void svl__attached_dropped(struct attached *attached, size_t i, struct outcome_t
 
 /* --- the flusher; `attached` may be NULL --- */
 
-void svl__attached_written(struct attached *attached, const struct ring_position *rings,
-                           uint32_t n);
+void svl__attached_written(struct attached *attached, const struct ring_position *rings, uint32_t n,
+                           uint64_t ticket);
 /* Also the pipeline thread, after it has fed. */
 void svl__attached_durable(struct attached *attached, uint64_t ticket);
 

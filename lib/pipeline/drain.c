@@ -87,19 +87,19 @@ static bool add_gap(struct drain *d, struct gap *told, uint64_t ring_end)
 }
 
 /* The records that dispatch made of one, as one group. */
-static bool add_result(struct drain *d, const uint8_t *wire, uint32_t len, uint64_t ring_end)
+static bool add_result(struct drain *d, const uint8_t *wire, uint64_t ring_end)
 {
     const struct dispatch_result *r = &d->result;
     bool follows = false;
-    if (!reserve(d, (size_t)r->count + 1, r->wire.len))
+    if (!reserve(d, (size_t)r->count + 1, r->record_len + r->emits.len))
         return false;
-    if (r->unchanged && !r->dropped) {
-        add_item(d, wire, len, false, false, ring_end);
+    if (!r->dropped) {
+        add_item(d, r->record, r->record_len, r->record != wire, false, ring_end);
         follows = true;
     }
-    for (size_t at = 0; at < r->wire.len;) {
-        uint32_t size = svl__wire_length(r->wire.data + at, r->wire.len - at);
-        add_item(d, r->wire.data + at, size, true, follows, ring_end);
+    for (size_t at = 0; at < r->emits.len;) {
+        uint32_t size = svl__wire_length(r->emits.data + at, r->emits.len - at);
+        add_item(d, r->emits.data + at, size, true, follows, ring_end);
         follows = true;
         at += size;
     }
@@ -148,10 +148,9 @@ static int add_record(struct drain *d, const uint8_t *wire, uint32_t len, uint64
     bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0;
     if (shaped)
         rc = svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result);
-    if (rc == SVL_E_CLOSED)
+    if (rc != SVL_OK)
         return rc;
-    shaped &= rc == SVL_OK;
-    while (!(shaped ? add_result(d, wire, len, end) : add_untouched(d, wire, len, end)))
+    while (!(shaped ? add_result(d, wire, end) : add_untouched(d, wire, len, end)))
         if (!wait_for_memory(d))
             return SVL_E_NOMEM;
     *dropped = shaped && d->result.dropped;
@@ -255,6 +254,20 @@ static struct feed_item *place_items(struct drain *d, size_t count)
     return items;
 }
 
+/* The ring's drops count as told once the gap record is written; perhaps it is already. */
+static void await_gap(struct drain *d, uint64_t ticket)
+{
+    svl_pipeline *p = d->pipeline;
+    uint64_t total = d->gap.total - d->gap.count;
+    pthread_mutex_lock(&p->release_lock);
+    bool written = p->written_ticket >= ticket;
+    if (written)
+        svl__ring_dropped_told(d->ring, total);
+    p->gap_total = written ? 0 : total;
+    p->gap_ticket = ticket;
+    pthread_mutex_unlock(&p->release_lock);
+}
+
 static int feed(struct drain *d, uint64_t end)
 {
     svl_pipeline *p = d->pipeline;
@@ -271,10 +284,6 @@ static int feed(struct drain *d, uint64_t end)
     };
     pthread_mutex_lock(&p->release_lock);
     p->noted_position = end;
-    if (d->gap_added) {
-        p->gap_position = end;
-        p->gap_total = d->gap.total - d->gap.count;
-    }
     pthread_mutex_unlock(&p->release_lock);
     uint64_t ticket;
     int rc;
@@ -282,6 +291,8 @@ static int feed(struct drain *d, uint64_t end)
         ;
     if (rc != SVL_OK)
         return rc;
+    if (d->gap_added)
+        await_gap(d, ticket);
     const struct waiter *waiters = (const struct waiter *)(const void *)d->waiters.data;
     for (size_t i = 0; i < d->waiters.len / sizeof *waiters; i++)
         svl__slots_fed(p->slots, waiters[i].tag, items[waiters[i].item].id, ticket);
@@ -390,7 +401,7 @@ static void drain_end(struct drain *d)
     svl__buffer_free(&d->copied);
     svl__buffer_free(&d->scratch);
     svl__buffer_free(&d->waiters);
-    svl__buffer_free(&d->result.wire);
+    svl__buffer_free(&d->result.emits);
 }
 
 /* Waits until the store takes records; false: it never will again, or nobody waits for it any more. */
@@ -474,26 +485,27 @@ void *svl__drain_run(void *argument)
     return NULL;
 }
 
-int svl__drain_crashed(svl_pipeline *p, struct ring *ring)
+int svl__drain_crashed(svl_pipeline *p, struct ring *ring, int64_t wait_ms)
 {
     struct drain d;
     drain_begin(&d, p, ring, false);
     uint64_t end = svl__ring_drained(ring);
     int rc = SVL_OK;
     for (;;) {
-        if (!wait_accepts(p)) {
-            rc = svl__pipeline_failure(p);
+        rc = svl__store_wait_accepts(p->store, svl__deadline_ns(wait_ms));
+        if (rc != SVL_OK)
             break;
-        }
         uint64_t before = end;
         size_t frames = collect(&d, &end);
-        p->ring_recovered += frames;
         rc = d.failed;
         if (rc == SVL_OK && (end != before || d.items.len > 0))
             rc = feed(&d, end);
         if (rc != SVL_OK || frames == 0)
             break;
+        p->ring_recovered += frames;
     }
+    if (rc == SVL_OK && d.gap.count != 0)
+        rc = SVL_E_NOMEM; /* for the record that tells of it; nobody waits here */
     drain_end(&d);
     return rc;
 }

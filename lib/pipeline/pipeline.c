@@ -80,7 +80,7 @@ static int create_parts(svl_pipeline *p)
 static int free_pipeline(svl_pipeline *p)
 {
     int rc = p->store ? svl__store_end(p->store) : SVL_OK;
-    svl__pipeline_end_ring(p);
+    svl__pipeline_end_rings(p);
     svl__attached_destroy(p->attached);
     if (p->store)
         svl__store_release(p->store);
@@ -247,6 +247,17 @@ int svl_on_stored(svl_pipeline *pipeline, const svl_stored_options *options, svl
         rc = svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
     return rc == SVL_OK ? svl__handlers_subscribe(pipeline->handlers, options, handler, user, out)
                         : rc;
+}
+
+int svl_consumer_open(svl_pipeline *pipeline, const svl_stored_options *options, svl_consumer **out)
+{
+    if (!out)
+        return svl__fail(SVL_E_INVALID, "out is NULL");
+    *out = NULL;
+    int rc = svl__pipeline_check(pipeline, NULL);
+    if (rc == SVL_OK && atomic_load(&pipeline->state) > PIPELINE_RUNNING)
+        rc = svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
+    return rc == SVL_OK ? svl__handlers_consume(pipeline->handlers, options, out) : rc;
 }
 
 svl_store *svl_pipeline_store(svl_pipeline *pipeline)

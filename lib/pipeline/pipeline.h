@@ -11,7 +11,7 @@
  *
  * pipeline.c open, close · options.c · start.c rings, recovery · publish.c · drain.c the pipeline
  * thread · attached.c, attach_page.c, deaths.c rings of other processes · publisher.c their side of it ·
- * slots.c svl_publish_sync()'s waiters · stop.c flush and stop · stats.c */
+ * slots.c svl_publish_sync()'s waiters · deadletters.c · stop.c flush and stop · stats.c */
 #ifndef SVL_PIPELINE_PIPELINE_H
 #define SVL_PIPELINE_PIPELINE_H
 
@@ -61,13 +61,16 @@ struct svl_pipeline {
     uint64_t closed_tail;
 
     pthread_mutex_t release_lock;
+    struct ring *recovered;  /* a start has fed of it what is not stored yet; NULL: of none */
     struct ring *releasing;  /* the ring that `written` releases: the live or a recovered one */
     uint64_t noted_position; /* the highest one given to the store */
     uint64_t released_position;
     uint64_t
-        passed_position;   /* drained behind it, but nothing of that was stored: dropped records */
-    uint64_t gap_position; /* behind the last gap record that was given to the store */
-    uint64_t gap_total;    /* the ring's drops that are told with it; 0: none under way */
+        passed_position; /* drained behind it, but nothing of that was stored: dropped records */
+    uint64_t written_ticket; /* all up to it that came from a ring is in the journal */
+    uint64_t gap_ticket; /* of the last gap record: its place in the ring is also that of what came
+                            before it */
+    uint64_t gap_total;  /* the ring's drops that are told with it; 0: none under way */
 
     _Atomic uint64_t published;
     uint64_t ring_recovered, ring_unfinished, ring_missing; /* set at start */
@@ -84,17 +87,18 @@ int svl__pipeline_failure(svl_pipeline *pipeline);
 /* Frees everything with the last holder; else SVL_E_TIMEOUT. */
 int svl__pipeline_let_go(svl_pipeline *pipeline);
 
-/* start.c: the store's observer; the drainer's failure; the ring's end. */
+/* start.c: the store's observer; the drainer's failure; the rings' end. */
 void svl__pipeline_fail(svl_pipeline *pipeline, int code);
 void svl__pipeline_observe(svl_pipeline *pipeline);
 /* From now on only for the ring's sake: nobody is told any more. */
 void svl__pipeline_observe_writes(svl_pipeline *pipeline);
-void svl__pipeline_end_ring(svl_pipeline *pipeline);
+void svl__pipeline_end_rings(svl_pipeline *pipeline);
 
 /* drain.c */
 void *svl__drain_run(void *pipeline);
-/* Everything that a crashed ring holds, into the store: SVL_OK when it is all fed. */
-int svl__drain_crashed(svl_pipeline *pipeline, struct ring *ring);
+/* Everything that a crashed ring holds, into the store: SVL_OK when it is all fed; SVL_E_TIMEOUT when the
+ * store has taken nothing for `wait_ms`. */
+int svl__drain_crashed(svl_pipeline *pipeline, struct ring *ring, int64_t wait_ms);
 
 /* stop.c: stops by `deadline_ns`, also inside svl_close(). */
 int svl__pipeline_stop(svl_pipeline *pipeline, int64_t deadline_ns);

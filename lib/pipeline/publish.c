@@ -1,9 +1,11 @@
 /* publish.c - the producers' side: into the ring, no lock, no allocation.
  *
  * A ring frame is a slot tag (8 bytes, zero for all but svl_publish_sync()) and the wire record. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
 #include "pipeline.h"
 
 static int not_running(svl_pipeline *p)
@@ -40,6 +42,27 @@ int svl_publish(svl_pipeline *pipeline, const svl_record *record)
 {
     int rc = check(pipeline);
     return rc == SVL_OK ? publish(pipeline, record, (struct slot_tag){ 0, 0 }, 0) : rc;
+}
+
+int svl_publish_signal(svl_pipeline *p, const svl_record *record)
+{
+    if (!p)
+        return SVL_E_INVALID;
+    if (svl__forked(p->process_mark))
+        return SVL_E_FORKED;
+    uint32_t state = atomic_load_explicit(&p->state, memory_order_acquire);
+    if (state == PIPELINE_OPENED)
+        return SVL_E_STATE;
+    struct slot_tag tag = { 0, 0 };
+    struct intake_item item = { .record = record, .tag = &tag };
+    int error = errno, rc = SVL_E_CLOSED;
+    bool failed = atomic_load_explicit(&p->failed, memory_order_relaxed);
+    if (state == PIPELINE_RUNNING && !failed)
+        rc = svl__intake_put_in_signal(&p->intake, p->ring, &item);
+    if (rc == SVL_E_CLOSED && atomic_load_explicit(&p->failed, memory_order_relaxed))
+        rc = SVL_E_FAILED;
+    errno = error;
+    return rc;
 }
 
 int svl_publish_text(svl_pipeline *pipeline, uint32_t severity, const char *source,
@@ -83,8 +106,10 @@ int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record, int64_t t
     if (full_deadline_ns > deadline_ns)
         full_deadline_ns = deadline_ns;
     struct slot_tag tag;
-    if (!svl__slots_take(pipeline->slots, &tag))
+    if (!svl__slots_take(pipeline->slots, &tag)) {
+        atomic_fetch_add_explicit(&pipeline->intake.refused_full, 1, memory_order_relaxed);
         return SVL_E_FULL;
+    }
     rc = publish(pipeline, record, tag, full_deadline_ns);
     if (rc != SVL_OK) {
         svl__slots_give_back(pipeline->slots, tag);

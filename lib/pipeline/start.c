@@ -9,18 +9,23 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/thread.h"
 #include "pipeline.h"
 
-static void on_written(const struct ring_position *rings, uint32_t n, void *user)
+/* svl_start() waits so long at least, whatever close_timeout_ms says: a disk may be slow. */
+#define WAIT_MS_MIN 1000
+
+static void on_written(const struct ring_position *rings, uint32_t n, uint64_t ticket, void *user)
 {
     svl_pipeline *p = user;
     pthread_mutex_lock(&p->release_lock);
+    p->written_ticket = ticket;
     for (uint32_t i = 0; i < n && p->releasing; i++) {
         if (memcmp(rings[i].uuid, svl__ring_uuid(p->releasing), sizeof rings[i].uuid) != 0)
             continue;
-        if (p->gap_total != 0 && rings[i].position >= p->gap_position) {
+        if (p->gap_total != 0 && ticket >= p->gap_ticket) {
             svl__ring_dropped_told(p->releasing, p->gap_total);
             p->gap_total = 0;
         }
@@ -33,7 +38,7 @@ static void on_written(const struct ring_position *rings, uint32_t n, void *user
         p->released_position = position;
     }
     pthread_mutex_unlock(&p->release_lock);
-    svl__attached_written(p->attached, rings, n);
+    svl__attached_written(p->attached, rings, n, ticket);
 }
 
 static void on_failed(svl_pipeline *p)
@@ -45,12 +50,14 @@ static void on_failed(svl_pipeline *p)
         svl__ring_close(p->ring); /* wakes blocked publishers and the drainer */
 }
 
+/* The host is told last: its callback may block, and svl_close() does not wait for ever, but goes on to
+ * free the handlers. */
 void svl__pipeline_fail(svl_pipeline *p, int code)
 {
+    on_failed(p);
     if (!svl__store_has_failed(p->store)) /* it has told already */
         svl__log(p->log, SVL_SEVERITY_FATAL, code, "the pipeline has stopped: %s",
                  svl_last_error());
-    on_failed(p);
 }
 
 static void on_durable(uint64_t id, uint64_t ticket, void *user)
@@ -72,7 +79,6 @@ void svl__pipeline_observe(svl_pipeline *p)
 void svl__pipeline_observe_writes(svl_pipeline *p)
 {
     struct store_observer observer = { .written = on_written, .user = p };
-    svl__store_unobserve(p->store);
     svl__store_observe(p->store, &observer);
 }
 
@@ -125,8 +131,36 @@ static bool is_unreachable(svl_pipeline *p, const struct ring_name *name)
     return true;
 }
 
+/* How long svl_start() waits for a store that takes nothing. */
+static int64_t wait_ms(const svl_pipeline *p)
+{
+    return p->options.close_timeout_ms > WAIT_MS_MIN ? p->options.close_timeout_ms : WAIT_MS_MIN;
+}
+
+/* Waits until all that was fed is durable, for as long as it goes on. */
+static int wait_stored(svl_pipeline *p)
+{
+    uint64_t last = svl__store_last_ticket(p->store), durable;
+    int rc;
+    do {
+        durable = svl__store_durable_ticket(p->store);
+        rc = svl__store_wait(p->store, last, svl__deadline_ns(wait_ms(p)));
+    } while (rc == SVL_E_TIMEOUT && svl__store_durable_ticket(p->store) > durable);
+    return rc;
+}
+
+static void drop_recovered(svl_pipeline *p)
+{
+    pthread_mutex_lock(&p->release_lock);
+    p->releasing = NULL;
+    pthread_mutex_unlock(&p->release_lock);
+    svl__ring_destroy(p->recovered);
+    p->recovered = NULL;
+}
+
 /* One ring that a crash left: into the store, durable, then gone. Killed in between, it starts again
- * where the journal has come to. */
+ * where the journal has come to. In this process it is not opened again before all is stored that was fed
+ * of it: the write releases it up to there, and nothing comes twice. */
 static int recover_ring(svl_pipeline *p, const struct ring_name *name)
 {
     struct ring *ring;
@@ -140,32 +174,67 @@ static int recover_ring(svl_pipeline *p, const struct ring_name *name)
         return svl__store_ring_remove(p->store, name);
     if (rc != SVL_OK)
         return rc;
-    rc = svl__drain_crashed(p, ring);
-    /* After a failure too: what was fed has to leave the ring, or it would come again. */
-    int stored = svl__store_wait(p->store, svl__store_last_ticket(p->store), INT64_MAX);
+    p->recovered = ring;
+    rc = svl__drain_crashed(p, ring, wait_ms(p));
+    int stored = wait_stored(p);
     if (rc == SVL_OK)
         rc = stored;
-    pthread_mutex_lock(&p->release_lock);
-    p->releasing = NULL;
-    pthread_mutex_unlock(&p->release_lock);
     if (rc == SVL_OK) {
         svl__ring_release(ring, svl__ring_drained(ring));
         tell_recovered(p, ring);
         rc = remove_ring(p, ring, name);
     }
-    svl__ring_destroy(ring);
+    if (stored == SVL_OK)
+        drop_recovered(p);
     return rc;
+}
+
+/* SVL_E_TIMEOUT, or what the store is short of. */
+static int tell_waiting(svl_pipeline *p)
+{
+    int code = svl__store_waits_for(p->store);
+    if (code == SVL_OK)
+        return SVL_E_TIMEOUT;
+    return svl__fail(code,
+                     "what a crash left in the ring cannot be stored now; it stays there: call "
+                     "svl_start() again, or close");
 }
 
 static int recover_rings(svl_pipeline *p)
 {
-    struct ring_name *names;
-    size_t n;
-    int rc = svl__store_rings(p->store, &names, &n);
+    struct ring_name *names = NULL;
+    size_t n = 0;
+    int rc = p->recovered ? wait_stored(p) : SVL_OK;
+    if (rc == SVL_OK && p->recovered)
+        drop_recovered(p);
+    if (rc == SVL_OK)
+        rc = svl__store_rings(p->store, &names, &n);
     for (size_t i = 0; rc == SVL_OK && i < n; i++)
         rc = recover_ring(p, &names[i]);
     svl__free(names);
-    return rc;
+    return rc == SVL_E_TIMEOUT ? tell_waiting(p) : rc;
+}
+
+/* The ring's end, when nothing publishes or drains any more: an empty one goes, what is left in a crash
+ * ring stays for the next start. */
+static void end_ring(svl_pipeline *p)
+{
+    if (!p->ring)
+        return;
+    pthread_mutex_lock(&p->release_lock);
+    p->releasing = NULL;
+    pthread_mutex_unlock(&p->release_lock);
+    if (svl__ring_is_shared(p->ring))
+        remove_ring(p, p->ring, &p->ring_name);
+    svl__ring_destroy(p->ring);
+    p->ring = NULL;
+}
+
+void svl__pipeline_end_rings(svl_pipeline *p)
+{
+    if (p->recovered)
+        drop_recovered(p);
+    end_ring(p);
 }
 
 static int name_ring(svl_pipeline *p)
@@ -198,7 +267,7 @@ static int create_crash_ring(svl_pipeline *p, const struct ring_options *options
     p->ring_name.made = true;
     rc = svl__store_ring_put(p->store, &p->ring_name);
     if (rc != SVL_OK)
-        svl__pipeline_end_ring(p);
+        end_ring(p);
     return rc;
 }
 
@@ -240,7 +309,7 @@ int svl_start(svl_pipeline *pipeline)
     if (rc == SVL_OK)
         rc = svl__thread_start(&pipeline->drainer, "svl-drain", svl__drain_run, pipeline);
     if (rc != SVL_OK) {
-        svl__pipeline_end_ring(pipeline);
+        end_ring(pipeline);
         return rc;
     }
     pipeline->drainer_runs = true;
@@ -249,19 +318,4 @@ int svl_start(svl_pipeline *pipeline)
     if (svl__store_has_failed(pipeline->store))
         on_failed(pipeline);
     return SVL_OK;
-}
-
-/* The ring's end, when nothing publishes or drains any more: an empty one goes, what is left in a
- * crash ring stays for the next start. */
-void svl__pipeline_end_ring(svl_pipeline *p)
-{
-    if (!p->ring)
-        return;
-    pthread_mutex_lock(&p->release_lock);
-    p->releasing = NULL;
-    pthread_mutex_unlock(&p->release_lock);
-    if (svl__ring_is_shared(p->ring))
-        remove_ring(p, p->ring, &p->ring_name);
-    svl__ring_destroy(p->ring);
-    p->ring = NULL;
 }

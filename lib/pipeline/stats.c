@@ -39,6 +39,8 @@ int svl_pipeline_stats_get(svl_pipeline *pipeline, svl_pipeline_stats *stats)
         .ingest_failures = dispatch.failures,
         .emitted = dispatch.emitted + handlers.emitted,
         .workers = handlers.workers,
+        .dead_letters = handlers.dead_letters,
+        .dropped_stored = handlers.dropped,
         .attached_publishers = attached.publishers,
         .attached_records = attached.records,
         .attached_refused = attached.refused,

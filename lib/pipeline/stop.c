@@ -63,7 +63,10 @@ int svl__pipeline_stop(svl_pipeline *p, int64_t deadline_ns)
 int svl_wake(svl_pipeline *pipeline)
 {
     int rc = svl__pipeline_check(pipeline, NULL);
-    return rc == SVL_OK ? svl_store_wake(pipeline->store) : rc;
+    if (rc != SVL_OK)
+        return rc;
+    svl__handlers_wake(pipeline->handlers);
+    return svl_store_wake(pipeline->store);
 }
 
 int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms)

@@ -20,6 +20,9 @@
  * wire size. Sources "serverlog.*" are refused unless `internal`. */
 int svl__record_check(const svl_record *record, uint32_t bytes_max, bool internal);
 
+/* The same of a producer's record, without words: a signal handler may call it. */
+int svl__record_check_quietly(const svl_record *record, uint32_t bytes_max);
+
 /* The wire size of a checked record. */
 uint32_t svl__wire_size(const svl_record *record);
 

@@ -16,6 +16,8 @@
  *      between two instructions, and what it stored stays in the page; program order is what recovery
  *      needs: a zero header proves that nothing of the span was touched (R3). No edge between threads
  *      depends on it, which is as well, since ThreadSanitizer does not know fences.
+ *   A8 acquire, the tail once more when it was found closed <- A9 release, fetch_or of the closed bit
+ *      (wake.c): whoever is refused sees what was stored before the ring was closed, that is, why.
  *
  * Releasing: consumed, then zeroing, then head. Killed in between, recovery starts at consumed, and what
  * lies before it may be half zeroed: it is not looked at. */
@@ -108,8 +110,10 @@ int svl__ring_reserve(struct ring *ring, uint32_t len, struct ring_slot *slot)
     uint64_t bytes = frame_bytes(len);
     uint64_t tail = atomic_load_explicit(&ring->control->tail, memory_order_relaxed);
     for (;;) {
-        if (tail & TAIL_CLOSED)
+        if (tail & TAIL_CLOSED) {
+            atomic_load_explicit(&ring->control->tail, memory_order_acquire); /* A8 */
             return SVL_E_CLOSED;
+        }
         uint64_t position = tail & TAIL_POSITION;
         uint64_t to_end = ring->capacity - (position & ring->mask);
         uint64_t padding = to_end < bytes ? to_end : 0;

@@ -69,8 +69,8 @@ struct ring_slot {
 
 /* Reserves `len` payload bytes (1 to payload_max). Every reserved slot must be committed or discarded
  * by the same thread, with nothing in between that blocks or can be cancelled.
- * SVL_OK; SVL_E_FULL: no space now; SVL_E_CLOSED; SVL_E_RECORD_SIZE. No words are set for the first
- * two; lock-free, no system call. */
+ * SVL_OK; SVL_E_FULL: no space now; SVL_E_CLOSED: what was stored before svl__ring_close() is seen;
+ * SVL_E_RECORD_SIZE. No words are set for the first two; lock-free, no system call. */
 int svl__ring_reserve(struct ring *ring, uint32_t len, struct ring_slot *slot);
 
 /* As svl__ring_reserve(), and waits for space until `deadline_ns` (monotonic): SVL_E_FULL when it has

@@ -181,7 +181,7 @@ void svl__ring_destroy(struct ring *ring)
         close(ring->fd);
     svl__free(ring->directory);
     svl__free(ring->name);
-    svl__free(ring);
+    svl__aligned_free(ring);
 }
 
 bool svl__ring_is_empty(struct ring *ring)

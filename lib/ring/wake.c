@@ -184,7 +184,7 @@ uint64_t svl__ring_dropped_told_get(const struct ring *ring)
 uint64_t svl__ring_close(struct ring *ring)
 {
     uint64_t tail =
-        atomic_fetch_or_explicit(&ring->control->tail, TAIL_CLOSED, memory_order_acq_rel);
+        atomic_fetch_or_explicit(&ring->control->tail, TAIL_CLOSED, memory_order_acq_rel); /* A9 */
     atomic_fetch_add_explicit(&ring->control->space_word, 1, memory_order_seq_cst);
     futex(ring, &ring->control->space_word, FUTEX_WAKE, INT_MAX, NULL);
     svl__ring_pay_wake(ring);

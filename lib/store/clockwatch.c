@@ -5,44 +5,46 @@
 
 #define STEP_NS (3600 * NS_PER_S)
 
-static void forget_stood(struct clock_watch *watch, int64_t monotonic_ns)
+static void forget_stood(struct clock_watch *watch, int64_t boot_ns)
 {
-    if (monotonic_ns - watch->forward_at_ns >= STEP_NS)
+    if (boot_ns - watch->forward_at_ns >= STEP_NS)
         watch->forward_ns = 0;
 }
 
 /* Steps that have not stood for an hour add up: a wrong date that is put right in part is still wrong. */
-static int64_t note(struct clock_watch *watch, int64_t step_ns, int64_t monotonic_ns)
+static int64_t note(struct clock_watch *watch, int64_t step_ns, int64_t boot_ns)
 {
     if (step_ns > -STEP_NS && step_ns < STEP_NS)
         return 0;
-    forget_stood(watch, monotonic_ns);
+    forget_stood(watch, boot_ns);
     if (__builtin_add_overflow(watch->forward_ns, step_ns, &watch->forward_ns))
         watch->forward_ns = INT64_MAX;
     if (watch->forward_ns < 0)
         watch->forward_ns = 0;
-    watch->forward_at_ns = monotonic_ns;
+    watch->forward_at_ns = boot_ns;
     return step_ns;
 }
 
-int64_t svl__clock_watch_start(struct clock_watch *watch, int64_t wall_ns, int64_t monotonic_ns,
-                               int64_t last_ns)
+int64_t svl__clock_watch_start(struct clock_watch *watch, int64_t wall_ns, int64_t boot_ns,
+                               int64_t last_ns, int64_t forward_ns)
 {
-    *watch = (struct clock_watch){ .offset_ns = wall_ns - monotonic_ns };
-    return last_ns == 0 ? 0 : note(watch, wall_ns - last_ns, monotonic_ns);
+    *watch = (struct clock_watch){ .offset_ns = wall_ns - boot_ns,
+                                   .forward_ns = forward_ns,
+                                   .forward_at_ns = boot_ns };
+    return last_ns == 0 ? 0 : note(watch, wall_ns - last_ns, boot_ns);
 }
 
-int64_t svl__clock_watch_step(struct clock_watch *watch, int64_t wall_ns, int64_t monotonic_ns)
+int64_t svl__clock_watch_step(struct clock_watch *watch, int64_t wall_ns, int64_t boot_ns)
 {
-    int64_t offset_ns = wall_ns - monotonic_ns;
+    int64_t offset_ns = wall_ns - boot_ns;
     int64_t step_ns = offset_ns - watch->offset_ns;
     watch->offset_ns = offset_ns;
-    return note(watch, step_ns, monotonic_ns);
+    forget_stood(watch, boot_ns);
+    return note(watch, step_ns, boot_ns);
 }
 
-int64_t svl__clock_watch_retention_ns(struct clock_watch *watch, int64_t wall_ns,
-                                      int64_t monotonic_ns)
+int64_t svl__clock_watch_retention_ns(struct clock_watch *watch, int64_t wall_ns, int64_t boot_ns)
 {
-    forget_stood(watch, monotonic_ns);
+    forget_stood(watch, boot_ns);
     return wall_ns - watch->forward_ns;
 }

@@ -26,6 +26,7 @@ struct commit {
     size_t count;
     struct values values; /* a copy */
     uint64_t op;          /* operations up to it are in `values` or the catalog */
+    int64_t ingest_ns;    /* of the newest durable batch */
     uint64_t request;
     bool roll;
     struct segment_entry *entry; /* the active segment, held and in use */
@@ -64,13 +65,13 @@ static int commit_catalog(struct commit *c, const struct segment_info *current,
     svl_store *store = c->store;
     pthread_mutex_lock(&store->catalog_lock);
     struct catalog_state state = store->catalog_state;
-    if (current && current->last_id >= current->first_id && current->last_id > state.watermark) {
+    if (current && current->last_id >= current->first_id && current->last_id > state.watermark)
         state.watermark = current->last_id;
-        state.ingest_last_ns = current->ingest_max_ns;
-    }
     if (state.next_id_floor <= state.watermark)
         state.next_id_floor = state.watermark + 1;
     state.last_op = c->op;
+    /* Not the highest in the segment: the clock may have been set back in it. */
+    state.ingest_last_ns = c->ingest_ns;
     struct catalog_change *change;
     int rc = svl__catalog_begin(store->catalog, &change);
     if (rc == SVL_OK) {
@@ -236,6 +237,7 @@ static bool settle(struct commit *c, const struct segment_info *info)
     if (c->roll && c->count > 0)
         store->roll_wanted = false;
     store->stats.commits++;
+    store->commit_waits = 0;
     store->oldest_uncommitted_ns = has_uncommitted(store) ? svl__monotonic_ns() : 0;
     pthread_cond_broadcast(&store->progress);
     return svl__store_turns_ready(store);
@@ -327,6 +329,7 @@ static bool next_commit(svl_store *store, struct commit *c, int *rc)
         c->request = store->commit_wanted;
         wait_for_blocks(store);
         c->op = store->durable_op;
+        c->ingest_ns = store->durable_ingest_ns;
         c->roll = store->roll_wanted;
         *rc = svl__tail_hold_blocks(&store->tail, store->committed_id + 1, UINT64_MAX, &c->blocks,
                                     &c->count);

@@ -61,26 +61,68 @@ static void leave_segment(svl_cursor *cursor)
     cursor->segment_next++;
 }
 
-/* The next block of the segment's zones that may hold something; *zone is it. SVL_E_END: no more. */
-static int next_zone(svl_cursor *cursor, struct segment *segment, struct zone *zone)
+/* Damage of its tables: no way to what follows in it. */
+static int leave_damaged(svl_cursor *cursor, int rc)
 {
-    bool backward = cursor->conditions.backward;
+    if (svl__is_damage(rc))
+        leave_segment(cursor);
+    return rc;
+}
+
+/* Some more zones of the segment: none only where nothing is left to look at. */
+static int fetch_zones(svl_cursor *cursor, struct segment *segment)
+{
+    cursor->zone_next = cursor->zone_count = 0;
+    if (cursor->segment_from > cursor->segment_to)
+        return SVL_E_END;
+    int rc = svl__segment_zones(segment, cursor->segment_from, cursor->segment_to,
+                                cursor->conditions.backward, cursor->zones, ZONES_AT_ONCE,
+                                &cursor->zone_count);
+    if (rc != SVL_OK)
+        cursor->zone_count = 0;
+    return leave_damaged(cursor, rc);
+}
+
+/* Blocks lie without a gap (S1): what lies between the ids looked at and `zone` (NULL: no more of them) is
+ * lost. Told once, then passed. */
+static int check_follows(svl_cursor *cursor, const struct segment_info *info,
+                         const struct zone *zone)
+{
+    uint64_t from = cursor->segment_from, to = cursor->segment_to;
+    if (cursor->conditions.backward) {
+        uint64_t last_id = zone ? zone->first_id + zone->count - 1 : from - 1;
+        if (last_id >= to)
+            return SVL_OK;
+        from = last_id + 1;
+        cursor->segment_to = last_id;
+    } else {
+        uint64_t first_id = zone ? zone->first_id : to + 1;
+        if (first_id <= from)
+            return SVL_OK;
+        to = first_id - 1;
+        cursor->segment_from = first_id;
+    }
+    char name[SEGMENT_NAME_BYTES];
+    svl__segment_name(info, name);
+    return svl__fail(SVL_E_CORRUPT, "%s: records %llu to %llu have no zone", name,
+                     (unsigned long long)from, (unsigned long long)to);
+}
+
+/* The next block of the segment's zones that may hold something; *zone is it. SVL_E_END: no more. */
+static int next_zone(svl_cursor *cursor, struct segment *segment, const struct segment_info *info,
+                     struct zone *zone)
+{
     for (;;) {
-        if (cursor->zone_next == cursor->zone_count) {
-            if (cursor->segment_from > cursor->segment_to)
-                return SVL_E_END;
-            cursor->zone_next = 0;
-            int rc = svl__segment_zones(segment, cursor->segment_from, cursor->segment_to, backward,
-                                        cursor->zones, ZONES_AT_ONCE, &cursor->zone_count);
-            if (rc != SVL_OK) {
-                cursor->zone_count = 0;
-                return rc;
-            }
-            if (cursor->zone_count == 0)
-                return SVL_E_END;
-        }
+        int rc = SVL_OK;
+        if (cursor->zone_next == cursor->zone_count)
+            rc = fetch_zones(cursor, segment);
+        bool more = cursor->zone_next < cursor->zone_count;
+        if (rc == SVL_OK)
+            rc = check_follows(cursor, info, more ? &cursor->zones[cursor->zone_next] : NULL);
+        if (rc != SVL_OK)
+            return rc;
         *zone = cursor->zones[cursor->zone_next++];
-        if (backward)
+        if (cursor->conditions.backward)
             cursor->segment_to = zone->first_id - 1;
         else
             cursor->segment_from = zone->first_id + zone->count;
@@ -102,12 +144,12 @@ static int next_candidate(svl_cursor *cursor, struct segment *segment,
         uint64_t first_id = load_u64(cursor->candidates.data + at * sizeof(uint64_t));
         size_t n;
         int rc = svl__segment_zones(segment, first_id, first_id, false, zone, 1, &n);
+        if (rc == SVL_OK && (n == 0 || zone->first_id != first_id))
+            rc = svl__fail(SVL_E_CORRUPT,
+                           "segment %llu: the key index names block %llu, which it has not",
+                           (unsigned long long)info->first_id, (unsigned long long)first_id);
         if (rc != SVL_OK)
-            return rc;
-        if (n == 0 || zone->first_id != first_id)
-            return svl__fail(SVL_E_CORRUPT,
-                             "segment %llu: the key index names block %llu, which it has not",
-                             (unsigned long long)info->first_id, (unsigned long long)first_id);
+            return leave_damaged(cursor, rc);
         cursor->explanation.blocks++;
         if (svl__conditions_meet_zone(c, zone))
             return SVL_OK;
@@ -140,7 +182,7 @@ static int enter_segment(svl_cursor *cursor, struct segment *segment,
         cursor->explanation.blocks_skipped_key += skipped;
         cursor->in_segment = true;
     }
-    return rc;
+    return leave_damaged(cursor, rc);
 }
 
 /* The bytes of the next block of the segment, and its zone. */
@@ -150,10 +192,8 @@ static int read_segment(svl_cursor *cursor, struct segment *segment,
     int rc = cursor->in_segment ? SVL_OK : enter_segment(cursor, segment, info);
     if (rc == SVL_OK)
         rc = cursor->conditions.key.kind == SVL_KEY_ANY
-                 ? next_zone(cursor, segment, zone)
+                 ? next_zone(cursor, segment, info, zone)
                  : next_candidate(cursor, segment, info, zone);
-    if (svl__is_damage(rc))
-        leave_segment(cursor); /* its tables: no way to what follows in it */
     if (rc != SVL_OK)
         return rc;
     cursor->unit_segment = *info;
@@ -173,6 +213,20 @@ static bool is_gone(svl_cursor *cursor, const struct segment_entry *entry)
     svl_store *store = cursor->store;
     return store->reader && svl__reader_look(store) == SVL_OK &&
            svl__segment_is_retired(&store->segments, entry);
+}
+
+/* What this cursor was still to read of it: what has come to the segment since lies in the tail. */
+static void note_retired(svl_cursor *cursor, const struct segment_info *info)
+{
+    const struct conditions *c = &cursor->conditions;
+    uint64_t first = info->first_id > c->id_min ? info->first_id : c->id_min;
+    uint64_t last = info->last_id < c->id_max ? info->last_id : c->id_max;
+    if (last > cursor->committed_id)
+        last = cursor->committed_id;
+    if (cursor->in_segment && cursor->segment_from > first)
+        first = cursor->segment_from;
+    if (first <= last && !c->backward)
+        svl__note_gap(cursor, first, last);
 }
 
 /* The next unit in the segments: SVL_E_END when they are done. */
@@ -196,11 +250,11 @@ static int next_in_segments(svl_cursor *cursor)
             svl__segment_unuse(set, cursor->segments[at]);
         } else if (svl__is_damage(rc)) {
             bool retired = is_gone(cursor, cursor->segments[at]);
+            if (retired)
+                note_retired(cursor, &info);
             leave_segment(cursor); /* told once, then passed */
-            if (retired) {
-                svl__note_gap(cursor, info.first_id, info.last_id);
+            if (retired)
                 continue;
-            }
         }
         if (rc == SVL_OK)
             return load_block(cursor, &zone, cursor->block_bytes.data, cursor->block_bytes.len, 0);
@@ -375,6 +429,12 @@ int svl_cursor_explain(const svl_cursor *cursor, svl_cursor_explanation *explana
                              "svl_cursor_explanation");
 }
 
+void svl__cursor_leave_out(svl_cursor *cursor, struct buffer *ids)
+{
+    cursor->left_out = *ids;
+    *ids = (struct buffer){ 0 };
+}
+
 void svl_cursor_close(svl_cursor *cursor)
 {
     if (!cursor || svl__forked(cursor->store->process_mark))
@@ -384,6 +444,7 @@ void svl_cursor_close(svl_cursor *cursor)
     svl__block_reader_destroy(cursor->reader);
     svl__buffer_free(&cursor->block_bytes);
     svl__buffer_free(&cursor->candidates);
+    svl__buffer_free(&cursor->left_out);
     svl__free(cursor->matches.rows);
     svl__free(cursor->records);
     svl__free(cursor->attributes);

@@ -50,8 +50,9 @@ struct matches {
 struct svl_cursor {
     svl_store *store; /* held */
     struct conditions conditions;
-    uint8_t *copied; /* of the query's slices */
-    uint64_t id_max; /* the query's; conditions.id_max is the snapshot's */
+    uint8_t *copied;        /* of the query's slices */
+    uint64_t id_max;        /* the query's; conditions.id_max is the snapshot's */
+    struct buffer left_out; /* u64 ids, ascending: svl__cursor_leave_out() */
     uint64_t limit;
     bool follows;
     uint64_t wakes_seen;
@@ -100,8 +101,6 @@ void svl__note_gap(svl_cursor *cursor, uint64_t first_id, uint64_t last_id);
 /* At the snapshot's end: waits for what comes and takes the next one. SVL_E_END behind id_max,
  * SVL_E_TIMEOUT, SVL_E_AGAIN, SVL_E_CLOSED, SVL_E_FAILED; SVL_E_NOMEM. */
 int svl__cursor_follow(svl_cursor *cursor, int64_t deadline_ns);
-/* A code that names damage, behind which a cursor goes on. */
-bool svl__is_damage(int rc);
 
 /* Filters the block that the reader has loaded, from `id_min` on, or the batch, into cursor->matches. */
 int svl__unit_filter_block(svl_cursor *cursor, uint64_t id_min);

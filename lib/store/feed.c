@@ -77,6 +77,14 @@ int svl__store_wait_room(svl_store *store)
     return rc;
 }
 
+int svl__store_waits_for(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    int code = store->write_waits ? store->write_waits : store->commit_waits;
+    pthread_mutex_unlock(&store->lock);
+    return code;
+}
+
 uint64_t svl__store_feed_bytes_max(const svl_store *store)
 {
     return svl__journal_batch_bytes_max(store->journal);
@@ -166,12 +174,19 @@ static bool reserve(struct batch *batch, struct share share, size_t ops_bytes)
     return ok;
 }
 
+/* The open batch, if the feed may be in it: what a full disk may refuse never shares a batch with what it
+ * may not. */
+static struct batch *batch_for(const svl_store *store, const struct feed *feed)
+{
+    return store->open && store->open->refusable == feed->refusable ? store->open : NULL;
+}
+
 /* The batches behind the open one that this feed needs, a list with their memory reserved. */
 static int plan(svl_store *store, const struct feed *feed, struct batch **more)
 {
     uint64_t max = svl__journal_batch_bytes_max(store->journal);
     size_t ops_bytes = ops_size(feed), done = 0;
-    struct batch *batch = store->open, **link = more;
+    struct batch *batch = batch_for(store, feed), **link = more;
     *more = NULL;
     for (;;) {
         uint64_t used = batch_bytes(batch) + ops_bytes;
@@ -263,13 +278,14 @@ static void open_batch(svl_store *store, struct batch *batch)
 static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
 {
     size_t done = 0;
-    if (store->open)
+    if (batch_for(store, feed))
         fill(store, feed, &done);
     while (more) {
         struct batch *next = more->next;
         if (store->open)
             enqueue_open(store);
         open_batch(store, more);
+        more->refusable = feed->refusable;
         fill(store, feed, &done);
         more = next;
     }
@@ -281,8 +297,6 @@ static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
     batch->last_op = store->last_op;
     if (feed->ring)
         note_ring(batch, feed->ring);
-    if (!feed->refusable)
-        batch->refusable = false;
     if (feed->urgent && store->flush_wanted < batch->ticket)
         store->flush_wanted = batch->ticket;
     pthread_cond_signal(&store->flusher_wake);
@@ -320,23 +334,6 @@ int svl__store_feed(svl_store *store, struct feed *feed, uint64_t *ticket)
     return rc;
 }
 
-int svl__store_feed_durably(svl_store *store, struct feed *feed)
-{
-    uint64_t ticket;
-    struct batch *batch;
-    feed->atomic = feed->urgent = feed->refusable = true;
-    int rc = feed_and_hold(store, feed, &ticket, &batch);
-    if (rc != SVL_OK)
-        return rc;
-    rc = svl__store_wait(store, ticket, INT64_MAX);
-    pthread_mutex_lock(&store->lock);
-    if (batch->refused)
-        rc = svl__fail(batch->refused, "the batch was not written to %s", store->path);
-    pthread_mutex_unlock(&store->lock);
-    svl__batch_release(batch);
-    return rc;
-}
-
 uint64_t svl__store_last_ticket(svl_store *store)
 {
     pthread_mutex_lock(&store->lock);
@@ -345,21 +342,47 @@ uint64_t svl__store_last_ticket(svl_store *store)
     return ticket;
 }
 
-int svl__store_wait(svl_store *store, uint64_t ticket, int64_t deadline_ns)
+/* `lock` held. Waits until what `ticket` stands for is durable, or `batch` (may be NULL) was refused. */
+static int wait_durable(svl_store *store, uint64_t ticket, const struct batch *batch,
+                        int64_t deadline_ns)
 {
     int rc = SVL_OK;
-    pthread_mutex_lock(&store->lock);
     if (store->flush_wanted < ticket) {
         store->flush_wanted = ticket;
         pthread_cond_signal(&store->flusher_wake);
     }
-    while (store->durable_ticket < ticket && !store->failed && rc == SVL_OK)
+    while (store->durable_ticket < ticket && !store->failed && rc == SVL_OK) {
+        if (batch && batch->refused)
+            break;
         if (!svl__cond_wait(&store->progress, &store->lock, deadline_ns))
             rc = SVL_E_TIMEOUT;
+    }
+    if (batch && batch->refused)
+        return svl__fail(batch->refused, "the batch was not written to %s", store->path);
     if (store->durable_ticket >= ticket)
-        rc = SVL_OK;
-    else if (store->failed)
-        rc = svl__store_failure(store);
+        return SVL_OK;
+    return store->failed ? svl__store_failure(store) : rc;
+}
+
+int svl__store_wait(svl_store *store, uint64_t ticket, int64_t deadline_ns)
+{
+    pthread_mutex_lock(&store->lock);
+    int rc = wait_durable(store, ticket, NULL, deadline_ns);
     pthread_mutex_unlock(&store->lock);
+    return rc;
+}
+
+int svl__store_feed_durably(svl_store *store, struct feed *feed)
+{
+    uint64_t ticket;
+    struct batch *batch;
+    feed->atomic = feed->urgent = feed->refusable = true;
+    int rc = feed_and_hold(store, feed, &ticket, &batch);
+    if (rc != SVL_OK)
+        return rc;
+    pthread_mutex_lock(&store->lock);
+    rc = wait_durable(store, ticket, batch, INT64_MAX);
+    pthread_mutex_unlock(&store->lock);
+    svl__batch_release(batch);
     return rc;
 }

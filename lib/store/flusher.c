@@ -38,6 +38,26 @@ static void give_back(svl_store *store, struct batch *list)
     store->queue_first = list;
 }
 
+/* Feeds with it, for the next open, by what retention still goes behind the clock. */
+static int feed_clock(svl_store *store, struct feed *feed, uint64_t *ticket)
+{
+    pthread_mutex_lock(&store->lock);
+    int64_t forward_ns = store->clock.forward_ns;
+    pthread_mutex_unlock(&store->lock);
+    uint8_t bytes[sizeof forward_ns];
+    store_u64(bytes, (uint64_t)forward_ns);
+    struct store_op op = { .key = { CLOCK_FORWARD_KEY, sizeof CLOCK_FORWARD_KEY - 1 } };
+    if (forward_ns > 0)
+        op.value = (svl_slice){ bytes, sizeof bytes };
+    feed->ops = &op;
+    feed->op_count = forward_ns != store->clock_kept_ns;
+    feed->refusable = true;
+    int rc = svl__store_feed(store, feed, ticket);
+    if (rc == SVL_OK)
+        store->clock_kept_ns = forward_ns;
+    return rc;
+}
+
 /* The record that tells of a step of the clock; from its batch on ingest time follows the clock. */
 static void tell_step(svl_store *store, int64_t step_ns)
 {
@@ -56,8 +76,8 @@ static void tell_step(svl_store *store, int64_t step_ns)
     uint8_t wire[256];
     svl__wire_encode(&record, svl__wall_ns(), wire);
     struct feed_item item = { .wire = wire, .len = svl__wire_size(&record) };
-    struct feed feed = { .items = &item, .count = 1, .refusable = true };
-    if (svl__store_feed(store, &feed, &store->step_ticket) != SVL_OK)
+    struct feed feed = { .items = &item, .count = 1 };
+    if (feed_clock(store, &feed, &store->step_ticket) != SVL_OK)
         store->step_ticket = 0;
     pthread_mutex_lock(&store->lock);
     store->roll_wanted = true;
@@ -71,10 +91,14 @@ static int64_t ingest_now(svl_store *store, uint64_t ticket)
 {
     int64_t wall = svl__wall_ns();
     pthread_mutex_lock(&store->lock);
-    int64_t step_ns = svl__clock_watch_step(&store->clock, wall, svl__monotonic_ns());
+    int64_t step_ns = svl__clock_watch_step(&store->clock, wall, svl__boot_ns());
+    bool changed = store->clock.forward_ns != store->clock_kept_ns; /* it has stood */
     pthread_mutex_unlock(&store->lock);
+    struct feed nothing = { .count = 0 };
     if (step_ns != 0)
         tell_step(store, step_ns);
+    else if (changed)
+        feed_clock(store, &nothing, NULL);
     if (store->step_ticket != 0 && ticket >= store->step_ticket) {
         store->step_ticket = 0;
         store->ingest_last_ns = wall;
@@ -84,17 +108,6 @@ static int64_t ingest_now(svl_store *store, uint64_t ticket)
         return store->ingest_last_ns;
     store->ingest_last_ns = wall;
     return wall;
-}
-
-/* What open found: the clock against the newest ingest time of the log. */
-static void check_clock_at_start(svl_store *store)
-{
-    pthread_mutex_lock(&store->lock);
-    int64_t step_ns = svl__clock_watch_start(&store->clock, svl__wall_ns(), svl__monotonic_ns(),
-                                             store->ingest_last_ns);
-    pthread_mutex_unlock(&store->lock);
-    if (step_ns != 0)
-        tell_step(store, step_ns);
 }
 
 /* All memory that showing the batch will take: once it is written it can only become visible. */
@@ -139,50 +152,56 @@ static int write_batch(svl_store *store, struct batch *batch)
     return svl__journal_write(store->journal, &out);
 }
 
-/* `lock` held: if nothing but what may be refused waits in memory, it is refused with `code`: ids go back
- * to where they were, as nothing of it was written. */
-static bool refuse(svl_store *store, struct batch *list, int code)
+/* `lock` held: of the batches that wait in memory, those at the end that may be refused are, with `code`:
+ * ids and operations go back to where they were, as nothing of it was written. What may not be refused
+ * keeps its ids, and with them what was fed before it. */
+static void refuse(svl_store *store, struct batch **list, int code)
 {
-    for (struct batch *b = list; b; b = b->next)
-        if (!b->refusable)
-            return false;
-    for (struct batch *b = store->queue_first; b; b = b->next)
-        if (!b->refusable)
-            return false;
-    if (store->open && !store->open->refusable)
-        return false;
-    give_back(store, list);
-    list = take_all(store);
-    store->next_id = list->first_id;
-    /* Nothing that was taken waits any more; appenders see `refused` in the batch that they hold. */
-    store->durable_ticket = store->next_ticket - 1;
-    while (list) {
-        struct batch *next = list->next;
-        store->unwritten_bytes -= list->wire.len;
-        store->stats.records_in -= list->count;
-        store->stats.bytes_in -= list->wire.len;
-        list->refused = code;
-        svl__batch_release(list);
-        list = next;
+    struct batch **end = list, *before = store->written_last;
+    for (struct batch *b = *list; b; b = b->next) {
+        if (!b->refusable) {
+            before = b;
+            end = &b->next;
+        }
     }
-    pthread_cond_broadcast(&store->progress);
-    return true;
+    struct batch *refused = *end;
+    *end = NULL;
+    if (!refused)
+        return;
+    store->next_id = refused->first_id;
+    store->last_op = refused->last_op - refused->op_count;
+    store->clock_kept_ns = -1; /* perhaps not kept: feed_clock() was one of them */
+    /* Who waits for all that was fed waits for what is left; appenders see `refused` in the batch that
+     * they hold. */
+    *(before ? &before->ticket : &store->durable_ticket) = store->next_ticket - 1;
+    while (refused) {
+        struct batch *next = refused->next;
+        store->unwritten_bytes -= refused->wire.len;
+        store->stats.records_in -= refused->count;
+        store->stats.bytes_in -= refused->wire.len;
+        refused->refused = code;
+        svl__batch_release(refused);
+        refused = next;
+    }
 }
 
-/* A full disk, no memory for a small thing, no descriptor: what is fed stays in memory, up to its limit; then
- * whoever feeds waits. Tried again and again; a store that is being closed gives up instead. */
+/* A full disk, no memory for a small thing, no descriptor: what may not be refused stays in memory, up to
+ * its limit; then whoever feeds waits. Tried again and again; a store that is being closed gives up
+ * instead. */
 static int wait_and_retry(svl_store *store, struct batch *list, int code)
 {
     pthread_mutex_lock(&store->lock);
     bool began = !store->write_waits;
-    bool refused = !store->written_first && refuse(store, list, code);
-    store->write_waits = refused ? 0 : code;
+    give_back(store, list);
+    list = take_all(store);
+    refuse(store, &list, code);
+    store->write_waits = list ? code : 0;
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
-    if (!refused)
+    if (list)
         give_back(store, list);
     pthread_cond_broadcast(&store->progress);
-    bool give_up = store->ending && !refused;
-    if (!give_up && !refused)
+    bool give_up = store->ending && list;
+    if (!give_up && list)
         svl__cond_wait(&store->flusher_wake, &store->lock,
                        svl__monotonic_ns() + RETRY_MS * NS_PER_MS);
     bool ready = svl__store_turns_ready(store);
@@ -210,7 +229,7 @@ static struct batch *write_list(svl_store *store, struct batch *list, int *rc)
         store->written_batches++;
         store->written_values += written->values.count;
         if (written->ring_count > 0)
-            svl__store_tell_written(store, written->rings, written->ring_count);
+            svl__store_tell_written(store, written);
         if (store->written_last)
             store->written_last->next = written;
         else
@@ -251,6 +270,7 @@ static void publish_written(svl_store *store)
         struct batch *batch = store->written_first;
         svl__values_merge(&store->values, &batch->values);
         store->durable_op = batch->last_op;
+        store->durable_ingest_ns = svl__batch_ingest_ns(batch, 0);
         store->written_first = batch->next;
         if (!store->written_first)
             store->written_last = NULL;
@@ -316,12 +336,24 @@ static bool wait_for_work(svl_store *store, int64_t last_flush_ns, bool *flush_n
     }
 }
 
+/* Whichever thread has found the failure: `durable` is told on this one. */
+static void tell_failed(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    bool failed = store->failed;
+    uint64_t id = store->tail.durable_id, ticket = store->durable_ticket;
+    pthread_mutex_unlock(&store->lock);
+    if (failed)
+        svl__store_tell_durable(store, id, ticket);
+}
+
 void *svl__flusher_run(void *argument)
 {
     svl_store *store = argument;
     int64_t last_flush_ns = 0;
     int rc = SVL_OK;
-    check_clock_at_start(store);
+    if (store->clock_step_ns != 0)
+        tell_step(store, store->clock_step_ns);
     while (rc == SVL_OK) {
         bool flush_now;
         pthread_mutex_lock(&store->lock);
@@ -339,5 +371,6 @@ void *svl__flusher_run(void *argument)
     }
     if (rc != SVL_OK)
         svl__store_fail(store, rc);
+    tell_failed(store);
     return NULL;
 }

@@ -18,7 +18,7 @@ static svl_slice copy_slice(uint8_t **to, svl_slice slice)
     return copy;
 }
 
-static svl_record_buffer *copy_record(const svl_record *record)
+svl_record_buffer *svl__record_buffer_create(const svl_record *record)
 {
     size_t attributes = record->attribute_count * sizeof(svl_attribute);
     size_t bytes = record->source.len + record->type.len + record->key.len + record->body.len;
@@ -58,7 +58,7 @@ int svl_store_get(svl_store *store, uint64_t id, svl_record_buffer **out)
     rc = svl_cursor_next(cursor, 0, &record);
     if (rc == SVL_E_END)
         rc = SVL_E_NOT_FOUND;
-    if (rc == SVL_OK && !(*out = copy_record(record)))
+    if (rc == SVL_OK && !(*out = svl__record_buffer_create(record)))
         rc = SVL_E_NOMEM;
     svl_cursor_close(cursor);
     return rc;

@@ -117,8 +117,9 @@ int svl__journal_file_begin(struct journal *journal, struct journal_file *file)
     memcpy(file->header.store_uuid, journal->options.store_uuid, 16);
     svl__journal_file_header_encode(&file->header, page);
     int rc = svl__file_write(file->fd, page, sizeof page, 0, name);
-    if (rc == SVL_OK)
-        rc = svl__file_sync(file->fd, name);
+    /* A flush is never tried again, whatever it failed for. */
+    if (rc == SVL_OK && svl__file_sync(file->fd, name) != SVL_OK)
+        rc = svl__fail(SVL_E_IO, "%.400s", svl_last_error());
     return rc;
 }
 

@@ -47,7 +47,8 @@ void svl__journal_file_name(unsigned name, char out[32]);
  * first flush over it a change of the file system's metadata), and adds it to the list: the next
  * current one. */
 int svl__journal_file_create(struct journal *journal, uint64_t size, struct journal_file **out);
-/* Writes the header of a file and flushes it: from then on the file is part of the log. */
+/* Writes the header of a file and flushes it: from then on the file is part of the log. SVL_E_NO_SPACE: it
+ * was not written. */
 int svl__journal_file_begin(struct journal *journal, struct journal_file *file);
 /* Takes it off the list; closes it, and removes it from the directory if `unlinked`. */
 void svl__journal_file_drop(struct journal *journal, struct journal_file *file, bool unlinked);

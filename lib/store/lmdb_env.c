@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -31,10 +31,12 @@ int svl__lmdb_error(const struct lmdb_env *env, int code, const char *what)
                          what);
     case MDB_READERS_FULL:
         return svl__fail(SVL_E_RESOURCE, "%s: %s: more readers than readers_max", env->name, what);
+    case MDB_PANIC: /* a meta page could not be written: the file is as it was */
+        return svl__fail(SVL_E_FAILED, "%s: %s: a commit failed before; open it again", env->name,
+                         what);
     case MDB_CORRUPTED:
     case MDB_PAGE_NOTFOUND:
     case MDB_INVALID:
-    case MDB_PANIC:
         return svl__fail(SVL_E_CORRUPT, "%s: %s: %s", env->name, what, mdb_strerror(code));
     default:
         if (code > 0)
@@ -94,6 +96,17 @@ static int prepare_file(const struct lmdb_options *o)
     return rc == SVL_OK ? check_lock_file(o) : rc;
 }
 
+/* A writer that was killed between its meta page and the transaction number in the lock file has committed:
+ * LMDB finds that out, and mends the number, when the next one locks for writing, but not when it reads. */
+static int adopt_last_commit(MDB_env *env)
+{
+    MDB_txn *txn;
+    int code = mdb_txn_begin(env, NULL, 0, &txn);
+    if (code == 0)
+        mdb_txn_abort(txn);
+    return code;
+}
+
 static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
 {
     char path[128];
@@ -109,6 +122,11 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
         code =
             mdb_env_open(env->env, path, MDB_NOSUBDIR | MDB_NOTLS | (o->read_only ? MDB_RDONLY : 0),
                          o->file_mode);
+    /* The file was opened before: what is not there is the way to it. */
+    if (code == ENOENT && access("/proc/self/fd", X_OK) != 0)
+        return svl__fail(SVL_E_RESOURCE, "%s: open: a store needs /proc to be mounted", env->name);
+    if (code == 0 && !o->read_only)
+        code = adopt_last_commit(env->env);
     int fd;
     if (code == 0)
         code = mdb_env_get_fd(env->env, &fd);
@@ -161,13 +179,30 @@ int svl__lmdb_begin_write(struct lmdb_env *env, MDB_txn **txn)
     return svl__lmdb_error(env, mdb_txn_begin(env->env, NULL, 0, txn), "a write transaction");
 }
 
-/* LMDB reports a disk that is full in mid-write as EIO. */
-static bool is_disk_full(const struct lmdb_env *env, int code)
+/* LMDB reports a write that fell short as EIO, whatever stopped it; asked for one more page, the system
+ * says what. */
+static bool cannot_grow(const struct lmdb_env *env)
 {
-    if (code == ENOSPC || code == EDQUOT || code == EFBIG)
-        return true;
-    struct statvfs fs;
-    return code == EIO && fstatvfs(env->directory, &fs) == 0 && fs.f_bavail < 64;
+    static const uint8_t zeros[META_PAGE_BYTES];
+    struct rlimit limit;
+    uint64_t size;
+    int fd;
+    if (mdb_env_get_fd(env->env, &fd) != 0 || svl__file_size(fd, &size, env->name) != SVL_OK)
+        return false;
+    if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && size + sizeof zeros > limit.rlim_cur)
+        return true; /* the write would raise SIGXFSZ */
+    return svl__file_write(fd, zeros, sizeof zeros, size, env->name) == SVL_E_NO_SPACE;
+}
+
+/* A commit fails before its meta page, so the old state stands; unless that page itself was written, in
+ * which case LMDB refuses every later transaction. */
+static bool is_usable(const struct lmdb_env *env)
+{
+    MDB_txn *probe;
+    int code = mdb_txn_begin(env->env, NULL, MDB_RDONLY, &probe);
+    if (code == 0)
+        mdb_txn_abort(probe);
+    return code != MDB_PANIC;
 }
 
 int svl__lmdb_commit(struct lmdb_env *env, MDB_txn *txn)
@@ -179,16 +214,9 @@ int svl__lmdb_commit(struct lmdb_env *env, MDB_txn *txn)
         return SVL_E_FULL;
     if (code == ENOMEM)
         return svl__fail(SVL_E_NOMEM, "%s: commit", env->name);
-    if (is_disk_full(env, code)) {
-        /* A commit fails before its meta page, so the old state stands; unless that page itself was
-         * written, in which case LMDB refuses every later transaction. */
-        MDB_txn *probe;
-        int usable = mdb_txn_begin(env->env, NULL, MDB_RDONLY, &probe);
-        if (usable == 0)
-            mdb_txn_abort(probe);
-        if (usable != MDB_PANIC)
-            return svl__fail(SVL_E_NO_SPACE, "%s: commit", env->name);
-    }
+    bool full = code == ENOSPC || code == EDQUOT || code == EFBIG;
+    if ((full || code == EIO) && is_usable(env) && (full || cannot_grow(env)))
+        return svl__fail(SVL_E_NO_SPACE, "%s: commit", env->name);
     env->failed = true;
     svl__fail_errno(code > 0 ? code : EIO, "%s: commit", env->name);
     return svl__fail(SVL_E_FAILED, "%.300s", svl_last_error());

@@ -3,7 +3,9 @@
  *
  * Traps of LMDB 0.9 that are kept clear of here: it follows symbolic links (checked before), its data
  * descriptor is inherited by exec (flag set after), it maps whatever it is given (header and size are
- * checked with pread before), and it goes on after a failed fdatasync (the handle is poisoned). */
+ * checked with pread before), it goes on after a failed fdatasync (the handle is poisoned), and while readers
+ * keep the lock file alive it shows a new writer the state before the last commit of one that was killed
+ * (a writer takes the write lock once before it reads). */
 #ifndef SVL_STORE_LMDB_ENV_H
 #define SVL_STORE_LMDB_ENV_H
 

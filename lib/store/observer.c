@@ -1,4 +1,5 @@
-/* observer.c - telling the layer above, without a lock held, and never after it has stopped listening. */
+/* observer.c - telling the layer above, without a lock held: one call to the one who listens now, none to
+ * the one before it once it has been replaced. */
 #include "base/thread.h"
 #include "state.h"
 
@@ -6,13 +7,6 @@ void svl__store_observe(svl_store *store, const struct store_observer *observer)
 {
     pthread_mutex_lock(&store->lock);
     store->observer = *observer;
-    pthread_mutex_unlock(&store->lock);
-}
-
-void svl__store_unobserve(svl_store *store)
-{
-    pthread_mutex_lock(&store->lock);
-    store->observer = (struct store_observer){ 0 };
     while (store->observer_calls > 0)
         svl__cond_wait(&store->progress, &store->lock, INT64_MAX);
     pthread_mutex_unlock(&store->lock);
@@ -35,11 +29,11 @@ static void end(svl_store *store)
     pthread_mutex_unlock(&store->lock);
 }
 
-void svl__store_tell_written(svl_store *store, const struct ring_position *rings, uint32_t n)
+void svl__store_tell_written(svl_store *store, const struct batch *batch)
 {
     struct store_observer observer = begin(store);
     if (observer.written)
-        observer.written(rings, n, observer.user);
+        observer.written(batch->rings, batch->ring_count, batch->ticket, observer.user);
     end(store);
 }
 

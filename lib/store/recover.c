@@ -71,8 +71,8 @@ static bool is_named(svl_store *store, uint64_t first_id, uint32_t generation)
 {
     struct segment_entry **held;
     size_t n;
-    /* Without memory to look: say yes, so that nothing is removed. */
-    if (svl__segments_hold(&store->segments, first_id, first_id, &held, &n) != SVL_OK)
+    /* An empty one ends before its first id. Without memory to look: say yes, so that nothing is removed. */
+    if (svl__segments_hold(&store->segments, first_id - 1, first_id, &held, &n) != SVL_OK)
         return true;
     bool named = false;
     for (size_t i = 0; i < n; i++) {
@@ -85,21 +85,18 @@ static bool is_named(svl_store *store, uint64_t first_id, uint32_t generation)
     return named;
 }
 
-/* A segment file that the catalog does not name: retired, but not unlinked before a crash; begun, but
- * not named yet (the next roll to this id replaces it); else somebody's, kept and reported. */
+/* A segment file that the catalog does not name: retired, but not unlinked before a crash; or begun, but
+ * not named yet; else somebody's, kept and reported. */
 static void check_unnamed(svl_store *store, const char *name, uint64_t first_id)
 {
-    if (first_id < store->catalog_state.retention_floor) {
-        char lock_name[SEGMENT_NAME_BYTES + 8];
-        snprintf(lock_name, sizeof lock_name, "%.*s-lock", SEGMENT_NAME_BYTES, name);
-        unlinkat(store->directory, name, 0);
-        unlinkat(store->directory, lock_name, 0);
-    } else if (first_id != store->committed_id + 1) {
-        char what[128];
-        snprintf(what, sizeof what, "segment file %.31s is not in the catalog; it is left alone",
-                 name);
-        note_damage(store, what);
+    if (first_id < store->catalog_state.retention_floor ||
+        svl__segment_file_is_empty(store->directory, name)) {
+        svl__segment_file_remove(store->directory, name);
+        return;
     }
+    char what[128];
+    snprintf(what, sizeof what, "segment file %.31s is not in the catalog; it is left alone", name);
+    note_damage(store, what);
 }
 
 static int check_unnamed_files(svl_store *store)
@@ -263,6 +260,21 @@ void svl__store_identify(svl_store *store)
     memcpy(store->segments.place.store_uuid, store->uuid, sizeof store->uuid);
 }
 
+/* Before anybody can ask for retention: it must not go by a wrong date, also not one that was set less
+ * than an hour before the store was closed. */
+static int start_clock(svl_store *store)
+{
+    struct buffer value = { 0 };
+    int rc = svl__store_value(store, (svl_slice){ CLOCK_FORWARD_KEY, sizeof CLOCK_FORWARD_KEY - 1 },
+                              &value);
+    if (rc == SVL_OK && value.len == sizeof store->clock_kept_ns)
+        store->clock_kept_ns = (int64_t)load_u64(value.data);
+    svl__buffer_free(&value);
+    store->clock_step_ns = svl__clock_watch_start(&store->clock, svl__wall_ns(), svl__boot_ns(),
+                                                  store->ingest_last_ns, store->clock_kept_ns);
+    return rc == SVL_E_NOT_FOUND ? SVL_OK : rc;
+}
+
 int svl__store_recover(svl_store *store)
 {
     svl__store_identify(store);
@@ -291,11 +303,14 @@ int svl__store_recover(svl_store *store)
                            &store->journal);
     if (rc == SVL_OK)
         rc = svl__rings_keep(store);
+    if (rc == SVL_OK)
+        rc = start_clock(store);
     if (rc != SVL_OK)
         return rc;
     store->next_id = store->tail.durable_id + 1;
     store->next_ticket = 1;
     store->last_op = store->durable_op;
+    store->durable_ingest_ns = store->ingest_last_ns;
     if (store->tail.durable_id > store->committed_id || store->values.count > 0)
         store->oldest_uncommitted_ns = svl__monotonic_ns();
     svl__journal_recycle(store->journal, store->committed_id, store->committed_op);

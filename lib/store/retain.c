@@ -92,7 +92,7 @@ static void note_retired(svl_store *store, const struct segment_info *infos, siz
 static int64_t retention_now_ns(svl_store *store)
 {
     pthread_mutex_lock(&store->lock);
-    int64_t now = svl__clock_watch_retention_ns(&store->clock, svl__wall_ns(), svl__monotonic_ns());
+    int64_t now = svl__clock_watch_retention_ns(&store->clock, svl__wall_ns(), svl__boot_ns());
     pthread_mutex_unlock(&store->lock);
     return now;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -15,6 +16,9 @@
 /* Offsets in what a segment says of itself. */
 #define META_LAST_ID 56
 #define META_INDEXED_TO 64
+/* Two meta pages, the main table's and "meta"'s, one more if the disk was full: a first block's commit
+ * writes copies of two of them, and at least three new ones. */
+#define EMPTY_FILE_BYTES (5 * 4096)
 
 void svl__segment_name(const struct segment_info *info, char out[SEGMENT_NAME_BYTES])
 {
@@ -156,26 +160,48 @@ static int write_first(struct segment *segment)
     return rc;
 }
 
-static void remove_files(const struct segment_place *place, const struct segment_info *info)
+bool svl__segment_file_is_empty(int directory, const char *name)
 {
-    char name[SEGMENT_NAME_BYTES], lock_name[SEGMENT_NAME_BYTES + 8];
-    svl__segment_name(info, name);
-    snprintf(lock_name, sizeof lock_name, "%s-lock", name);
-    unlinkat(place->directory, name, 0);
-    unlinkat(place->directory, lock_name, 0);
+    struct stat st;
+    return fstatat(directory, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           st.st_size <= EMPTY_FILE_BYTES;
+}
+
+void svl__segment_file_remove(int directory, const char *name)
+{
+    char lock_name[SEGMENT_NAME_BYTES + 8];
+    snprintf(lock_name, sizeof lock_name, "%.*s-lock", SEGMENT_NAME_BYTES, name);
+    unlinkat(directory, name, 0);
+    unlinkat(directory, lock_name, 0);
+}
+
+/* A creation that a crash cut off gives way; records do not, whatever the catalog knows of them. */
+static int make_way(const struct segment_place *place, const char *name)
+{
+    if (faccessat(place->directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !svl__segment_file_is_empty(place->directory, name))
+        return svl__fail(SVL_E_CORRUPT,
+                         "segment file %s holds records, and the catalog does not name it (is the "
+                         "catalog an older copy?): restore the catalog, or move the file away",
+                         name);
+    svl__segment_file_remove(place->directory, name);
+    return SVL_OK;
 }
 
 int svl__segment_create(const struct segment_place *place, struct segment_info *info,
                         struct segment **out)
 {
     struct segment *segment;
+    char name[SEGMENT_NAME_BYTES];
     *out = NULL;
-    int rc = svl__random(info->uuid, sizeof info->uuid);
+    svl__segment_name(info, name);
+    int rc = make_way(place, name);
+    if (rc == SVL_OK)
+        rc = svl__random(info->uuid, sizeof info->uuid);
     if (rc == SVL_OK)
         rc = create_object(place, info, &segment);
     if (rc != SVL_OK)
         return rc;
-    remove_files(place, info);
     rc = open_env(place, segment, true);
     if (rc == SVL_OK)
         rc = write_first(segment);
@@ -183,7 +209,7 @@ int svl__segment_create(const struct segment_place *place, struct segment_info *
         rc = svl__directory_sync(place->directory, "the store");
     if (rc != SVL_OK) {
         svl__segment_close(segment);
-        remove_files(place, info);
+        svl__segment_file_remove(place->directory, name);
         return rc;
     }
     *out = segment;

@@ -42,6 +42,11 @@ void svl__segment_name(const struct segment_info *info, char out[SEGMENT_NAME_BY
 /* True, with first id and generation, if `name` is a segment file's. */
 bool svl__segment_name_parse(const char *name, uint64_t *first_id, uint32_t *generation);
 
+/* No block was ever committed to the file: by its size, so that it may be torn. */
+bool svl__segment_file_is_empty(int directory, const char *name);
+/* With its lock file. */
+void svl__segment_file_remove(int directory, const char *name);
+
 struct segment_place {
     int directory; /* borrowed for the segment's life */
     mode_t file_mode;
@@ -53,8 +58,8 @@ struct segment_place {
 struct segment;
 
 /* Creates the file of an empty segment, durable with its name in the directory when it returns; fills
- * info's uuid. An older file of that name (a creation that a crash cut off) is replaced: the catalog
- * does not name it. */
+ * info's uuid. A file of that name that the catalog does not name is replaced if it holds no record, a
+ * creation that a crash cut off; else SVL_E_CORRUPT. */
 int svl__segment_create(const struct segment_place *place, struct segment_info *info,
                         struct segment **out);
 

@@ -143,6 +143,8 @@ int svl__segment_find_keys(struct segment *segment, const struct key_condition *
         return rc;
     int code;
     rc = svl__keyruns_find(txn, segment->keys, runs, condition, out, &code);
+    if (rc == SVL_E_CORRUPT)
+        svl__fail_at(rc, "%s", segment->lmdb.name);
     if (rc == SVL_OK)
         rc = svl__lmdb_error(&segment->lmdb, code, "key index");
     svl__lmdb_end_read(&segment->lmdb, txn);

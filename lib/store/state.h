@@ -22,6 +22,9 @@
 #include "tail.h"
 #include "values.h"
 
+/* The value that keeps a clock_watch's forward_ns over a close: i64, none while it is 0. */
+#define CLOCK_FORWARD_KEY "clock/forward"
+
 struct svl_store {
     _Atomic uint32_t references; /* the handle and each cursor */
     uint64_t process_mark;
@@ -72,6 +75,8 @@ struct svl_store {
     uint64_t durable_ticket; /* all up to it are durable */
     int64_t ingest_last_ns;
     struct clock_watch clock;
+    int64_t clock_kept_ns; /* flusher's: its forward_ns as fed last for the next open */
+    int64_t clock_step_ns; /* found at open, for the flusher to tell; 0 = none */
     uint64_t
         step_ticket; /* flusher's: the batch whose record tells of a step of the clock; 0 = none */
     struct batch *written_first, *written_last; /* in the journal, not flushed yet */
@@ -81,6 +86,7 @@ struct svl_store {
     struct tail tail;
     struct values values; /* durable operations that the catalog does not have yet */
     uint64_t durable_op;
+    int64_t durable_ingest_ns;           /* of the newest durable batch */
     uint64_t encode_wanted;              /* encode up to this id also what makes no whole block */
     bool encoder_short;                  /* of memory: it tries again and again */
     uint64_t commit_wanted, commit_done; /* numbers of requests */
@@ -133,8 +139,8 @@ int svl__rings_keep(svl_store *store);
 /* retain.c: with catalog_lock not held. */
 int svl__store_retain_now(svl_store *store, uint64_t *records);
 
-/* store.c: fail-stop with the code of a failure, in the words of svl_last_error(); wakes everybody.
- * `lock` not held. */
+/* store.c: fail-stop with the code of a failure, in the words of svl_last_error(); wakes everybody, the
+ * flusher too, which tells the observer. `lock` not held. */
 void svl__store_fail(svl_store *store, int code);
 /* SVL_E_FAILED with words. */
 int svl__store_failure(const svl_store *store);
@@ -145,7 +151,8 @@ int svl__store_check_wait(const svl_store *store, const char *function);
 /* svl__store_check_wait(), and SVL_E_READ_ONLY. */
 int svl__store_check_write(const svl_store *store, const char *function);
 
-/* feed.c: feeds one atomic batch and waits until it is durable; a full disk refuses it, SVL_E_NO_SPACE. */
+/* feed.c: feeds one atomic batch and waits until it is durable; a full disk refuses it, SVL_E_NO_SPACE, or
+ * lets it wait if something was fed behind it that may not be refused. */
 int svl__store_feed_durably(svl_store *store, struct feed *feed);
 
 /* feed.c: waits until svl__store_accepts(), while that only takes time: a shortage's code when what would
@@ -159,7 +166,7 @@ bool svl__store_accepts_locked(const svl_store *store);
 bool svl__store_turns_ready(svl_store *store);
 
 /* observer.c: the observer's calls; `lock` not held. */
-void svl__store_tell_written(svl_store *store, const struct ring_position *rings, uint32_t n);
+void svl__store_tell_written(svl_store *store, const struct batch *batch);
 void svl__store_tell_durable(svl_store *store, uint64_t id, uint64_t ticket);
 void svl__store_tell_ready(svl_store *store);
 

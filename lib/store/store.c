@@ -65,13 +65,11 @@ void svl__store_fail(svl_store *store, int code)
     if (!store->failed)
         store->failed = code;
     store->not_accepting = false;
-    uint64_t id = store->tail.durable_id, ticket = store->durable_ticket;
     pthread_cond_broadcast(&store->progress);
     pthread_cond_signal(&store->flusher_wake);
     pthread_cond_signal(&store->encoder_wake);
     pthread_cond_signal(&store->committer_wake);
     pthread_mutex_unlock(&store->lock);
-    svl__store_tell_durable(store, id, ticket);
     svl__store_tell_ready(store);
 }
 

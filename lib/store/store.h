@@ -27,9 +27,10 @@
 /* Who wants to know. All are called without a lock held, one at a time for each kind; none may wait for
  * the store. NULL members are not called. */
 struct store_observer {
-    /* The records of ring bytes up to these positions are in the journal file: the ring may be released
-     * (they survive the process; not yet power loss). Flusher thread. */
-    void (*written)(const struct ring_position *rings, uint32_t n, void *user);
+    /* The records of ring bytes up to these positions are in the journal file, with all that was fed up to
+     * `ticket`: the ring may be released (they survive the process; not yet power loss). Flusher thread,
+     * for batches that hold something of a ring. */
+    void (*written)(const struct ring_position *rings, uint32_t n, uint64_t ticket, void *user);
     /* Everything up to record `id` and feed ticket `ticket` is durable. Flusher thread; also once after
      * the store has failed, with the last values. */
     void (*durable)(uint64_t id, uint64_t ticket, void *user);
@@ -40,10 +41,9 @@ struct store_observer {
 
 /* As svl_store_open(), for a pipeline: only svl__store_close_owned() closes it. */
 int svl__store_open_owned(const char *path, const svl_store_options *options, svl_store **out);
-/* Before anything is fed; once. */
+/* From now on this one is told instead of the one before: of everything, in between nothing is left out.
+ * When it returns no call of the one before is going on, and none comes any more. */
 void svl__store_observe(svl_store *store, const struct store_observer *observer);
-/* No call of the observer comes after this, and none is going on when it returns. */
-void svl__store_unobserve(svl_store *store);
 /* Closing in two steps: everything becomes durable that can, and the writing threads end; reading, and the
  * crash rings' names, go on working until the store is freed. As svl_store_close(). */
 int svl__store_end(svl_store *store);
@@ -93,8 +93,8 @@ struct feed {
     bool atomic;
     bool urgent; /* somebody waits: flush as soon as possible */
     bool
-        refusable; /* a full disk may refuse it instead of waiting: it is not missed, or its batch is
-                       looked at */
+        refusable; /* a full disk may refuse it instead of waiting, while nothing follows that may not
+                       be: it is not missed, or its batch is looked at */
 };
 
 /* Gives ids and takes everything into memory. *ticket (may be NULL) is for svl__store_wait(). Never
@@ -108,6 +108,10 @@ bool svl__store_accepts(svl_store *store);
 
 /* Waits until svl__store_accepts(), SVL_E_TIMEOUT or SVL_E_FAILED. */
 int svl__store_wait_accepts(svl_store *store, int64_t deadline_ns);
+
+/* What writing or committing is short of and tries again for: SVL_E_NO_SPACE, SVL_E_NOMEM (bare codes);
+ * SVL_OK: nothing. */
+int svl__store_waits_for(svl_store *store);
 
 /* Waits until what `ticket` stands for is durable, asking for a flush now: SVL_OK, SVL_E_TIMEOUT,
  * SVL_E_FAILED. `deadline_ns` is monotonic, INT64_MAX = never. */
@@ -125,6 +129,14 @@ uint64_t svl__store_feed_bytes_max(const svl_store *store);
 uint64_t svl__store_durable_id(svl_store *store); /* newest visible record, 0 if none was ever */
 uint64_t svl__store_first_id(svl_store *store);   /* oldest kept; durable + 1 if none */
 bool svl__store_has_failed(svl_store *store);
+
+/* Before a cursor's first step: it leaves out the records with these ids, u64 each, ascending. Takes the
+ * buffer over. */
+void svl__cursor_leave_out(svl_cursor *cursor, struct buffer *ids);
+/* A code that names damage, behind which a cursor goes on. */
+bool svl__is_damage(int rc);
+/* A copy of `record`, as svl_store_get() gives one; NULL without memory. */
+svl_record_buffer *svl__record_buffer_create(const svl_record *record);
 
 /* The newest durable value of a key, appended to `out`: SVL_E_NOT_FOUND (no words). */
 int svl__store_value(svl_store *store, svl_slice key, struct buffer *out);

@@ -16,10 +16,8 @@
 struct batch *svl__batch_create(void)
 {
     struct batch *batch = svl__calloc(1, sizeof *batch);
-    if (batch) {
+    if (batch)
         atomic_init(&batch->references, 1);
-        batch->refusable = true;
-    }
     return batch;
 }
 
@@ -265,6 +263,8 @@ int svl__tail_hold_batches(const struct tail *tail, uint64_t id_min, uint64_t id
 {
     *out = NULL;
     *n = 0;
+    if (tail->batch_count == 0) /* no array yet, perhaps */
+        return SVL_OK;
     if (id_min <= tail->encoded_id)
         id_min = tail->encoded_id + 1;
     struct batch **batches = tail->batches + tail->batch_first;
@@ -290,6 +290,8 @@ int svl__tail_hold_blocks(const struct tail *tail, uint64_t id_min, uint64_t id_
 {
     *out = NULL;
     *n = 0;
+    if (tail->block_count == 0) /* no array yet, perhaps */
+        return SVL_OK;
     struct block **blocks = tail->blocks + tail->block_first;
     size_t first = 0, last = tail->block_count;
     while (first < last && blocks[first]->zone.first_id + blocks[first]->zone.count - 1 < id_min)

@@ -37,7 +37,7 @@ struct batch {
     uint64_t last_op;
     struct ring_position rings[JOURNAL_RINGS_MAX];
     uint32_t ring_count;
-    bool refusable;     /* only such feeds are in it: a full disk may refuse it whole */
+    bool refusable;     /* its feeds are: a full disk may refuse it whole */
     int refused;        /* the code, if it was; guarded by the store's lock */
     struct batch *next; /* in the flusher's queue */
     _Atomic uint32_t references;

@@ -177,6 +177,30 @@ static int keep_keys(svl_cursor *cursor)
     return SVL_OK;
 }
 
+/* Rows and the ids left out both ascend. */
+static void leave_out(svl_cursor *cursor)
+{
+    const uint64_t *ids = (const uint64_t *)(const void *)cursor->left_out.data;
+    size_t n = cursor->left_out.len / sizeof *ids, at = 0, high = n;
+    struct matches *m = &cursor->matches;
+    while (at < high) {
+        size_t middle = at + (high - at) / 2;
+        if (ids[middle] < cursor->unit_first_id)
+            at = middle + 1;
+        else
+            high = middle;
+    }
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        uint64_t id = cursor->unit_first_id + m->rows[i];
+        while (at < n && ids[at] < id)
+            at++;
+        m->rows[kept] = m->rows[i];
+        kept += at == n || ids[at] != id;
+    }
+    m->count = kept;
+}
+
 int svl__unit_filter_block(svl_cursor *cursor, uint64_t id_min)
 {
     const struct conditions *c = &cursor->conditions;
@@ -195,6 +219,7 @@ int svl__unit_filter_block(svl_cursor *cursor, uint64_t id_min)
         rc = keep_equal(cursor, svl__block_reader_types, c->type);
     if (rc != SVL_OK)
         cursor->matches.count = 0;
+    leave_out(cursor);
     turn_around(cursor);
     return rc;
 }
@@ -214,6 +239,7 @@ int svl__unit_filter_batch(svl_cursor *cursor)
         kept += rc == SVL_OK && svl__conditions_meet_view(&cursor->conditions, &view);
     }
     m->count = rc == SVL_OK ? kept : 0;
+    leave_out(cursor);
     turn_around(cursor);
     return rc;
 }

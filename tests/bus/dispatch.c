@@ -43,7 +43,7 @@ static int end(void **state)
 {
     (void)state;
     svl__dispatch_destroy(dispatch);
-    svl__buffer_free(&result.wire);
+    svl__buffer_free(&result.emits);
     result = (struct dispatch_result){ .count = 0 };
     return 0;
 }
@@ -67,12 +67,25 @@ static void run(const svl_record *record)
     assert_ok(svl__dispatch_run(dispatch, wire, len, &result));
 }
 
-/* Record `i` of what came out. */
-static svl_record out_record(uint32_t i)
+static bool is_unchanged(void)
+{
+    return result.record == wire && result.record_len == svl__wire_length(wire, sizeof wire);
+}
+
+/* What became of the record. */
+static svl_record left_record(void)
 {
     svl_record record;
-    const uint8_t *at = result.wire.data;
-    size_t left = result.wire.len;
+    assert_ok(svl__wire_decode(result.record, result.record_len, attributes, &record));
+    return record;
+}
+
+/* The `i`-th of what was emitted. */
+static svl_record emitted_record(uint32_t i)
+{
+    svl_record record;
+    const uint8_t *at = result.emits.data;
+    size_t left = result.emits.len;
     assert_true(i < result.count);
     for (uint32_t len; i > 0; i--, at += len, left -= len) {
         len = svl__wire_length(at, left);
@@ -134,7 +147,7 @@ static void test_handlers_when_of_any_filters_then_those_that_match_in_order(voi
             assert_int_equal(called[at++], i);
         }
         assert_int_equal(at, called_count);
-        assert_true(result.unchanged && !result.dropped && result.count == 0);
+        assert_true(is_unchanged() && !result.dropped && result.count == 0);
         calls += at;
     }
     assert_true(calls > 2000);
@@ -225,13 +238,11 @@ static struct expected expect(const struct step *steps, size_t n, const svl_reco
 
 static void assert_outcome(const struct expected *e)
 {
-    uint32_t first = e->changed && !e->dropped;
     assert_true(result.dropped == e->dropped);
-    assert_int_equal(result.count, e->emitted + first);
-    if (!e->dropped)
-        assert_true(result.unchanged == !e->changed);
-    if (first) {
-        svl_record r = out_record(0);
+    assert_int_equal(result.count, e->emitted);
+    if (!e->dropped) {
+        svl_record r = left_record();
+        assert_true(is_unchanged() == !e->changed);
         assert_true(r.time_ns == e->record.time_ns && r.severity == e->record.severity);
         assert_true(filter_starts(r.type, e->record.type.data, e->record.type.len));
         assert_int_equal(r.type.len, e->record.type.len);
@@ -239,7 +250,7 @@ static void assert_outcome(const struct expected *e)
         assert_int_equal(r.key.len, e->record.key.len);
     }
     for (uint32_t i = 0; i < e->emitted; i++) {
-        svl_record r = out_record(first + i);
+        svl_record r = emitted_record(i);
         assert_int_equal(r.severity, e->emit_severity[i]);
         assert_int_equal(r.body.len, e->emit_body[i].len);
         assert_true(filter_starts(r.body, e->emit_body[i].data, e->emit_body[i].len));
@@ -350,7 +361,7 @@ static void test_change_when_it_breaks_a_limit_then_the_record_stays_as_it_came(
     const svl_record bad[] = {
         { .severity = 25 },
         { .body_kind = 3 },
-        { .flags = 1 },
+        { .flags = SVL_RECORD_HOPS + 1 },
         { .reserved = { 0, 1 } },
         { .source = slice_of("serverlog.x") },
         { .source = slice_of("\xff") },
@@ -363,7 +374,7 @@ static void test_change_when_it_breaks_a_limit_then_the_record_stays_as_it_came(
     for (size_t i = 0; i < n; i++) {
         add(NULL, change_to, (void *)(uintptr_t)&bad[i]);
         run(&plain);
-        assert_true(result.unchanged && result.count == 0 && !result.dropped);
+        assert_true(is_unchanged() && result.count == 0 && !result.dropped);
         assert_true(stats().failures == (i + 1) * (i + 2) / 2); /* those before it fail again */
     }
     assert_true(reports >= 1);
@@ -386,8 +397,8 @@ static void test_change_when_of_everything_then_taken_but_for_what_is_not_given_
                       .attribute_count = 1 };
     add(NULL, change_to, &to);
     run(&plain);
-    assert_true(!result.unchanged && result.count == 1);
-    svl_record r = out_record(0);
+    assert_true(!is_unchanged() && result.count == 0);
+    svl_record r = left_record();
     assert_true(r.time_ns == plain.time_ns && r.severity == 24 && r.body_kind == SVL_BODY_BINARY);
     assert_text(r.source, "out");
     assert_text(r.type, "type");
@@ -396,6 +407,35 @@ static void test_change_when_of_everything_then_taken_but_for_what_is_not_given_
     assert_int_equal(r.attribute_count, 1);
     assert_text(r.attributes[0].name, "n");
     assert_true(r.attributes[0].i64 == -5);
+}
+
+static _Atomic bool ends;
+
+static int end_after(svl_ingest *ingest, svl_record *record, void *user)
+{
+    (void)user;
+    atomic_store(&ends, true);
+    return svl_ingest_emit(ingest, record);
+}
+
+static void test_run_when_cut_off_by_the_end_then_nothing_of_it_is_counted(void **state)
+{
+    end(state);
+    struct dispatch_options options = { .owner = &dispatch,
+                                        .record_bytes_max = RECORD_BYTES_MAX,
+                                        .emit_max = EMIT_MAX,
+                                        .emit_bytes_max = EMIT_BYTES_MAX,
+                                        .ends = &ends,
+                                        .log = &sink };
+    assert_ok(svl__dispatch_create(&options, &dispatch));
+    add(NULL, end_after, NULL);
+    add(NULL, note, NULL);
+    called_count = 0;
+    atomic_store(&ends, false);
+    uint32_t len = svl__wire_size(&plain);
+    svl__wire_encode(&plain, 7, wire);
+    assert_int_equal(svl__dispatch_run(dispatch, wire, len, &result), SVL_E_CLOSED);
+    assert_true(called_count == 0 && stats().emitted == 0);
 }
 
 static void test_bytes_when_no_record_then_corrupt_and_nobody_is_called(void **state)
@@ -441,6 +481,7 @@ int main(void)
         DISPATCH_TEST(test_emit_when_no_record_to_publish_then_refused),
         DISPATCH_TEST(test_change_when_it_breaks_a_limit_then_the_record_stays_as_it_came),
         DISPATCH_TEST(test_change_when_of_everything_then_taken_but_for_what_is_not_given_yet),
+        DISPATCH_TEST(test_run_when_cut_off_by_the_end_then_nothing_of_it_is_counted),
         DISPATCH_TEST(test_bytes_when_no_record_then_corrupt_and_nobody_is_called),
         DISPATCH_TEST(test_handler_when_registered_wrongly_then_refused),
     };

@@ -64,7 +64,7 @@ for header in (root / "include/serverlog").glob("*.h"):
     for name in re.findall(r"(SVL_\w+) = -?\d+", source):
         if not re.search(rf"^\.It Dv {name} = ", shown, re.M):
             problems.append(f"{name}: on no page; add its enumeration to man/families.txt")
-    for name in re.findall(r"typedef (?:int|void) (svl_\w+_fn)\(", source):
+    for name in re.findall(r"typedef (?:int|void) \*?(svl_\w+_fn)\(", source):
         if not re.search(rf"^\.Ss {name}$", shown, re.M):
             problems.append(f"{name}: on no page; add it to man/families.txt")
 

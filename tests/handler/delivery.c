@@ -233,6 +233,7 @@ static void test_record_when_it_can_never_be_done_then_stands_alone_and_pauses(v
     static struct script s;
     s = (struct script){ .act = act_poison, .poison = 37 };
     svl_stored_options o = quick("poison");
+    o.on_failure = SVL_ON_FAILURE_PAUSE;
     o.retry_attempts_max = 3;
     o.batch_records_max = 50;
     open_with(&s, &o);
@@ -335,6 +336,12 @@ static void test_options_when_wrong_then_refused(void **state)
     REFUSED(batch_records_max, 100001, SVL_E_OPTION);
     REFUSED(batch_bytes_max, UINT64_MAX, SVL_E_OPTION);
     REFUSED(retry_base_ms, UINT32_MAX, SVL_E_OPTION);
+    REFUSED(on_failure, 3, SVL_E_OPTION);
+    REFUSED(record_age_ms_max, UINT64_MAX, SVL_E_OPTION);
+    o = quick("other");
+    o.on_failure = SVL_ON_FAILURE_PAUSE;
+    o.record_age_ms_max = 1;
+    assert_int_equal(svl_on_stored(pipeline, &o, handle, &s, NULL), SVL_E_OPTION);
     REFUSED(filter.severity_min, 25, SVL_E_INVALID);
     REFUSED(filter.reserved, 1, SVL_E_RESERVED);
     REFUSED(struct_size, 0, SVL_E_STRUCT_SIZE);
@@ -643,6 +650,61 @@ static void test_failed_batch_when_it_cannot_be_read_again_then_delivery_goes_on
     assert_ok(svl_close(pipeline));
 }
 
+/* Passes each record on from one end of the chain to the other. */
+static int pass_on(svl_batch *batch, void *user)
+{
+    const svl_record *records;
+    size_t n;
+    assert_ok(svl_batch_records(batch, &records, &n));
+    for (size_t i = 0; i < n; i++) {
+        svl_record next = records[i];
+        next.source = slice_of(user);
+        assert_ok(svl_batch_emit(batch, i, &next));
+    }
+    return SVL_OK;
+}
+
+/* The hops of the n-th record of a source, waiting for it. */
+static uint32_t hops_of(const char *source, unsigned n)
+{
+    svl_query query;
+    svl_cursor *cursor;
+    const svl_record *record;
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.flags = SVL_QUERY_FOLLOW;
+    query.source = slice_of(source);
+    assert_ok(svl_store_query(svl_pipeline_store(pipeline), &query, &cursor));
+    for (unsigned i = 0; i < n; i++)
+        assert_ok(svl_cursor_next(cursor, -1, &record));
+    uint32_t flags = record->flags;
+    svl_cursor_close(cursor);
+    return flags;
+}
+
+static void test_emits_when_caused_by_emits_then_hops_are_counted(void **state)
+{
+    (void)state;
+    static char *const chain[] = { "hop0", "hop1", "hop2", "hop3" };
+    assert_ok(svl_open(path, NULL, &pipeline));
+    for (size_t i = 0; i < 3; i++) {
+        svl_stored_options o = { .struct_size = sizeof o, .filter.source = chain[i] };
+        assert_ok(svl_on_stored(pipeline, &o, pass_on, chain[i + 1], NULL));
+    }
+    assert_ok(svl_start(pipeline));
+    assert_ok(svl_publish_text(pipeline, 9, "hop0", "x"));
+    for (int from_blocks = 0; from_blocks < 2; from_blocks++) {
+        for (uint32_t i = 0; i < 4; i++)
+            assert_int_equal(hops_of(chain[i], 1), i);
+        assert_ok(svl_store_commit(svl_pipeline_store(pipeline), -1));
+    }
+    for (uint32_t hops = 254; hops <= 255; hops++) {
+        svl_record copy = { .source = slice_of("hop2"), .flags = hops };
+        assert_ok(svl_publish(pipeline, &copy));
+        assert_int_equal(hops_of("hop3", hops - 252), 255);
+    }
+    assert_ok(svl_close(pipeline));
+}
+
 int main(void)
 {
 #define HANDLER_TEST(f) cmocka_unit_test_setup(f, new_path)
@@ -661,6 +723,7 @@ int main(void)
         HANDLER_TEST(test_unsubscribe_when_the_disk_is_full_then_returns),
         HANDLER_TEST(test_failed_batch_when_it_cannot_be_read_again_then_delivery_goes_on),
         HANDLER_TEST(test_emits_when_batches_fail_then_one_for_each_record),
+        HANDLER_TEST(test_emits_when_caused_by_emits_then_hops_are_counted),
     };
     return cmocka_run_group_tests_name("handler/delivery", tests, NULL, NULL);
 }

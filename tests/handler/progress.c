@@ -147,14 +147,14 @@ static void test_emits_when_fed_then_durable_with_the_position(void **state)
     struct feed_item item = item_of(9);
     struct feed feed = { .items = &item, .count = 1 };
     uint64_t ticket;
-    assert_ok(svl__progress_feed(&s, &feed, 41, true, &ticket));
+    assert_ok(svl__progress_feed(&s, &feed, &(struct progress){ 41, true, { 0 } }, &ticket));
     assert_true(feed.ops == NULL && feed.op_count == 0);
     wait(ticket);
     assert_true(item.id == 1 && svl__store_durable_id(handlers.options.store) == 1);
     assert_loads(41, true);
     assert_true(s.position == UNTOUCHED); /* that is the caller's to move */
     svl_subscription unnamed = subscription(NULL);
-    assert_ok(svl__progress_feed(&unnamed, &feed, 50, false, &ticket));
+    assert_ok(svl__progress_feed(&unnamed, &feed, &(struct progress){ .position = 50 }, &ticket));
     wait(ticket);
     assert_true(svl__store_durable_id(handlers.options.store) == 2);
     assert_loads(41, true);
@@ -173,7 +173,8 @@ static void test_emits_when_too_many_then_the_position_stays(void **state)
     struct feed feed = { .items = items, .count = n };
     save(40, false);
     s.dirty = true;
-    assert_int_equal(svl__progress_feed(&s, &feed, 41, false, NULL), SVL_E_LIMIT);
+    assert_int_equal(svl__progress_feed(&s, &feed, &(struct progress){ .position = 41 }, NULL),
+                     SVL_E_LIMIT);
     assert_true(s.dirty && feed.ops == NULL && feed.op_count == 0);
     assert_ok(svl_store_flush(handlers.options.store, -1));
     assert_loads(40, false);
@@ -192,42 +193,106 @@ static void put_bytes(const uint8_t *bytes, size_t len)
     wait(ticket);
 }
 
+static uint64_t number_at(const uint8_t *bytes)
+{
+    uint64_t number = 0;
+    for (int i = 7; i >= 0; i--)
+        number = number << 8 | bytes[i];
+    return number;
+}
+
 /* The table at the top of handler/progress.c. */
+static bool is_progress(const uint8_t *bytes, size_t len)
+{
+    if (len < VALUE_BYTES || bytes[0] != 1)
+        return false;
+    size_t ranges = bytes[2] + 256u * bytes[3];
+    if (ranges > REDRIVE_RANGES_MAX || len != VALUE_BYTES + 16 * ranges)
+        return false;
+    for (size_t i = 0; i < ranges; i++) {
+        const uint8_t *range = bytes + VALUE_BYTES + 16 * i;
+        if (number_at(range) == 0 || number_at(range) > number_at(range + 8))
+            return false;
+    }
+    return true;
+}
+
 static void assert_decoded_or_refused(const uint8_t *bytes, size_t len)
 {
     svl_subscription s = subscription(name);
     bool found = true;
     put_bytes(bytes, len);
     int rc = svl__progress_load(&s, &found);
-    if (len == VALUE_BYTES && bytes[0] == 1) {
-        uint64_t position = 0;
-        for (int i = 7; i >= 0; i--)
-            position = position << 8 | bytes[8 + i];
+    if (is_progress(bytes, len)) {
         assert_int_equal(rc, SVL_OK);
-        assert_true(found && s.position == position && s.paused == (bytes[1] != 0));
+        assert_true(found && s.position == number_at(bytes + 8) && s.paused == (bytes[1] != 0));
+        assert_int_equal(s.redrive.count, bytes[2]);
+        for (uint32_t i = 0; i < s.redrive.count; i++) {
+            assert_true(s.redrive.ranges[i].next == number_at(bytes + VALUE_BYTES + 16 * i));
+            assert_true(s.redrive.ranges[i].last == number_at(bytes + VALUE_BYTES + 16 * i + 8));
+        }
     } else {
         assert_int_equal(rc, SVL_E_VERSION);
         assert_non_null(strstr(svl_last_error(), name));
-        assert_true(!found && s.position == UNTOUCHED && !s.paused);
+        assert_true(!found && s.position == UNTOUCHED && !s.paused && s.redrive.count == 0);
     }
+}
+
+/* Ranges that are most often well formed. */
+static size_t any_ranges(uint8_t *bytes)
+{
+    size_t n = rng_below(&rng, REDRIVE_RANGES_MAX + 3);
+    memset(bytes + 2, 0, 6);
+    bytes[2] = (uint8_t)n;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t first = rng_below(&rng, 40) ? rng_next(&rng) / 2 + 1 : 0;
+        uint64_t last = rng_below(&rng, 40) ? first + rng_below(&rng, 9) : first - 1;
+        memcpy(bytes + VALUE_BYTES + 16 * i, &first, 8);
+        memcpy(bytes + VALUE_BYTES + 16 * i + 8, &last, 8);
+    }
+    return VALUE_BYTES + 16 * n;
 }
 
 static void test_bytes_when_of_any_kind_then_decoded_or_refused(void **state)
 {
     (void)state;
-    uint8_t bytes[40] = { 1 };
-    for (size_t len = 0; len < sizeof bytes; len++)
+    uint8_t bytes[VALUE_BYTES + 16 * (REDRIVE_RANGES_MAX + 3)] = { 1 };
+    for (size_t len = 0; len < 40; len++)
         assert_decoded_or_refused(bytes, len);
     for (unsigned version = 0; version < 256; version++) {
         bytes[0] = (uint8_t)version;
         assert_decoded_or_refused(bytes, VALUE_BYTES);
     }
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 600; round++) {
+        size_t len = VALUE_BYTES;
         for (size_t i = 0; i < sizeof bytes; i++)
             bytes[i] = (uint8_t)rng_next(&rng);
         bytes[0] = (uint8_t)rng_below(&rng, 3);
-        assert_decoded_or_refused(bytes,
-                                  rng_below(&rng, 3) ? VALUE_BYTES : rng_below(&rng, sizeof bytes));
+        if (rng_below(&rng, 2) == 0)
+            len = any_ranges(bytes);
+        assert_decoded_or_refused(bytes, rng_below(&rng, 3) ? len : rng_below(&rng, sizeof bytes));
+    }
+}
+
+static void test_ranges_when_saved_then_loaded_the_same(void **state)
+{
+    (void)state;
+    for (uint32_t n = 0; n <= REDRIVE_RANGES_MAX; n++) {
+        svl_subscription s = subscription(name), loaded = subscription(name);
+        uint64_t ticket;
+        bool found;
+        s.redrive.count = n;
+        for (uint32_t i = 0; i < n; i++) {
+            s.redrive.ranges[i].next = 1 + rng_below(&rng, 1000);
+            s.redrive.ranges[i].last = s.redrive.ranges[i].next + rng_below(&rng, 1000);
+        }
+        assert_ok(svl__progress_save(&s, true, &ticket));
+        wait(ticket);
+        close_store();
+        open_store();
+        assert_ok(svl__progress_load(&loaded, &found));
+        assert_true(found && loaded.position == UNTOUCHED);
+        assert_memory_equal(&loaded.redrive, &s.redrive, sizeof s.redrive);
     }
 }
 
@@ -242,6 +307,7 @@ int main(void)
         STORE_TEST(test_subscription_when_without_a_name_then_nothing_is_saved),
         STORE_TEST(test_emits_when_fed_then_durable_with_the_position),
         STORE_TEST(test_emits_when_too_many_then_the_position_stays),
+        STORE_TEST(test_ranges_when_saved_then_loaded_the_same),
         STORE_TEST(test_bytes_when_of_any_kind_then_decoded_or_refused),
     };
     return cmocka_run_group_tests_name("handler/progress", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "handler/subscription.h"
+#include "pipeline/pipeline.h"
 #include "support/support.h"
 
 static char path[512];
@@ -297,6 +298,98 @@ static void test_name_when_opened_again_at_once_then_goes_on_where_it_was(void *
     assert_ok(svl_close(pipeline));
 }
 
+static void append(svl_store *store, const char *source, size_t n)
+{
+    svl_record records[1000];
+    for (size_t i = 0; i < 1000; i++)
+        records[i] = (svl_record){ .source = slice_of(source) };
+    for (size_t some; n > 0; n -= some) {
+        some = n < 1000 ? n : 1000;
+        assert_ok(svl_store_append(store, records, some, NULL));
+    }
+}
+
+static enum subscription_state one_turn(svl_subscription *s)
+{
+    enum subscription_state next = SUBSCRIPTION_IDLE;
+    s->state = SUBSCRIPTION_RUNNING;
+    svl__deliver(s, &next);
+    s->state = next;
+    return next;
+}
+
+/* Turn by turn, without workers: each ends, and what it has passed is kept. */
+static void test_backlog_when_little_of_it_matches_then_turns_are_short(void **state)
+{
+    (void)state;
+    static struct script script;
+    enum { TURN = 65536, OTHER = 2 * TURN + 100 };
+    struct handlers *handlers;
+    svl_subscription *s;
+    svl_store *store;
+    assert_ok(svl_store_open(path, NULL, &store));
+    const struct handlers_options options = { store, 1, 5000, 4096 };
+    for (int window = 0; window < 2; window++) {
+        uint64_t first = svl__store_durable_id(store), last = first + OTHER + 1;
+        script = (struct script){ .act = ACT_PASS };
+        svl_stored_options o = named(window ? "window" : "none");
+        o.start_at = SVL_START_ID;
+        o.start_id = first + 1;
+        o.batch_window_ms = window ? 3600000 : 0;
+        append(store, "other", OTHER);
+        append(store, "in", 1);
+        assert_ok(svl__handlers_create(&options, &handlers));
+        assert_ok(svl__handlers_subscribe(handlers, &o, handle, &script, &s));
+        for (uint64_t turn = 1; turn <= 2; turn++) {
+            assert_int_equal(one_turn(s), SUBSCRIPTION_READY);
+            assert_true(s->position == first + turn * TURN && s->dirty);
+        }
+        append(store, "in", 2); /* durable since: belongs to the same batch */
+        svl__handlers_durable(handlers, last + 2);
+        if (window) { /* the real end: now it waits for more */
+            assert_int_equal(one_turn(s), SUBSCRIPTION_WAITING);
+            s->window_until_ns = 1;
+        }
+        assert_int_equal(one_turn(s), SUBSCRIPTION_READY);
+        assert_int_equal(atomic_load(&script.done), 3);
+        assert_int_equal(atomic_load(&script.calls), 1);
+        assert_int_equal(one_turn(s), SUBSCRIPTION_IDLE);
+        assert_true(s->position == last + 2);
+        assert_ok(svl__handlers_destroy(handlers, INT64_MAX, NULL, NULL));
+    }
+    assert_ok(svl_store_close(store));
+}
+
+static unsigned count_parted(void)
+{
+    unsigned n = 0;
+    pthread_mutex_lock(&pipeline->handlers->lock);
+    for (const struct parted *p = pipeline->handlers->parted; p; p = p->next)
+        n++;
+    pthread_mutex_unlock(&pipeline->handlers->lock);
+    return n;
+}
+
+static void test_names_when_they_come_and_go_then_none_is_kept_that_is_durable(void **state)
+{
+    (void)state;
+    static struct script s;
+    s = (struct script){ .act = ACT_PASS };
+    open_pipeline(2, 5000);
+    assert_ok(svl_start(pipeline));
+    for (int i = 0; i < 300; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "name-%d", i);
+        svl_stored_options o = named(name);
+        subscribe(&s, &o);
+        assert_ok(svl_unsubscribe(s.subscription, NULL));
+        if (i % 3 == 0)
+            assert_ok(svl_store_flush(svl_pipeline_store(pipeline), -1));
+        assert_in_range(count_parted(), 1, 4);
+    }
+    assert_ok(svl_close(pipeline));
+}
+
 static struct script left_behind;
 static _Atomic int released_in_callback;
 
@@ -422,6 +515,8 @@ int main(void)
         WORKERS_TEST(test_stop_when_a_batch_is_deferred_then_left_for_the_next_start),
         WORKERS_TEST(test_stop_when_a_turn_has_looked_less_far_then_the_rest_is_handed_out),
         WORKERS_TEST(test_name_when_opened_again_at_once_then_goes_on_where_it_was),
+        WORKERS_TEST(test_backlog_when_little_of_it_matches_then_turns_are_short),
+        WORKERS_TEST(test_names_when_they_come_and_go_then_none_is_kept_that_is_durable),
         WORKERS_TEST(test_unsubscribe_when_in_another_callback_then_position_kept_and_released),
         cmocka_unit_test(test_retry_wait_when_attempts_grow_then_doubles_with_jitter),
     };

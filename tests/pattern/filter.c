@@ -38,7 +38,6 @@ static void test_filter_when_all_zero_then_all_but_the_librarys_own(void **state
 {
     (void)state;
     struct filter *filter = compile(&(svl_filter){ .source = NULL });
-    assert_true(svl__filter_is_catch_all(filter));
     svl_record record = { .source = { NULL, 0 } };
     assert_true(svl__filter_matches(filter, &record));
     record.source = slice_of("serverlog");
@@ -46,18 +45,6 @@ static void test_filter_when_all_zero_then_all_but_the_librarys_own(void **state
     record.source = slice_of("serverlog.gap");
     assert_false(svl__filter_matches(filter, &record));
     svl__filter_destroy(filter);
-}
-
-static void test_catch_all_when_any_condition_is_set_then_is_none(void **state)
-{
-    (void)state;
-    struct rng seeded = { test_seed() }, *rng = &seeded;
-    for (unsigned conditions = 0; conditions < 16; conditions++) {
-        svl_filter from = filter_any(rng, conditions);
-        struct filter *filter = compile(&from);
-        assert_true(svl__filter_is_catch_all(filter) == (conditions == 0));
-        svl__filter_destroy(filter);
-    }
 }
 
 static bool equal(svl_slice a, svl_slice b)
@@ -179,7 +166,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_filter_when_of_any_conditions_then_lets_through_what_meets_all),
         cmocka_unit_test(test_filter_when_all_zero_then_all_but_the_librarys_own),
-        cmocka_unit_test(test_catch_all_when_any_condition_is_set_then_is_none),
         cmocka_unit_test(test_query_when_narrowed_then_finds_all_that_match),
         cmocka_unit_test(test_filter_when_compiled_then_keeps_nothing_of_the_callers),
         cmocka_unit_test(test_key_prefix_when_of_any_bytes_then_compared_as_bytes),

@@ -9,7 +9,10 @@
 #include "ring/layout.h"
 #include "support/support.h"
 
-static _Atomic int in_handler, may_return, fatal_words;
+static char path[512];
+static svl_options options;
+static svl_store_options store_options;
+static _Atomic int in_handler, may_return, fatal_words, log_may_return;
 
 static void pause_ms(long ms)
 {
@@ -34,6 +37,8 @@ static void note_log(uint32_t level, int32_t code, const char *text, void *user)
     (void)user;
     if (level == SVL_SEVERITY_FATAL && code == SVL_E_CORRUPT)
         atomic_fetch_add(&fatal_words, 1);
+    while (level == SVL_SEVERITY_FATAL && !atomic_load(&log_may_return))
+        pause_ms(1);
 }
 
 static void assert_failed(int rc)
@@ -42,19 +47,19 @@ static void assert_failed(int rc)
     assert_non_null(strstr(svl_last_error(), "open again"));
 }
 
-static void test_ring_when_written_over_then_stops_and_the_rest_comes_at_the_next_start(
-    void **state)
+/* A pipeline with its thread in a handler and two records behind that one, the first of them broken. */
+static svl_pipeline *open_with_a_broken_ring(uint32_t close_timeout_ms)
 {
-    (void)state;
-    char path[512];
-    svl_store_options store;
-    svl_options options;
     svl_pipeline *p;
     snprintf(path, sizeof path, "%s", temp_path());
-    assert_ok(svl_store_options_init(&store, sizeof store));
+    atomic_store(&in_handler, 0);
+    atomic_store(&may_return, 0);
+    atomic_store(&fatal_words, 0);
+    assert_ok(svl_store_options_init(&store_options, sizeof store_options));
     assert_ok(svl_options_init(&options, sizeof options));
-    store.log = note_log;
-    options.store = &store;
+    store_options.log = note_log;
+    options.store = &store_options;
+    options.close_timeout_ms = close_timeout_ms;
     assert_ok(svl_open(path, &options, &p));
     assert_ok(svl_on_ingest(p, NULL, hold_back, NULL));
     assert_ok(svl_start(p));
@@ -65,6 +70,15 @@ static void test_ring_when_written_over_then_stops_and_the_rest_comes_at_the_nex
     assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "two"));
     assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "three"));
     atomic_store(frame_header(p->ring, second), UINT64_C(0x4141414141414141));
+    return p;
+}
+
+static void test_ring_when_written_over_then_stops_and_the_rest_comes_at_the_next_start(
+    void **state)
+{
+    (void)state;
+    atomic_store(&log_may_return, 1);
+    svl_pipeline *p = open_with_a_broken_ring(0);
     atomic_store(&may_return, 1);
     svl_record record = { .source = slice_of("in"), .body = slice_of("four") };
     assert_failed(svl_publish_sync(p, &record, -1, NULL));
@@ -87,11 +101,33 @@ static void test_ring_when_written_over_then_stops_and_the_rest_comes_at_the_nex
     assert_ok(svl_close(p));
 }
 
+/* The pipeline's thread is in the log's callback, and left to itself. */
+static void test_log_when_it_blocks_then_all_others_know_and_close_frees_nothing_under_it(
+    void **state)
+{
+    (void)state;
+    atomic_store(&log_may_return, 0);
+    svl_pipeline *p = open_with_a_broken_ring(20);
+    atomic_store(&may_return, 1);
+    while (!atomic_load(&fatal_words))
+        pause_ms(1);
+    assert_failed(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "four"));
+    assert_int_equal(svl_close(p), SVL_E_TIMEOUT);
+    atomic_store(&log_may_return, 1);
+    int rc;
+    while ((rc = svl_open(path, &options, &p)) == SVL_E_BUSY)
+        pause_ms(1);
+    assert_ok(rc);
+    assert_ok(svl_close(p));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             test_ring_when_written_over_then_stops_and_the_rest_comes_at_the_next_start),
+        cmocka_unit_test(
+            test_log_when_it_blocks_then_all_others_know_and_close_frees_nothing_under_it),
     };
     int failed = cmocka_run_group_tests_name("pipeline/broken", tests, NULL, NULL);
     temp_remove_all();

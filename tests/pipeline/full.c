@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "pipeline/slots.h"
 #include "support/support.h"
 
 static char path[512];
@@ -37,7 +38,7 @@ static int hold(svl_ingest *ingest, svl_record *record, void *user)
     return SVL_OK;
 }
 
-static void open_with(uint32_t policy)
+static void open_ring(uint32_t policy, uint64_t ring_bytes)
 {
     svl_store_options store;
     svl_options options;
@@ -45,12 +46,17 @@ static void open_with(uint32_t policy)
     assert_ok(svl_options_init(&options, sizeof options));
     store.record_bytes_max = 4096;
     options.store = &store;
-    options.ring_bytes = 64 << 10;
+    options.ring_bytes = ring_bytes;
     options.full_policy = policy;
     options.block_timeout_ms = 20;
     assert_ok(svl_open(path, &options, &pipeline));
     assert_ok(svl_on_ingest(pipeline, NULL, hold, NULL));
     assert_ok(svl_start(pipeline));
+}
+
+static void open_with(uint32_t policy)
+{
+    open_ring(policy, 64 << 10);
 }
 
 static int publish_one(void)
@@ -149,6 +155,30 @@ static void test_ring_when_full_and_drop_then_a_gap_record_says_how_many(void **
     assert_ok(svl_close(pipeline));
 }
 
+static void test_slots_when_all_are_taken_then_full_until_their_records_are_durable(void **state)
+{
+    (void)state;
+    svl_record record = { .source = slice_of("s") };
+    open_ring(SVL_FULL_FAIL, 1 << 20);
+    for (int round = 0; round < 2; round++) {
+        uint64_t refused = stats_now().refused_full, before = stored();
+        int rc;
+        atomic_store(&held, true);
+        for (int i = 0; i < SLOTS; i++) /* who does not wait leaves the slot to its record */
+            assert_int_equal(svl_publish_sync(pipeline, &record, 0, NULL), SVL_E_TIMEOUT);
+        assert_int_equal(svl_publish_sync(pipeline, &record, -1, NULL), SVL_E_FULL);
+        assert_true(stats_now().refused_full == refused + 1);
+        assert_ok(svl_publish(pipeline, &record)); /* it is not the ring that is full */
+        atomic_store(&held, false);
+        assert_ok(svl_flush(pipeline, -1));
+        assert_true(stored() == before + SLOTS + 1); /* what was refused was not published */
+        while ((rc = svl_publish_sync(pipeline, &record, -1, NULL)) == SVL_E_FULL)
+            short_sleep(); /* the slots are told a moment after who flushes */
+        assert_ok(rc);
+    }
+    assert_ok(svl_close(pipeline));
+}
+
 static void *publish_and_wait(void *unused)
 {
     (void)unused;
@@ -180,15 +210,36 @@ static void test_publishers_when_blocked_then_stop_wakes_them(void **state)
     assert_ok(svl_close(pipeline));
 }
 
+static int take(svl_batch *batch, void *user)
+{
+    (void)batch;
+    (void)user;
+    return SVL_OK;
+}
+
+static int released;
+
+static void count_released(void *user)
+{
+    (void)user;
+    released++;
+}
+
 static void test_pipeline_when_forked_then_the_child_is_told(void **state)
 {
     (void)state;
     atomic_store(&held, false);
     open_with(SVL_FULL_FAIL);
+    svl_stored_options on;
+    svl_subscription *s, *other;
+    assert_ok(svl_stored_options_init(&on, sizeof on));
+    on.name = "forked";
+    assert_ok(svl_on_stored(pipeline, &on, take, NULL, &s));
     assert_ok(publish_one());
     pid_t child = fork();
     if (child == 0) {
         svl_record record = { .source = slice_of("s") };
+        svl_subscription_info info = { .struct_size = sizeof info };
         svl_pipeline_stats stats = { .struct_size = sizeof stats };
         bool ok = svl_publish(pipeline, &record) == SVL_E_FORKED &&
                   svl_publish_sync(pipeline, &record, 0, NULL) == SVL_E_FORKED &&
@@ -196,7 +247,13 @@ static void test_pipeline_when_forked_then_the_child_is_told(void **state)
                   svl_flush(pipeline, 0) == SVL_E_FORKED && svl_stop(pipeline, 0) == SVL_E_FORKED &&
                   svl_start(pipeline) == SVL_E_FORKED &&
                   svl_on_ingest(pipeline, NULL, hold, NULL) == SVL_E_FORKED &&
-                  svl_on_stored(pipeline, NULL, NULL, NULL, NULL) == SVL_E_FORKED &&
+                  svl_on_stored(pipeline, NULL, take, NULL, &other) == SVL_E_FORKED && !other &&
+                  svl_subscription_pause(s) == SVL_E_FORKED &&
+                  svl_subscription_resume(s) == SVL_E_FORKED &&
+                  svl_subscription_info_get(s, &info) == SVL_E_FORKED &&
+                  svl_unsubscribe(s, count_released) == SVL_E_FORKED && released == 0 &&
+                  svl_publish_many(pipeline, &record, 1, NULL) == SVL_E_FORKED &&
+                  svl_wake(pipeline) == SVL_E_FORKED &&
                   svl_pipeline_stats_get(pipeline, &stats) == SVL_E_FORKED &&
                   svl_close(pipeline) == SVL_E_FORKED;
         _exit(ok ? 0 : 1);
@@ -207,6 +264,11 @@ static void test_pipeline_when_forked_then_the_child_is_told(void **state)
     assert_ok(publish_one());
     assert_ok(svl_flush(pipeline, -1));
     assert_true(stored() == 2);
+    svl_subscription_info info = { .struct_size = sizeof info };
+    assert_ok(svl_subscription_info_get(s, &info));
+    assert_false(info.paused);
+    assert_ok(svl_unsubscribe(s, count_released));
+    assert_int_equal(released, 1);
     assert_ok(svl_close(pipeline));
 }
 
@@ -251,6 +313,7 @@ int main(void)
         FULL_TEST(test_ring_when_full_and_fail_then_refused_and_counted),
         FULL_TEST(test_ring_when_full_and_block_then_waits_and_times_out),
         FULL_TEST(test_ring_when_full_and_drop_then_a_gap_record_says_how_many),
+        FULL_TEST(test_slots_when_all_are_taken_then_full_until_their_records_are_durable),
         FULL_TEST(test_publishers_when_blocked_then_stop_wakes_them),
         FULL_TEST(test_pipeline_when_forked_then_the_child_is_told),
         FULL_TEST(test_option_when_out_of_range_then_refused),

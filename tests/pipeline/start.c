@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,6 +114,76 @@ static void test_start_when_it_has_failed_and_was_closed_then_nothing_comes_twic
     assert_all_once();
 }
 
+/* A disk without space: nothing can be written behind the first page of a file. */
+static void set_disk_full(bool full)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = full ? 4096 : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static int start_on_a_full_disk(svl_pipeline *p)
+{
+    set_disk_full(true);
+    int rc = svl_start(p);
+    set_disk_full(false);
+    return rc;
+}
+
+static svl_pipeline *open_impatient(uint32_t record_bytes_max)
+{
+    svl_pipeline *p = open_with(record_bytes_max);
+    p->options.close_timeout_ms = 1; /* a second, then */
+    return p;
+}
+
+static void test_start_when_the_disk_is_full_then_says_so_and_stores_all_once_later(void **state)
+{
+    (void)state;
+    crash_with_a_full_ring();
+    svl_pipeline *p = open_impatient(16384);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(start_on_a_full_disk(p), SVL_E_NO_SPACE);
+    assert_ok(svl_start(p));
+    svl_pipeline_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_pipeline_stats_get(p, &stats));
+    assert_int_equal(stats.ring_recovered, SMALL + 1);
+    assert_int_equal(count(p), SMALL + 1);
+    assert_ok(svl_stop(p, -1));
+    assert_ok(svl_close(p));
+    assert_all_once();
+}
+
+/* Between the two starts what the first one fed is written, and leaves the ring. */
+static void test_start_when_the_disk_was_full_and_a_record_is_refused_then_nothing_comes_twice(
+    void **state)
+{
+    (void)state;
+    crash_with_a_full_ring();
+    svl_pipeline *p = open_impatient(4096);
+    int rc = start_on_a_full_disk(p);
+    assert_true(rc == SVL_E_RECORD_SIZE || rc == SVL_E_NO_SPACE); /* whichever it met first */
+    assert_int_equal(start_on_a_full_disk(p), SVL_E_NO_SPACE);
+    assert_ok(svl_store_flush(svl_pipeline_store(p), -1));
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(svl_start(p), SVL_E_RECORD_SIZE);
+    assert_ok(svl_close(p));
+    assert_all_once();
+}
+
+static void test_start_when_the_disk_is_full_and_it_is_closed_then_the_ring_keeps_all(void **state)
+{
+    (void)state;
+    crash_with_a_full_ring();
+    svl_pipeline *p = open_impatient(16384);
+    set_disk_full(true);
+    assert_int_equal(svl_start(p), SVL_E_NO_SPACE);
+    assert_int_equal(svl_close(p), SVL_E_NO_SPACE);
+    set_disk_full(false);
+    assert_all_once();
+}
+
 /* A record in the ring gets a format flag that this version does not know. */
 static void crash_with_a_newer_record(void)
 {
@@ -165,11 +236,19 @@ static void test_start_when_a_newer_version_has_left_a_record_then_refused_and_k
 
 int main(void)
 {
+    signal(SIGXFSZ, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(
             test_start_when_it_has_failed_and_is_called_again_then_nothing_comes_twice, new_path),
         cmocka_unit_test_setup(
             test_start_when_it_has_failed_and_was_closed_then_nothing_comes_twice, new_path),
+        cmocka_unit_test_setup(
+            test_start_when_the_disk_is_full_then_says_so_and_stores_all_once_later, new_path),
+        cmocka_unit_test_setup(
+            test_start_when_the_disk_was_full_and_a_record_is_refused_then_nothing_comes_twice,
+            new_path),
+        cmocka_unit_test_setup(
+            test_start_when_the_disk_is_full_and_it_is_closed_then_the_ring_keeps_all, new_path),
         cmocka_unit_test_setup(
             test_start_when_a_newer_version_has_left_a_record_then_refused_and_kept, new_path),
     };

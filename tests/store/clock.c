@@ -9,7 +9,7 @@ static void test_clock_when_it_drifts_then_no_step(void **state)
 {
     (void)state;
     struct clock_watch w;
-    assert_true(svl__clock_watch_start(&w, 100 * HOUR, 5, 0) == 0);
+    assert_true(svl__clock_watch_start(&w, 100 * HOUR, 5, 0, 0) == 0);
     assert_true(svl__clock_watch_step(&w, 100 * HOUR + 50 * NS_PER_S, 10) == 0);
     assert_true(svl__clock_watch_step(&w, 130 * HOUR, 30 * HOUR) == 0);
 }
@@ -18,7 +18,7 @@ static void test_clock_when_set_then_step_and_only_once(void **state)
 {
     (void)state;
     struct clock_watch w;
-    svl__clock_watch_start(&w, 100 * HOUR, 0, 0);
+    svl__clock_watch_start(&w, 100 * HOUR, 0, 0, 0);
     assert_true(svl__clock_watch_step(&w, 103 * HOUR, HOUR) == 2 * HOUR);
     assert_true(svl__clock_watch_step(&w, 103 * HOUR, HOUR) == 0);
     assert_true(svl__clock_watch_step(&w, 50 * HOUR, HOUR) == -53 * HOUR);
@@ -28,16 +28,16 @@ static void test_clock_when_wrong_at_start_then_step_against_the_log(void **stat
 {
     (void)state;
     struct clock_watch w;
-    assert_true(svl__clock_watch_start(&w, 100 * HOUR, 0, 100 * HOUR - 5) == 0);
-    assert_true(svl__clock_watch_start(&w, 100 * HOUR, 0, 200 * HOUR) == -100 * HOUR);
-    assert_true(svl__clock_watch_start(&w, 900 * HOUR, 0, 200 * HOUR) == 700 * HOUR);
+    assert_true(svl__clock_watch_start(&w, 100 * HOUR, 0, 100 * HOUR - 5, 0) == 0);
+    assert_true(svl__clock_watch_start(&w, 100 * HOUR, 0, 200 * HOUR, 0) == -100 * HOUR);
+    assert_true(svl__clock_watch_start(&w, 900 * HOUR, 0, 200 * HOUR, 0) == 700 * HOUR);
 }
 
 static void test_retention_when_clock_stepped_forward_then_goes_by_the_old_for_an_hour(void **state)
 {
     (void)state;
     struct clock_watch w;
-    svl__clock_watch_start(&w, 100 * HOUR, 0, 0);
+    svl__clock_watch_start(&w, 100 * HOUR, 0, 0, 0);
     svl__clock_watch_step(&w, 1000 * HOUR, 0);
     assert_true(svl__clock_watch_retention_ns(&w, 1000 * HOUR, 0) == 100 * HOUR);
     assert_true(svl__clock_watch_retention_ns(&w, 1001 * HOUR, HOUR) == 1001 * HOUR);
@@ -49,7 +49,7 @@ static void test_retention_when_a_step_forward_is_taken_back_in_part_then_still_
 {
     (void)state;
     struct clock_watch w;
-    svl__clock_watch_start(&w, 100 * HOUR, 0, 0);
+    svl__clock_watch_start(&w, 100 * HOUR, 0, 0, 0);
     svl__clock_watch_step(&w, 90000 * HOUR, 0);
     svl__clock_watch_step(&w, 89998 * HOUR, 0);
     assert_true(svl__clock_watch_retention_ns(&w, 89998 * HOUR, 0) == 100 * HOUR);

@@ -195,6 +195,74 @@ static void test_zone_when_damaged_then_the_blocks_before_it_are_read(void **sta
     assert_ok(svl_store_close(store));
 }
 
+static void test_lookup_when_an_entry_of_the_index_is_damaged_then_its_segment_is_named(
+    void **state)
+{
+    (void)state;
+    MDB_dbi keys;
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    svl_query query;
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.key_kind = SVL_KEY_EXACT;
+    query.key_low = slice_of("key");
+    make_store(true);
+    MDB_txn *txn = begin_change("keys", &keys);
+    assert_int_equal(mdb_cursor_open(txn, keys, &cursor), 0);
+    assert_int_equal(mdb_cursor_get(cursor, &key, &value, MDB_FIRST), 0);
+    value = (MDB_val){ 1, (void *)(uintptr_t) "" };
+    assert_int_equal(mdb_cursor_put(cursor, &key, &value, MDB_CURRENT), 0);
+    mdb_cursor_close(cursor);
+    end_change(txn);
+    assert_damage_is_told(&query);
+    assert_non_null(strstr(svl_last_error(), "00000000000000000001-01.seg"));
+}
+
+/* Deletes the zone of the first, the last, or a block between. */
+static uint64_t lose_zone(MDB_cursor_op at)
+{
+    MDB_dbi zones;
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    struct zone zone;
+    MDB_txn *txn = begin_change("zones", &zones);
+    assert_int_equal(mdb_cursor_open(txn, zones, &cursor), 0);
+    assert_int_equal(mdb_cursor_get(cursor, &key, &value, at == MDB_NEXT ? MDB_FIRST : at), 0);
+    if (at == MDB_NEXT)
+        assert_int_equal(mdb_cursor_get(cursor, &key, &value, MDB_NEXT), 0);
+    assert_ok(svl__zone_decode(value.mv_data, value.mv_size, &zone));
+    assert_int_equal(mdb_cursor_del(cursor, 0), 0);
+    mdb_cursor_close(cursor);
+    end_change(txn);
+    return zone.count;
+}
+
+static void test_zone_when_missing_then_told_and_the_rest_is_read(void **state)
+{
+    (void)state;
+    static const MDB_cursor_op places[] = { MDB_FIRST, MDB_NEXT, MDB_LAST };
+    for (size_t i = 0; i < 6; i++) {
+        make_store(true);
+        uint64_t lost = lose_zone(places[i % 3]), n = 0;
+        svl_query query;
+        svl_cursor *cursor;
+        const svl_record *record;
+        unsigned told = 0;
+        svl_store *store = open_store();
+        assert_ok(svl_query_init(&query, sizeof query));
+        query.flags = i < 3 ? 0 : SVL_QUERY_BACKWARD;
+        assert_ok(svl_store_query(store, &query, &cursor));
+        for (int rc; (rc = svl_cursor_next(cursor, 0, &record)) != SVL_E_END;) {
+            assert_true(rc == SVL_OK || rc == SVL_E_CORRUPT);
+            n += rc == SVL_OK;
+            told += rc == SVL_E_CORRUPT;
+        }
+        assert_true(told == 1 && n == RECORDS + 1 - lost);
+        svl_cursor_close(cursor);
+        assert_ok(svl_store_close(store));
+    }
+}
+
 static void test_segment_when_a_key_is_no_number_then_not_mapped(void **state)
 {
     (void)state;
@@ -289,6 +357,9 @@ int main(void)
             test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is_right),
         cmocka_unit_test(test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted),
         cmocka_unit_test(test_zone_when_damaged_then_the_blocks_before_it_are_read),
+        cmocka_unit_test(
+            test_lookup_when_an_entry_of_the_index_is_damaged_then_its_segment_is_named),
+        cmocka_unit_test(test_zone_when_missing_then_told_and_the_rest_is_read),
         cmocka_unit_test(test_segment_when_a_key_is_no_number_then_not_mapped),
         cmocka_unit_test(test_lookup_when_the_index_names_what_is_not_there_then_corrupt),
         cmocka_unit_test(test_record_when_its_time_is_the_last_there_is_then_found),

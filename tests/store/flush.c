@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "store/store.h"
 #include "support/support.h"
 
 #define DESCRIPTORS 256
@@ -20,8 +21,11 @@ static char path[512];
 static _Atomic uint64_t unflushed[DESCRIPTORS]; /* journal writes that no flush has covered */
 static _Atomic int64_t fail_flush;              /* the n-th journal flush fails; 0 = none */
 static _Atomic uint64_t flushes;
+static _Atomic bool fail_segment;  /* the next flush of a segment fails */
+static _Atomic bool fail_header;   /* the next flush of a journal file's header finds no space */
+static _Atomic int header_fd = -1; /* one that was written, not flushed */
 
-static bool is_journal(int fd)
+static bool is_named(int fd, const char *part)
 {
     char link[64], name[512];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -29,19 +33,38 @@ static bool is_journal(int fd)
     if (n <= 0 || fd >= DESCRIPTORS)
         return false;
     name[n] = 0;
-    return strstr(name, "/journal.") != NULL;
+    return strstr(name, part) != NULL;
+}
+
+static bool is_journal(int fd)
+{
+    return is_named(fd, "/journal.");
 }
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
     ssize_t n = syscall(SYS_pwritev, fd, parts, count, offset, 0);
-    if (n > 0 && is_journal(fd))
+    if (n > 0 && is_journal(fd)) {
         atomic_fetch_add(&unflushed[fd], 1);
+        if (offset == 0 && n == 4096)
+            atomic_store(&header_fd, fd);
+    }
     return n;
 }
 
-int fdatasync(int fd)
+/* LMDB's as well. */
+__attribute__((visibility("default"))) int fdatasync(int fd)
 {
+    if (is_named(fd, ".seg") && atomic_exchange(&fail_segment, false)) {
+        errno = EIO;
+        return -1;
+    }
+    if (fd == atomic_load(&header_fd)) {
+        atomic_store(&header_fd, -1);
+        errno = ENOSPC;
+        if (atomic_exchange(&fail_header, false))
+            return -1;
+    }
     bool journal = is_journal(fd);
     uint64_t covered = journal ? atomic_load(&unflushed[fd]) : 0;
     if (journal && covered > 0) {
@@ -205,6 +228,55 @@ static void test_flush_when_it_fails_then_fail_stop_and_nothing_acknowledged_los
     }
 }
 
+static void test_flush_of_a_header_when_it_finds_no_space_then_fail_stop(void **state)
+{
+    (void)state;
+    svl_store_options o = small_files();
+    svl_store *store;
+    int rc;
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_ok(svl_store_open(path, &o, &store));
+    atomic_store(&fail_header, true);
+    while ((rc = append(store, 20000, NULL)) == SVL_OK)
+        ;
+    assert_int_equal(rc, SVL_E_FAILED);
+    assert_int_equal(svl_store_close(store), SVL_E_FAILED);
+}
+
+static _Atomic pid_t flusher;
+static _Atomic bool other_thread;
+static _Atomic int told;
+
+static void on_durable(uint64_t id, uint64_t ticket, void *user)
+{
+    (void)id, (void)ticket, (void)user;
+    pid_t thread = (pid_t)syscall(SYS_gettid), none = 0;
+    if (!atomic_compare_exchange_strong(&flusher, &none, thread) && none != thread)
+        atomic_store(&other_thread, true);
+    atomic_fetch_add(&told, 1);
+}
+
+/* The committer finds the failure. */
+static void test_observer_when_the_store_fails_then_told_by_the_flusher(void **state)
+{
+    (void)state;
+    svl_store_options o = small_files();
+    svl_store *store;
+    struct store_observer observer = { .durable = on_durable };
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_ok(svl_store_open(path, &o, &store));
+    svl__store_observe(store, &observer);
+    assert_ok(append(store, 1, NULL));
+    assert_ok(svl_store_commit(store, -1));
+    assert_ok(append(store, 1, NULL));
+    int before = atomic_load(&told);
+    atomic_store(&fail_segment, true);
+    assert_int_equal(svl_store_commit(store, -1), SVL_E_FAILED);
+    assert_int_equal(svl_store_close(store), SVL_E_FAILED);
+    assert_true(atomic_load(&told) > before);
+    assert_false(atomic_load(&other_thread));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +284,8 @@ int main(void)
         cmocka_unit_test(test_store_when_new_then_its_own_name_is_flushed),
         cmocka_unit_test(test_publish_when_flushed_or_synced_then_on_the_disk),
         cmocka_unit_test(test_flush_when_it_fails_then_fail_stop_and_nothing_acknowledged_lost),
+        cmocka_unit_test(test_flush_of_a_header_when_it_finds_no_space_then_fail_stop),
+        cmocka_unit_test(test_observer_when_the_store_fails_then_told_by_the_flusher),
     };
     int failed = cmocka_run_group_tests_name("store/flush", tests, NULL, NULL);
     temp_remove_all();

@@ -2,6 +2,7 @@
  * there is space. The executable's own writes stand before the C library's, for LMDB as well. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,18 +20,27 @@
 
 static char path[512];
 static _Atomic(const char *) full_for; /* writes to files with this in their name find no space */
+static _Atomic bool falls_short;       /* LMDB's writes: half of one is written before */
+static _Atomic bool meta_fails;        /* the next write of a segment's meta page */
+static _Atomic bool held;              /* journal writes wait until it is false again */
 
-static bool finds_no_space(int fd, off_t offset)
+static bool is_named(int fd, const char *part)
 {
     char link[64], name[512];
-    const char *full = atomic_load(&full_for);
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t n = full ? readlink(link, name, sizeof name - 1) : 0;
+    ssize_t n = part ? readlink(link, name, sizeof name - 1) : 0;
     if (n <= 0)
         return false;
     name[n] = 0;
-    errno = ENOSPC;
-    return strstr(name, full) != NULL && offset >= META_BYTES;
+    return strstr(name, part) != NULL;
+}
+
+static bool finds_no_space(int fd, off_t offset)
+{
+    bool full = is_named(fd, atomic_load(&full_for)) && offset >= META_BYTES;
+    if (full)
+        errno = ENOSPC;
+    return full;
 }
 
 #define FOR_SHARED_LIBRARIES __attribute__((visibility("default")))
@@ -40,17 +50,25 @@ FOR_SHARED_LIBRARIES ssize_t lmdb_pwrite(int, const void *, size_t, off_t) __asm
 
 ssize_t lmdb_pwrite(int fd, const void *data, size_t len, off_t offset)
 {
+    if (offset < META_BYTES && is_named(fd, ".seg") && atomic_exchange(&meta_fails, false)) {
+        errno = EIO;
+        return -1;
+    }
     return finds_no_space(fd, offset) ? -1 : syscall(SYS_pwrite64, fd, data, len, offset);
 }
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
+    while (atomic_load(&held))
+        usleep(1000);
     return finds_no_space(fd, META_BYTES) ? -1 : syscall(SYS_pwritev, fd, parts, count, offset, 0);
 }
 
 FOR_SHARED_LIBRARIES ssize_t writev(int fd, const struct iovec *parts, int count)
 {
-    return finds_no_space(fd, META_BYTES) ? -1 : syscall(SYS_writev, fd, parts, count);
+    if (!finds_no_space(fd, META_BYTES))
+        return syscall(SYS_writev, fd, parts, count);
+    return atomic_load(&falls_short) ? syscall(SYS_writev, fd, parts, count / 2) : -1;
 }
 
 static svl_store *open_store(void)
@@ -127,6 +145,17 @@ static void test_append_when_the_disk_is_full_then_says_so_and_goes_on_with_spac
     alarm(0);
 }
 
+/* A quota, say: the file system has space, and LMDB says EIO. */
+static void test_append_when_writes_fall_short_then_says_so_and_goes_on_with_space(void **state)
+{
+    (void)state;
+    alarm(60);
+    atomic_store(&falls_short, true);
+    fill_up_and_go_on(".seg");
+    atomic_store(&falls_short, false);
+    alarm(0);
+}
+
 /* What nobody waits for cannot be refused to anybody: emits of a subscription without a name. */
 static void test_feed_when_the_disk_is_full_then_waits_and_is_not_dropped(void **state)
 {
@@ -149,6 +178,74 @@ static void test_feed_when_the_disk_is_full_then_waits_and_is_not_dropped(void *
     assert_true(item.id == 1 && count_records(store) == 1);
     assert_ok(svl_store_close(store));
     alarm(0);
+}
+
+static void *append_one(void *store)
+{
+    uint64_t id;
+    return (void *)(intptr_t)append(store, &id);
+}
+
+/* An append that came in before anybody knew of the full disk, behind and beside what may not be refused. */
+static void test_append_when_a_feed_waits_before_it_then_says_so_at_once(void **state)
+{
+    (void)state;
+    alarm(60);
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    svl_record record = { .body = slice_of("of a ring") };
+    uint8_t wire[64];
+    svl__wire_encode(&record, 1, wire);
+    struct feed_item item = { .wire = wire, .len = svl__wire_size(&record) };
+    struct store_op op = { slice_of("key"), slice_of("value") };
+    struct feed feed = { .items = &item, .count = 1, .ops = &op, .op_count = 1 };
+    uint64_t tickets[2], id;
+    pthread_t appender;
+    void *answer;
+    atomic_store(&held, true);
+    assert_ok(svl__store_feed(store, &feed, &tickets[0]));
+    usleep(50000); /* it is being written: the next one begins a batch */
+    assert_ok(svl__store_feed(store, &feed, &tickets[1]));
+    assert_int_equal(pthread_create(&appender, NULL, append_one, store), 0);
+    while (svl__store_last_ticket(store) == tickets[1])
+        usleep(1000);
+    atomic_store(&full_for, "/journal.");
+    atomic_store(&held, false);
+    assert_int_equal(pthread_join(appender, &answer), 0);
+    assert_int_equal((int)(intptr_t)answer, SVL_E_NO_SPACE);
+    assert_int_equal(svl__store_wait(store, tickets[1], svl__deadline_ns(50)), SVL_E_TIMEOUT);
+    atomic_store(&full_for, NULL);
+    assert_ok(svl_store_flush(store, -1)); /* of what was refused nothing is waited for */
+    assert_true(count_records(store) == 2);
+    assert_ok(append(store, &id));
+    assert_true(id == 3);
+    assert_ok(svl_store_close(store));
+    store = open_store();
+    assert_true(count_records(store) == 3);
+    assert_ok(svl_store_close(store));
+    alarm(0);
+}
+
+static void test_segment_when_its_meta_page_fails_then_stopped_and_not_called_damaged(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    svl_cursor *cursor;
+    const svl_record *record;
+    assert_ok(append(store, NULL));
+    assert_ok(svl_store_commit(store, -1));
+    assert_ok(append(store, NULL));
+    atomic_store(&meta_fails, true);
+    assert_int_equal(svl_store_commit(store, -1), SVL_E_FAILED);
+    assert_ok(svl_store_query(store, NULL, &cursor));
+    assert_int_equal(svl_cursor_next(cursor, 0, &record), SVL_E_FAILED);
+    svl_cursor_close(cursor);
+    assert_int_equal(svl_store_close(store), SVL_E_FAILED);
+    store = open_store();
+    assert_true(count_records(store) == 2);
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    assert_ok(svl_store_close(store));
 }
 
 /* The host has all descriptors in use for a while. */
@@ -181,7 +278,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_append_when_the_disk_is_full_then_says_so_and_goes_on_with_space),
+        cmocka_unit_test(test_append_when_writes_fall_short_then_says_so_and_goes_on_with_space),
         cmocka_unit_test(test_feed_when_the_disk_is_full_then_waits_and_is_not_dropped),
+        cmocka_unit_test(test_append_when_a_feed_waits_before_it_then_says_so_at_once),
+        cmocka_unit_test(test_segment_when_its_meta_page_fails_then_stopped_and_not_called_damaged),
         cmocka_unit_test(
             test_append_when_there_are_no_descriptors_then_says_so_and_goes_on_with_some),
     };

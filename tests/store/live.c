@@ -8,9 +8,11 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -28,6 +30,99 @@ struct noted {
 static struct noted *noted;
 static char path[512];
 
+/* --- the nursery: a process without threads, which starts all others (ThreadSanitizer does not follow a fork
+ * of one with threads), waits for them, and tells how they ended --- */
+
+struct order {
+    void (*run)(const struct order *order); /* in the child; NULL: wait for `pid` */
+    pid_t pid;
+    svl_store_options options;
+    size_t fill_bytes;
+    uint64_t limit;
+    char path[512];
+};
+static int nursery;
+
+static void run_nursery(int end)
+{
+    struct order order;
+    while (read(end, &order, sizeof order) == (ssize_t)sizeof order) {
+        int answer = -1;
+        if (!order.run)
+            waitpid(order.pid, &answer, 0);
+        else if ((answer = fork()) == 0) {
+            memcpy(path, order.path, sizeof path);
+            order.run(&order);
+            _exit(0);
+        }
+        if (write(end, &answer, sizeof answer) != (ssize_t)sizeof answer)
+            break;
+    }
+    _exit(0);
+}
+
+static void open_nursery(void)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0 || fflush(NULL) != 0)
+        exit(1);
+    pid_t child = fork();
+    if (child < 0)
+        exit(1);
+    if (child == 0) {
+        close(ends[1]);
+        run_nursery(ends[0]);
+    }
+    close(ends[0]);
+    nursery = ends[1];
+}
+
+static int ask_nursery(struct order *order)
+{
+    int answer;
+    memcpy(order->path, path, sizeof path);
+    assert_int_equal(write(nursery, order, sizeof *order), sizeof *order);
+    assert_int_equal(read(nursery, &answer, sizeof answer), sizeof answer);
+    return answer;
+}
+
+static pid_t start_child(struct order *order)
+{
+    pid_t child = ask_nursery(order);
+    assert_true(child > 0);
+    return child;
+}
+
+static int wait_child(pid_t child)
+{
+    struct order order = { .pid = child };
+    return ask_nursery(&order);
+}
+
+static void kill_child(pid_t child)
+{
+    assert_int_equal(kill(child, SIGKILL), 0);
+    int status = wait_child(child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void expect_exit(pid_t child)
+{
+    int status = wait_child(child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* --- writers and readers --- */
+
+/* What the library says when it stops. */
+static void tell(uint32_t level, int32_t code, const char *text, void *user)
+{
+    (void)code, (void)user;
+    if (level >= SVL_SEVERITY_FATAL)
+        fprintf(stderr, "process %d: %s\n", (int)getpid(), text);
+}
+
 static svl_store_options small_options(void)
 {
     svl_store_options o;
@@ -39,6 +134,7 @@ static svl_store_options small_options(void)
     o.record_bytes_max = 65536;
     o.segment_bytes = 8 << 20;
     o.sync_interval_ms = 1;
+    o.log = tell;
     return o;
 }
 
@@ -58,24 +154,24 @@ static svl_record record_of(uint64_t number, char key[32], char *fill, size_t fi
 }
 
 /* In a child: appends until it is told to stop, and notes what was acknowledged. */
-static void write_until_stopped(const svl_store_options *options, size_t fill_bytes, uint64_t limit)
+static void write_until_stopped(const struct order *order)
 {
     static char fill[60000];
     svl_store *store;
     memset(fill, 'x', sizeof fill);
-    if (svl_store_open(path, options, &store) != SVL_OK) {
+    if (svl_store_open(path, &order->options, &store) != SVL_OK) {
         fprintf(stderr, "the writer: %s\n", svl_last_error());
         _exit(3);
     }
     svl_store_stats stats = { .struct_size = sizeof stats };
     if (svl_store_stats_get(store, &stats) != SVL_OK)
         _exit(4);
-    for (uint64_t id = stats.last_id + 1; id <= limit && !atomic_load(&noted->stop);) {
+    for (uint64_t id = stats.last_id + 1; id <= order->limit && !atomic_load(&noted->stop);) {
         char keys[8][32];
         svl_record records[8];
         uint64_t n = 1 + id % 8, first;
         for (uint64_t i = 0; i < n; i++)
-            records[i] = record_of(id + i, keys[i], fill, fill_bytes);
+            records[i] = record_of(id + i, keys[i], fill, order->fill_bytes);
         int rc = svl_store_append(store, records, n, &first);
         if (rc != SVL_OK || first != id) {
             fprintf(stderr, "the writer: %d, %s\n", rc, svl_last_error());
@@ -90,13 +186,12 @@ static void write_until_stopped(const svl_store_options *options, size_t fill_by
 
 static pid_t start_writer(const svl_store_options *options, size_t fill_bytes, uint64_t limit)
 {
+    struct order order = {
+        .run = write_until_stopped, .options = *options, .fill_bytes = fill_bytes, .limit = limit
+    };
     atomic_store(&noted->stop, 0);
     atomic_store(&noted->ready, 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0)
-        write_until_stopped(options, fill_bytes, limit);
-    return child;
+    return start_child(&order);
 }
 
 static void wait_ready(void)
@@ -104,14 +199,6 @@ static void wait_ready(void)
     for (int i = 0; i < 10000 && !atomic_load(&noted->ready); i++)
         sleep_ms(1);
     assert_true(atomic_load(&noted->ready));
-}
-
-static void expect_exit(pid_t child)
-{
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void stop_writer(pid_t child)
@@ -177,12 +264,14 @@ static uint64_t read_all(svl_store *store, uint64_t least, bool backward)
 static void test_reader_when_a_writer_writes_then_sees_what_was_acknowledged(void **state)
 {
     (void)state;
+    enum { RECORDS = 4000 };
     svl_store_options o = small_options();
-    pid_t writer = start_writer(&o, 2000, UINT64_MAX);
+    pid_t writer = start_writer(&o, 2000, RECORDS);
     wait_ready();
     svl_store *store = open_reader();
-    for (int i = 0; i < 400; i++) {
-        uint64_t acknowledged = atomic_load(&noted->acknowledged);
+    uint64_t acknowledged = 0;
+    for (int i = 0; acknowledged < RECORDS; i++) {
+        acknowledged = atomic_load(&noted->acknowledged);
         uint64_t n = read_all(store, acknowledged, i % 2);
         svl_store_stats stats = { .struct_size = sizeof stats };
         assert_ok(svl_store_stats_get(store, &stats));
@@ -280,8 +369,7 @@ static void test_follower_when_the_writer_is_killed_again_and_again_then_none_ch
             assert_ok(svl_cursor_next(cursor, 20000, &record));
             assert_is(record, ++seen);
         }
-        kill(writer, SIGKILL);
-        assert_int_equal(waitpid(writer, NULL, 0), writer);
+        kill_child(writer);
         while (seen < atomic_load(&noted->acknowledged)) {
             assert_ok(svl_cursor_next(cursor, 20000, &record));
             assert_is(record, ++seen);
@@ -302,8 +390,9 @@ static void test_follower_when_the_writer_is_killed_again_and_again_then_none_ch
     assert_ok(svl_store_close(store));
 }
 
-static void read_until_killed(void)
+static void read_until_killed(const struct order *order)
 {
+    (void)order;
     svl_store *store = open_reader();
     svl_cursor *cursor = follow(store, 0);
     const svl_record *record;
@@ -321,20 +410,16 @@ static void test_writer_when_readers_are_killed_or_stopped_then_undisturbed(void
     (void)state;
     enum { READERS = 3, ROUNDS = 40 };
     svl_store_options o = small_options();
-    o.readers_max = 8; /* dead ones must leave the table */
+    o.readers_max = 64; /* not enough for all that ever were: dead ones must leave the table */
     pid_t writer = start_writer(&o, 3000, UINT64_MAX), readers[READERS] = { 0 };
     struct rng rng = { test_seed() };
     wait_ready();
     for (int i = 0; i < ROUNDS; i++) {
         pid_t *reader = &readers[i % READERS];
-        if (*reader > 0) {
-            kill(*reader, SIGKILL);
-            assert_int_equal(waitpid(*reader, NULL, 0), *reader);
-        }
-        *reader = fork();
-        assert_true(*reader >= 0);
-        if (*reader == 0)
-            read_until_killed();
+        struct order order = { .run = read_until_killed };
+        if (*reader > 0)
+            kill_child(*reader);
+        *reader = start_child(&order);
         sleep_ms((long)rng_below(&rng, 30));
         if (i % 3 == 0)
             kill(*reader, SIGSTOP);
@@ -344,12 +429,8 @@ static void test_writer_when_readers_are_killed_or_stopped_then_undisturbed(void
         sleep_ms(1);
     assert_true(atomic_load(&noted->acknowledged) >= before + 100);
     stop_writer(writer);
-    for (int i = 0; i < READERS; i++) {
-        int status;
-        kill(readers[i], SIGKILL);
-        assert_int_equal(waitpid(readers[i], &status, 0), readers[i]);
-        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    }
+    for (int i = 0; i < READERS; i++)
+        kill_child(readers[i]);
     assert_true(atomic_load(&noted->seen) > 0);
     svl_store *store = open_reader();
     assert_true(read_all(store, 0, false) == atomic_load(&noted->acknowledged));
@@ -429,8 +510,7 @@ static void test_store_when_its_writer_was_killed_then_read_without_one(void **s
     pid_t writer = start_writer(&o, 3000, UINT64_MAX);
     wait_ready();
     sleep_ms(50);
-    kill(writer, SIGKILL);
-    assert_int_equal(waitpid(writer, NULL, 0), writer);
+    kill_child(writer);
     svl_store *store = open_reader();
     uint64_t n = read_all(store, atomic_load(&noted->acknowledged), false);
     assert_ok(svl_store_close(store));
@@ -477,19 +557,15 @@ static void test_bell_when_forged_then_records_are_right(void **state)
 }
 
 /* In a child of its own, as the mount and namespace stay with it. */
-static void in_child(void (*body)(void))
+static void in_child(void (*run)(const struct order *order))
 {
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        body();
-        _exit(0);
-    }
-    expect_exit(child);
+    struct order order = { .run = run };
+    expect_exit(start_child(&order));
 }
 
-static void on_read_only_media(void)
+static void on_read_only_media(const struct order *order)
 {
+    (void)order;
     svl_store_options o = small_options();
     svl_store *store;
     svl_record record = { .body = { "x", 1 } };
@@ -525,8 +601,29 @@ static void test_store_when_on_read_only_media_then_read(void **state)
     in_child(on_read_only_media);
 }
 
-static void in_another_namespace(void)
+static void without_proc(const struct order *order)
 {
+    (void)order;
+    svl_store_options o = small_options();
+    svl_store *store;
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", "/proc", "tmpfs", 0, "size=1m") != 0) {
+        fprintf(stderr, "a mount of its own: %s\n", strerror(errno));
+        _exit(2);
+    }
+    assert_int_equal(svl_store_open(path, &o, &store), SVL_E_RESOURCE);
+    assert_non_null(strstr(svl_last_error(), "/proc"));
+}
+
+static void test_store_when_proc_is_not_mounted_then_says_so(void **state)
+{
+    (void)state;
+    in_child(without_proc);
+}
+
+static void in_another_namespace(const struct order *order)
+{
+    (void)order;
     if (unshare(CLONE_NEWPID) != 0) {
         fprintf(stderr, "a PID namespace: %s\n", strerror(errno));
         _exit(2);
@@ -541,7 +638,9 @@ static void in_another_namespace(void)
             fprintf(stderr, "%d: %s\n", rc, svl_last_error());
         _exit(rc != SVL_E_ACCESS || !strstr(svl_last_error(), "namespace"));
     }
-    expect_exit(child);
+    int status;
+    if (waitpid(child, &status, 0) != child || status != 0)
+        _exit(1);
 }
 
 static void test_reader_when_in_another_pid_namespace_then_refused(void **state)
@@ -580,6 +679,7 @@ int main(void)
     noted = mmap(NULL, sizeof *noted, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (noted == MAP_FAILED)
         return 1;
+    open_nursery();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_reader_when_a_writer_writes_then_sees_what_was_acknowledged,
                                start),
@@ -596,6 +696,7 @@ int main(void)
         cmocka_unit_test_setup(test_store_when_its_writer_was_killed_then_read_without_one, start),
         cmocka_unit_test_setup(test_bell_when_forged_then_records_are_right, start),
         cmocka_unit_test_setup(test_store_when_on_read_only_media_then_read, start),
+        cmocka_unit_test_setup(test_store_when_proc_is_not_mounted_then_says_so, start),
         cmocka_unit_test_setup(test_reader_when_in_another_pid_namespace_then_refused, start),
         cmocka_unit_test_setup(test_reader_when_the_store_vanishes_then_error_or_what_it_holds,
                                start),

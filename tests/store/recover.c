@@ -93,6 +93,101 @@ static void test_batch_when_it_gives_ids_again_then_corrupt(void **state)
     assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
 }
 
+static void assert_records(svl_store *store, uint64_t expected)
+{
+    svl_cursor *cursor;
+    const svl_record *record;
+    uint64_t n = 0;
+    int rc;
+    assert_ok(svl_store_query(store, NULL, &cursor));
+    while ((rc = svl_cursor_next(cursor, 0, &record)) == SVL_OK)
+        assert_true(record->id == ++n);
+    assert_int_equal(rc, SVL_E_END);
+    assert_true(n == expected);
+    svl_cursor_close(cursor);
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    static uint8_t bytes[1 << 20];
+    int fd = openat(AT_FDCWD, from, O_RDONLY | O_CLOEXEC);
+    ssize_t n = read(fd, bytes, sizeof bytes);
+    assert_true(n > 0 && (size_t)n < sizeof bytes);
+    close(fd);
+    fd = openat(AT_FDCWD, to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(write(fd, bytes, (size_t)n) == n);
+    close(fd);
+}
+
+static uint64_t damaged(svl_store *store)
+{
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_store_stats_get(store, &stats));
+    return stats.damaged;
+}
+
+static void append_and_commit(svl_store *store, int code)
+{
+    svl_record record = { .body = slice_of("a record") };
+    assert_ok(svl_store_append(store, &record, 1, NULL));
+    assert_int_equal(svl_store_commit(store, -1), code);
+}
+
+static void test_segment_when_the_catalog_is_older_then_never_overwritten(void **state)
+{
+    (void)state;
+    svl_store *store;
+    char catalog[600], copy[600], segment[600], moved[600];
+    snprintf(path, sizeof path, "%s", temp_path());
+    snprintf(catalog, sizeof catalog, "%s/catalog.mdb", path);
+    snprintf(copy, sizeof copy, "%s", temp_path());
+    snprintf(segment, sizeof segment, "%s/00000000000000000001-01.seg", path);
+    snprintf(moved, sizeof moved, "%s", temp_path());
+    assert_ok(svl_store_open(path, NULL, &store));
+    assert_ok(svl_store_close(store));
+    copy_file(catalog, copy);
+    assert_ok(svl_store_open(path, NULL, &store));
+    append_and_commit(store, SVL_OK);
+    assert_ok(svl_store_close(store));
+    copy_file(copy, catalog);
+    assert_ok(svl_store_open(path, NULL, &store));
+    assert_true(damaged(store) == 1);
+    append_and_commit(store, SVL_E_FAILED);
+    assert_int_equal(svl_store_close(store), SVL_E_FAILED);
+    assert_int_equal(rename(segment, moved), 0); /* it is still there */
+    assert_ok(svl_store_open(path, NULL, &store));
+    append_and_commit(store, SVL_OK);
+    assert_records(store, 3); /* the journal had the first one, too */
+    assert_ok(svl_store_close(store));
+}
+
+/* A crash between a segment's creation and its name in the catalog, passed by other ids since. */
+static void test_empty_segment_when_not_named_then_removed(void **state)
+{
+    (void)state;
+    svl_store *store;
+    struct segment *segment;
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_ok(svl__store_open_owned(path, NULL, &store));
+    append_and_commit(store, SVL_OK);
+    append_and_commit(store, SVL_OK);
+    struct segment_place place = { .file_mode = 0600, .readers_max = 8 };
+    memcpy(place.store_uuid, svl__store_uuid(store), sizeof place.store_uuid);
+    assert_ok(svl__store_close_owned(store));
+    struct segment_info info = {
+        .first_id = 2, .last_id = 1, .generation = 1, .map_bytes = 8 << 20
+    };
+    place.directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_ok(svl__segment_create(&place, &info, &segment));
+    svl__segment_close(segment);
+    assert_ok(svl_store_open(path, NULL, &store));
+    assert_true(damaged(store) == 0);
+    assert_int_equal(faccessat(place.directory, "00000000000000000002-01.seg", F_OK, 0), -1);
+    assert_ok(svl_store_close(store));
+    close(place.directory);
+}
+
 /* A crash between a roll and the first blocks, with the smallest segments. */
 static void make_empty_segment(void)
 {
@@ -122,19 +217,18 @@ static void make_empty_segment(void)
     close(place.directory);
 }
 
-static void assert_records(svl_store *store, uint64_t expected)
+static void test_empty_segment_when_named_then_taken(void **state)
 {
-    svl_cursor *cursor;
-    const svl_record *record;
-    uint64_t n = 0;
-    int rc;
-    assert_ok(svl_store_query(store, NULL, &cursor));
-    while ((rc = svl_cursor_next(cursor, 0, &record)) == SVL_OK)
-        assert_true(record->id == ++n);
-    assert_int_equal(rc, SVL_E_END);
-    assert_true(n == expected);
-    svl_cursor_close(cursor);
-    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    (void)state;
+    svl_store *store;
+    make_empty_segment();
+    for (uint64_t n = 1; n <= 2; n++) {
+        assert_ok(svl_store_open(path, NULL, &store));
+        append_and_commit(store, SVL_OK);
+        assert_records(store, n);
+        assert_true(damaged(store) == 0);
+        assert_ok(svl_store_close(store));
+    }
 }
 
 static void test_empty_segment_when_too_small_for_what_comes_then_replaced(void **state)
@@ -166,6 +260,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clock_when_it_was_set_back_before_the_crash_then_is_not_told_again),
         cmocka_unit_test(test_batch_when_it_gives_ids_again_then_corrupt),
+        cmocka_unit_test(test_segment_when_the_catalog_is_older_then_never_overwritten),
+        cmocka_unit_test(test_empty_segment_when_not_named_then_removed),
+        cmocka_unit_test(test_empty_segment_when_named_then_taken),
         cmocka_unit_test(test_empty_segment_when_too_small_for_what_comes_then_replaced),
     };
     return cmocka_run_group_tests_name("store/recover", tests, NULL, NULL);

@@ -272,13 +272,25 @@ static void test_segment_when_created_again_then_is_another_and_empty(void **sta
 {
     (void)state;
     struct segment *segment = segment_new(FIRST_ID, MAP_BYTES);
-    assert_ok(commit_some(segment, 20, 8, 40));
     struct segment_info info = close_for(segment);
-    forget_blocks();
     segment = segment_new(FIRST_ID, MAP_BYTES);
     assert_whole(segment);
     svl__segment_close(segment);
     assert_refused(&info, SVL_E_CORRUPT);
+}
+
+static void test_segment_when_created_over_records_then_refused(void **state)
+{
+    (void)state;
+    struct segment *segment = segment_new(FIRST_ID, MAP_BYTES);
+    assert_ok(commit_some(segment, 2, 1, 1));
+    struct segment_info info = close_for(segment), other = info;
+    assert_int_equal(svl__segment_create(&place, &other, &segment), SVL_E_CORRUPT);
+    assert_null(segment);
+    assert_ok(svl__segment_open(&place, &info, &segment));
+    assert_whole(segment);
+    svl__segment_close(segment);
+    forget_blocks();
 }
 
 /* The meta entry as another version might have written it: `more` bytes longer, its checksum right. */
@@ -330,6 +342,9 @@ static void test_segment_when_of_another_version_then_refused(void **state)
         } else {
             assert_refused(&info, cases[i].code);
         }
+        char name[SEGMENT_NAME_BYTES];
+        svl__segment_name(&info, name);
+        svl__segment_file_remove(place.directory, name);
         forget_blocks();
     }
 }
@@ -347,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_name_when_parsed_then_says_what_it_was_made_of),
         SEGMENT_TEST(test_segment_when_not_the_one_named_then_refused),
         SEGMENT_TEST(test_segment_when_created_again_then_is_another_and_empty),
+        SEGMENT_TEST(test_segment_when_created_over_records_then_refused),
         SEGMENT_TEST(test_segment_when_of_another_version_then_refused),
     };
     return cmocka_run_group_tests_name("store/segment", tests, NULL, NULL);

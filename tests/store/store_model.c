@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/store.h"
 #include "support/model.h"
 
 #define STEPS 400
@@ -57,6 +58,35 @@ static void append_some(svl_store *store, struct model *model, struct rng *rng, 
     for (size_t i = 0; i < n; i++)
         model_add(model, first_id + i, *number + i);
     *number += n;
+}
+
+/* Of all records those at random are left out, and some ids that no record has. */
+static void check_left_out(svl_store *store, const struct model *model, struct rng *rng)
+{
+    struct buffer left_out = { 0 };
+    struct model rest = { 0 };
+    svl_query query = { .struct_size = sizeof query };
+    uint64_t odds = 1 + rng_below(rng, 4), beyond = UINT64_MAX;
+    for (size_t i = 0; i < model->count; i++) {
+        const struct model_record *m = &model->records[i];
+        if (rng_below(rng, odds) == 0)
+            svl__buffer_append(&left_out, &m->id, sizeof m->id);
+        else
+            model_add(&rest, m->id, m->number);
+    }
+    svl__buffer_append(&left_out, &beyond, sizeof beyond);
+    query.flags = rng_below(rng, 2) ? SVL_QUERY_BACKWARD : 0;
+    svl_cursor *cursor;
+    const svl_record *record;
+    assert_ok(svl_store_query(store, &query, &cursor));
+    svl__cursor_leave_out(cursor, &left_out);
+    for (size_t i = 0; i < rest.count; i++) {
+        assert_ok(svl_cursor_next(cursor, 0, &record));
+        model_assert_record(record, &rest.records[query.flags ? rest.count - 1 - i : i]);
+    }
+    assert_int_equal(svl_cursor_next(cursor, 0, &record), SVL_E_END);
+    svl_cursor_close(cursor);
+    model_free(&rest);
 }
 
 static void check_get(svl_store *store, const struct model *model, struct rng *rng)
@@ -117,6 +147,7 @@ static void test_store_when_used_at_random_then_is_as_the_model(void **state)
         }
         case 4:
             check_get(store, &model, &rng);
+            check_left_out(store, &model, &rng);
             break;
         default:
             append_some(store, &model, &rng, &number);

@@ -87,7 +87,7 @@ static void test_records_when_too_many_then_oldest_segments_go(void **state)
     svl_store_stats after = stats_of(store);
     assert_true(retired > 0 && after.records == 600 - retired && after.records >= 300);
     assert_true(after.first_id == retired + 1 && after.retired_records == retired);
-    assert_true(after.segments < before.segments && after.disk_bytes < before.disk_bytes);
+    assert_true(after.segments < before.segments);
     svl_record_buffer *buffer;
     assert_int_equal(svl_store_get(store, retired, &buffer), SVL_E_NOT_FOUND);
     assert_ok(svl_store_get(store, retired + 1, &buffer));
@@ -98,8 +98,10 @@ static void test_records_when_too_many_then_oldest_segments_go(void **state)
         n++;
     assert_int_equal(n, 600);
     assert_true(segment_files() == before.segments);
+    uint64_t with_files = stats_of(store).disk_bytes;
     svl_cursor_close(cursor);
     assert_true(segment_files() == after.segments);
+    assert_true(stats_of(store).disk_bytes < with_files);
     assert_ok(svl_store_verify(store, NULL, NULL, NULL));
     assert_ok(svl_store_close(store));
 

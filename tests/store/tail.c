@@ -302,6 +302,20 @@ static void test_tail_when_freed_then_what_is_held_lives_on(void **state)
     svl__batch_release(NULL);
 }
 
+/* Under UBSan: no arithmetic on arrays that were never made. */
+static void test_tail_when_nothing_was_ever_in_it_then_nothing_is_held(void **state)
+{
+    (void)state;
+    struct batch **batches = (struct batch **)(void *)1;
+    struct block **blocks = (struct block **)(void *)1;
+    size_t n = 1;
+    assert_ok(svl__tail_hold_batches(&tail, 1, UINT64_MAX, &batches, &n));
+    assert_true(batches == NULL && n == 0);
+    n = 1;
+    assert_ok(svl__tail_hold_blocks(&tail, 1, UINT64_MAX, &blocks, &n));
+    assert_true(blocks == NULL && n == 0);
+}
+
 int main(void)
 {
     chance_start();
@@ -311,6 +325,7 @@ int main(void)
         TAIL_TEST(test_tail_when_anything_happens_to_it_then_whole_and_held_batches_stay),
         TAIL_TEST(test_batches_when_small_and_not_held_then_merged),
         TAIL_TEST(test_batches_when_large_then_not_merged_for_ever),
+        TAIL_TEST(test_tail_when_nothing_was_ever_in_it_then_nothing_is_held),
         TAIL_TEST(test_tail_when_freed_then_what_is_held_lives_on),
     };
     return cmocka_run_group_tests_name("store/tail", tests, NULL, NULL);

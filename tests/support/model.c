@@ -97,7 +97,8 @@ void model_assert_record(const svl_record *record, const struct model_record *ex
 
 static int compare(svl_slice a, svl_slice b)
 {
-    int order = memcmp(a.data, b.data, a.len < b.len ? a.len : b.len);
+    size_t n = a.len < b.len ? a.len : b.len;
+    int order = n > 0 ? memcmp(a.data, b.data, n) : 0;
     return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 

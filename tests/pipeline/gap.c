@@ -1,0 +1,179 @@
+/* The count of what DROP_NEW dropped survives a kill at the worst moment: when all that was in the ring is
+ * written, and the record that tells of the drops is not. The executable's own pwritev() stands before the C
+ * library's, and holds the journal's writes up. */
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pipeline/pipeline.h"
+#include "support/support.h"
+
+#define DROPPED 42
+
+static char path[512];
+static _Atomic bool held, in_handler;
+static _Atomic int writes;     /* of the journal, since they are counted; -1: they are not */
+static _Atomic bool may_write; /* the first of them */
+
+static void short_sleep(void)
+{
+    struct timespec t = { 0, 1000000 };
+    nanosleep(&t, NULL);
+}
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
+{
+    if (atomic_load(&writes) >= 0 && atomic_fetch_add(&writes, 1) > 0)
+        kill(getpid(), SIGKILL);
+    while (atomic_load(&writes) > 0 && !atomic_load(&may_write))
+        short_sleep();
+    return syscall(SYS_pwritev, fd, parts, count, offset, 0);
+}
+
+static int hold(svl_ingest *ingest, svl_record *record, void *user)
+{
+    (void)ingest;
+    (void)record;
+    (void)user;
+    atomic_store(&in_handler, true);
+    while (atomic_load(&held))
+        short_sleep();
+    return SVL_OK;
+}
+
+static svl_pipeline *open_pipeline(void)
+{
+    svl_store_options store;
+    svl_options options;
+    svl_pipeline *p;
+    assert_ok(svl_store_options_init(&store, sizeof store));
+    assert_ok(svl_options_init(&options, sizeof options));
+    store.record_bytes_max = 4096;
+    options.store = &store;
+    options.ring_bytes = 64 << 10;
+    options.full_policy = SVL_FULL_DROP_NEW;
+    assert_ok(svl_open(path, &options, &p));
+    assert_ok(svl_on_ingest(p, NULL, hold, NULL));
+    return p;
+}
+
+static svl_pipeline *open_and_start(void)
+{
+    svl_pipeline *p = open_pipeline();
+    assert_ok(svl_start(p));
+    return p;
+}
+
+static uint64_t dropped(svl_pipeline *p)
+{
+    svl_pipeline_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_pipeline_stats_get(p, &stats));
+    return stats.dropped_full;
+}
+
+static void drop_and_be_killed(void)
+{
+    static char body[1000];
+    svl_record record = { .source = slice_of("s"), .body = { body, sizeof body } };
+    atomic_store(&held, true);
+    svl_pipeline *p = open_and_start();
+    assert_ok(svl_publish(p, &record));
+    while (!atomic_load(&in_handler)) /* in a round that has looked for drops, and found none */
+        short_sleep();
+    while (dropped(p) < DROPPED)
+        assert_ok(svl_publish(p, &record));
+    /* All that is in the ring is in this round, and behind it the drainer waits for this lock. */
+    pthread_mutex_lock(&p->lock);
+    atomic_store(&writes, 0);
+    atomic_store(&held, false);
+    while (atomic_load(&writes) == 0)
+        short_sleep();
+    uint64_t ticket = svl__store_last_ticket(p->store);
+    pthread_mutex_unlock(&p->lock);
+    while (svl__store_last_ticket(p->store) == ticket)
+        short_sleep(); /* until the gap record is fed */
+    atomic_store(&may_write, true);
+    for (;;)
+        pause();
+}
+
+static uint64_t told(svl_pipeline *p)
+{
+    svl_query query;
+    svl_cursor *cursor;
+    const svl_record *record;
+    uint64_t n = 0;
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.source = slice_of("serverlog.gap");
+    assert_ok(svl_store_query(svl_pipeline_store(p), &query, &cursor));
+    while (svl_cursor_next(cursor, 0, &record) == SVL_OK)
+        n += (uint64_t)record->attributes[0].i64;
+    svl_cursor_close(cursor);
+    return n;
+}
+
+static void crash_with_untold_drops(void)
+{
+    snprintf(path, sizeof path, "%s", temp_path());
+    atomic_store(&writes, -1);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        drop_and_be_killed();
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void test_drops_when_killed_before_they_are_written_then_told_at_the_next_start(void **state)
+{
+    (void)state;
+    crash_with_untold_drops();
+    svl_pipeline *p = open_and_start();
+    assert_ok(svl_flush(p, -1));
+    assert_int_equal(told(p), DROPPED);
+    assert_ok(svl_close(p));
+    p = open_and_start(); /* and only once */
+    assert_ok(svl_flush(p, -1));
+    assert_int_equal(told(p), DROPPED);
+    assert_ok(svl_close(p));
+}
+
+/* Each allocation of a start fails once; the next start goes on. */
+static void test_drops_when_a_start_is_short_of_memory_then_it_says_so_and_they_are_told(
+    void **state)
+{
+    (void)state;
+    crash_with_untold_drops();
+    svl_pipeline *p = open_pipeline();
+    int rc = SVL_E_NOMEM;
+    for (uint64_t n = 1; rc == SVL_E_NOMEM; n++) {
+        fail_malloc_after(n, true);
+        rc = svl_start(p);
+        fail_malloc_after(0, false);
+    }
+    assert_ok(rc);
+    assert_ok(svl_flush(p, -1));
+    assert_int_equal(told(p), DROPPED);
+    assert_ok(svl_close(p));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_drops_when_killed_before_they_are_written_then_told_at_the_next_start),
+        cmocka_unit_test(
+            test_drops_when_a_start_is_short_of_memory_then_it_says_so_and_they_are_told),
+    };
+    int failed = cmocka_run_group_tests_name("pipeline/gap", tests, NULL, NULL);
+    temp_remove_all();
+    return failed;
+}
