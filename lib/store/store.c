@@ -222,7 +222,8 @@ static int read_contents(const svl_store *store, struct contents *contents)
         uint64_t first_id;
         uint32_t generation;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, LOCK_NAME) == 0 ||
-            strcmp(name, BELL_NAME) == 0 || strcmp(name, ATTACH_NAME) == 0 || svl__catalog_owns(name))
+            strcmp(name, BELL_NAME) == 0 || strcmp(name, ATTACH_NAME) == 0 ||
+            svl__catalog_owns(name))
             continue;
         if (svl__journal_owns(name) || svl__segment_name_parse(name, &first_id, &generation))
             contents->store_files = true;
