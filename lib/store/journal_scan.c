@@ -148,6 +148,7 @@ bool svl__journal_read_batch(const struct journal_file *file, uint64_t offset, s
     svl__journal_file_name(file->name, name);
     *rc = SVL_OK;
     bytes->len = 0;
+    bytes->failed = false; /* a live reader asks again with the same one */
     if (offset + JOURNAL_PAGE > file->size)
         return false;
     if (!buffer_reserve(bytes, JOURNAL_PAGE)) {

@@ -245,8 +245,11 @@ int svl__store_replay(const struct journal_batch *in, void *user)
         return rc;
     }
     /* Encoded as it comes, so that memory stays bounded however long the journal is. */
-    if (store->reader)
-        return store->tail.bytes >= store->options.tail_bytes ? svl__encode_all(store) : SVL_OK;
+    if (store->reader) {
+        if (store->tail.bytes >= store->options.tail_bytes)
+            rc = svl__encode_all(store);
+        return rc == SVL_E_NOMEM ? SVL_OK : rc; /* the batch is taken; encoded with the next */
+    }
     store->stats.recovered_records += count;
     if (store->tail.wire_bytes >= store->options.block_bytes)
         rc = svl__encode_round(store);

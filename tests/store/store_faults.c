@@ -238,6 +238,74 @@ static void test_allocation_when_one_fails_in_a_roll_then_every_record_once(void
     }
 }
 
+#define READER_RECORDS 60 /* more than the smallest tail_bytes in one look */
+
+/* Opens the store, says so, and appends when asked, in batches; until the pipe is closed. Does not return. */
+static void append_when_asked(int ask, int answer)
+{
+    svl_store_options o = roll_options();
+    svl_store *store;
+    static char body[20000];
+    svl_record records[3];
+    for (size_t i = 0; i < 3; i++)
+        records[i] = (svl_record){ .body = { body, sizeof body } };
+    bool ok = svl_store_open(path, &o, &store) == SVL_OK && write(answer, "o", 1) == 1;
+    char byte;
+    ok = ok && read(ask, &byte, 1) == 1;
+    for (int i = 0; ok && i < READER_RECORDS; i += 3)
+        ok = svl_store_append(store, records, 3, NULL) == SVL_OK;
+    ok = ok && write(answer, "a", 1) == 1 && read(ask, &byte, 1) == 0;
+    _exit(ok ? 0 : 1);
+}
+
+/* One round: the allocation `n` of what a reader does to see what came since it was opened fails; then it
+ * is asked again. The number of allocations. */
+static uint64_t read_with_failure(uint64_t n)
+{
+    int ask[2], answer[2], status;
+    char byte;
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_true(pipe(ask) == 0 && pipe(answer) == 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(ask[1]);
+        append_when_asked(ask[0], answer[1]);
+    }
+    close(ask[0]);
+    close(answer[1]);
+    assert_int_equal(read(answer[0], &byte, 1), 1);
+    svl_store_options o = roll_options();
+    svl_store *reader;
+    uint64_t count;
+    o.flags = SVL_STORE_READ_ONLY;
+    o.tail_bytes = 1 << 20;
+    assert_ok(svl_store_open(path, &o, &reader));
+    assert_int_equal(write(ask[1], "a", 1), 1);
+    assert_int_equal(read(answer[0], &byte, 1), 1);
+    fail_malloc_after(n, true);
+    int rc = read_all(reader, &count);
+    uint64_t calls = fail_malloc_count();
+    fail_malloc_after(0, false);
+    assert_true(rc == SVL_E_NOMEM || (rc == SVL_OK && count == READER_RECORDS));
+    assert_ok(read_all(reader, &count));
+    assert_int_equal(count, READER_RECORDS);
+    assert_ok(svl_store_close(reader));
+    close(ask[1]);
+    close(answer[0]);
+    assert_true(waitpid(child, &status, 0) == child && status == 0);
+    remove_tree(path);
+    return calls;
+}
+
+static void test_reader_when_an_allocation_fails_then_every_record_once(void **state)
+{
+    (void)state;
+    uint64_t calls = read_with_failure(0);
+    for (uint64_t n = 1; n <= calls; n++)
+        read_with_failure(n);
+}
+
 /* In a child, as the limit stays: files may grow to `limit` bytes and no further. */
 static int fill_up(rlim_t limit)
 {
@@ -292,6 +360,7 @@ int main(void)
         cmocka_unit_test(test_disk_when_full_then_append_says_so_and_reading_goes_on),
         cmocka_unit_test(test_cursor_when_memory_runs_out_then_may_be_asked_again),
         cmocka_unit_test(test_allocation_when_one_fails_in_a_roll_then_every_record_once),
+        cmocka_unit_test(test_reader_when_an_allocation_fails_then_every_record_once),
         cmocka_unit_test(test_allocation_when_one_fails_then_error_and_nothing_lost),
         cmocka_unit_test(test_allocation_when_all_fail_from_some_point_then_error_and_nothing_lost),
     };
