@@ -363,7 +363,7 @@ static void test_follower_when_the_writer_is_killed_again_and_again_then_none_ch
     svl_cursor *cursor = follow(store, 0);
     const svl_record *record;
     uint64_t seen = 0;
-    for (int i = 0; i < KILLS; i++) {
+    for (int i = 0; i < test_times(KILLS); i++) {
         uint64_t end = seen + rng_below(&rng, 400);
         while (seen < end) {
             assert_ok(svl_cursor_next(cursor, 20000, &record));
@@ -414,7 +414,7 @@ static void test_writer_when_readers_are_killed_or_stopped_then_undisturbed(void
     pid_t writer = start_writer(&o, 3000, UINT64_MAX), readers[READERS] = { 0 };
     struct rng rng = { test_seed() };
     wait_ready();
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < test_times(ROUNDS); i++) {
         pid_t *reader = &readers[i % READERS];
         struct order order = { .run = read_until_killed };
         if (*reader > 0)
