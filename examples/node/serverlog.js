@@ -43,6 +43,8 @@ function elsewhere(call, ...values) {
 
 function toSlice(value) {
     const data = typeof value === 'string' ? Buffer.from(value) : value;
+    if (!(data instanceof Uint8Array))
+        throw new TypeError(`neither text nor bytes: ${value}`);
     return { data, len: data.length };
 }
 
@@ -69,6 +71,8 @@ function toStruct(type, values) {
         const inner = member && (member.members ? member : member.ref);
         if (!member)
             throw new TypeError(`${type.name} has no member ${name}`);
+        if (value === undefined)
+            continue;
         if (name === 'attributes') {
             struct.attributes = Object.entries(value).map(([key, given]) => toAttribute(key, given));
             struct.attribute_count = struct.attributes.length;
@@ -307,7 +311,8 @@ class Pipeline {
 
     /** True: it outlives the process from now on. False: the ring is full, come back later. */
     publish(record) {
-        const rc = svl.svl_publish(this.#open(), toRecord(record));
+        const body_kind = record.body instanceof Uint8Array ? svl.SVL_BODY_BINARY : svl.SVL_BODY_TEXT;
+        const rc = svl.svl_publish(this.#open(), toRecord({ body_kind, ...record }));
         if (rc === svl.SVL_E_FULL)
             return false;
         check(rc);

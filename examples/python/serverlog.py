@@ -306,6 +306,8 @@ class Pipeline(Queries):
     def publish(self, **record):
         """On any thread. It outlives the process from now on; full_policy says what becomes of it in a full ring."""
         lent = []
+        if "body" in record and not isinstance(record["body"], str):
+            record.setdefault("body_kind", svl.SVL_BODY_BINARY)
         check(svl.svl_publish(self.pipeline, new("svl_record", record, lent)))
 
     def consumer(self, **options):

@@ -17,7 +17,7 @@ const tests = {
             source: 'a', type: 'b', key: 'c\u00e9', body: 'd\0e', time_ns: 1732412345123456789n,
             severity: svl.SVL_SEVERITY_WARN, attributes,
         });
-        log.publish({ source: 'a', body: Uint8Array.of(0, 1, 255), body_kind: svl.SVL_BODY_BINARY });
+        log.publish({ source: 'a', body: Uint8Array.of(0, 1, 255), key: undefined });
         await log.flush();
         const [first, second] = [...log.query()];
         assert.strictEqual(first.id, 1n);
@@ -31,7 +31,8 @@ const tests = {
     async 'an error has a code and words, an outcome only its own'(log) {
         const tooLong = { code: 'SVL_E_KEY_TOO_LONG', message: /^key too long: / };
         assert.throws(() => log.publish({ key: 'k'.repeat(481) }), tooLong);
-        assert.throws(() => log.publish({ colour: 'red' }), TypeError);
+        for (const wrong of [{ colour: 'red' }, { key: 17 }, { body: new Float64Array(2) }, { filter: {} }])
+            assert.throws(() => log.publish(wrong), TypeError);
         await assert.rejects(log.flush(-1).then(() => log.close()).then(() => log.flush()), { code: 'SVL_E_CLOSED' });
         assert.throws(() => log.publish({ body: 'late' }), { code: 'SVL_E_CLOSED', message: 'stopped or closed' });
         await log.close();

@@ -26,7 +26,7 @@ def test_record_comes_back_as_it_was_given(log, _):
     attributes = {"text": "caf\u00e9", "bytes": b"\0\xff", "whole": -2**62, "part": 0.5, "yes": True}
     log.publish(source="a", type="b", key="c\u00e9", body="d\0e", time_ns=1732412345123456789,
                 severity=svl.SVL_SEVERITY_WARN, attributes=attributes)
-    log.publish(source="a", body=b"\0\1\xff", body_kind=svl.SVL_BODY_BINARY)
+    log.publish(source="a", body=b"\0\1\xff")
     log.flush()
     first, second = log.query()
     assert (first.id, first.time_ns, first.severity) == (1, 1732412345123456789, svl.SVL_SEVERITY_WARN)
@@ -38,6 +38,12 @@ def test_record_comes_back_as_it_was_given(log, _):
 def test_error_has_a_code_and_words_and_an_outcome_only_its_own(log, folder):
     code, words = raised(log.publish, key="k" * 481)
     assert code == svl.SVL_E_KEY_TOO_LONG and words.startswith("key too long: "), words
+    for wrong in {"colour": "red"}, {"key": 17}, {"severity": "high"}:
+        try:
+            log.publish(**wrong)
+        except (KeyError, TypeError):
+            continue
+        raise AssertionError(wrong)
     small = serverlog.Pipeline(os.path.join(folder, "small"), full_policy=svl.SVL_FULL_FAIL, ring_bytes=1 << 16,
                                store={"record_bytes_max": 4096})
     full = None
