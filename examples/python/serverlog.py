@@ -88,7 +88,7 @@ def fill(struct, kind, values, lent):
 
 def new(name, values, lent):
     """A struct; what is not given is zero, the default."""
-    kind = ffi.typeof(name.replace("const ", ""))
+    kind = ffi.typeof(name)
     struct = ffi.new(ffi.getctype(kind, "*"))
     if "struct_size" in members(kind):
         struct.struct_size = ffi.sizeof(kind)
