@@ -23,7 +23,8 @@ struct lmdb_env {
     MDB_env *env;
     char name[64];
     int directory;
-    bool failed; /* after a failed flush: nothing more is written */
+    bool failed;          /* after a failed flush: nothing more is written */
+    bool *short_of_space; /* of the options */
     pthread_mutex_t lock;
     MDB_txn
         *readers[LMDB_READERS_KEPT]; /* reset read transactions, kept so that each keeps its slot */
@@ -37,8 +38,9 @@ struct lmdb_options {
     uint64_t map_bytes;
     uint32_t readers_max;
     unsigned tables;
-    bool create;    /* the file must not be there */
-    bool read_only; /* another process may write it */
+    bool *short_of_space; /* borrowed, or NULL: the last commit was, of all that share it */
+    bool create;          /* the file must not be there */
+    bool read_only;       /* another process may write it */
 };
 
 /* Opens or creates. SVL_E_NOT_FOUND (bare) if it is not there; SVL_E_CORRUPT for a header or size that

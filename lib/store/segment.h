@@ -52,7 +52,8 @@ struct segment_place {
     mode_t file_mode;
     uint32_t readers_max;
     uint8_t store_uuid[16];
-    bool read_only; /* another process may write there */
+    bool *short_of_space; /* borrowed likewise: of lmdb_env.h */
+    bool read_only;       /* another process may write there */
 };
 
 struct segment;
