@@ -17,6 +17,9 @@
 #define JOURNAL_FILES_MAX 8
 /* A commit takes at most this part of a segment, so that little of a full one is left unused. */
 #define SEGMENT_PART 8
+/* And at most half of the 131,071 pages that LMDB 0.9 holds for a transaction: beyond them it writes some out
+ * before the commit, and 0.9.24 loses the memory of its list of these (ITS#9155). */
+#define COMMIT_BYTES_MAX (UINT64_C(256) << 20)
 #define DISK_FULL_RETRY_MS 1000
 
 /* What one commit works on. */
@@ -150,6 +153,8 @@ static size_t portion(const struct commit *c, size_t from)
 {
     uint64_t limit = c->store->options.segment_bytes / SEGMENT_PART, bytes = 0;
     size_t n = 0;
+    if (limit > COMMIT_BYTES_MAX)
+        limit = COMMIT_BYTES_MAX;
     while (from + n < c->count) {
         bytes += svl__segment_block_bytes(c->blocks[from + n]);
         if (n > 0 && bytes > limit)
