@@ -131,6 +131,8 @@ static int take_wire(const svl_store *store, const struct journal_batch *in,
 {
     const uint8_t *p = section->data;
     size_t left = section->len;
+    if (section->count > section->len / WIRE_HEADER_BYTES) /* before memory is got for them */
+        return damaged_batch(in, "it says to hold more records than it has bytes for");
     if (!svl__batch_reserve(batch, section->count, section->len))
         return SVL_E_NOMEM;
     for (uint32_t i = 0; i < section->count; i++) {

@@ -108,6 +108,24 @@ static void assert_records(svl_store *store, uint64_t expected)
     assert_ok(svl_store_verify(store, NULL, NULL, NULL));
 }
 
+static void test_batch_when_it_says_to_hold_too_much_then_corrupt(void **state)
+{
+    (void)state;
+    int directory;
+    struct journal *journal = make_journal(&directory);
+    struct journal_section section = { JOURNAL_WIRE, UINT32_MAX, "", 1 };
+    struct journal_batch batch = {
+        .first_id = 1, .count = UINT32_MAX, .section_count = 1, .sections = &section
+    };
+    uint64_t durable;
+    assert_ok(svl__journal_write(journal, &batch));
+    assert_ok(svl__journal_flush(journal, &durable));
+    close_journal(journal, directory);
+    svl_store *store;
+    assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
+    assert_non_null(strstr(svl_last_error(), "more records than"));
+}
+
 static void copy_file(const char *from, const char *to)
 {
     static uint8_t bytes[1 << 20];
@@ -260,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clock_when_it_was_set_back_before_the_crash_then_is_not_told_again),
         cmocka_unit_test(test_batch_when_it_gives_ids_again_then_corrupt),
+        cmocka_unit_test(test_batch_when_it_says_to_hold_too_much_then_corrupt),
         cmocka_unit_test(test_segment_when_the_catalog_is_older_then_never_overwritten),
         cmocka_unit_test(test_empty_segment_when_not_named_then_removed),
         cmocka_unit_test(test_empty_segment_when_named_then_taken),
