@@ -161,6 +161,47 @@ static void test_operations_when_they_do_not_follow_then_corrupt(void **state)
     }
 }
 
+static void damage_header(const char *name)
+{
+    uint8_t byte = 0;
+    int fd = openat(AT_FDCWD, name, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && pread(fd, &byte, 1, 50) == 1);
+    byte ^= 1;
+    assert_true(pwrite(fd, &byte, 1, 50) == 1);
+    close(fd);
+}
+
+/* What the words say is so. */
+static void test_journal_header_when_damaged_after_a_close_then_the_file_may_be_removed(
+    void **state)
+{
+    (void)state;
+    svl_store *store;
+    uint64_t records = 0;
+    unsigned damaged = 0;
+    snprintf(path, sizeof path, "%s", temp_path());
+    for (unsigned n = 0; n < 8; n++) {
+        svl_record record = { .body = slice_of("x") };
+        char name[600];
+        assert_ok(svl_store_open(path, NULL, &store));
+        assert_ok(svl_store_append(store, &record, 1, NULL));
+        records++;
+        assert_ok(svl_store_close(store));
+        snprintf(name, sizeof name, "%s/journal.%u", path, n % 2);
+        if (access(name, F_OK) != 0)
+            continue;
+        damage_header(name);
+        damaged++;
+        assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
+        assert_non_null(strstr(svl_last_error(), "may be removed"));
+        assert_int_equal(unlink(name), 0);
+        assert_ok(svl_store_open(path, NULL, &store));
+        assert_records(store, records);
+        assert_ok(svl_store_close(store));
+    }
+    assert_true(damaged > 0);
+}
+
 static void copy_file(const char *from, const char *to)
 {
     static uint8_t bytes[1 << 20];
@@ -314,6 +355,8 @@ int main(void)
         cmocka_unit_test(test_clock_when_it_was_set_back_before_the_crash_then_is_not_told_again),
         cmocka_unit_test(test_batch_when_it_gives_ids_again_then_corrupt),
         cmocka_unit_test(test_batch_when_it_says_to_hold_too_much_then_corrupt),
+        cmocka_unit_test(
+            test_journal_header_when_damaged_after_a_close_then_the_file_may_be_removed),
         cmocka_unit_test(test_operations_when_they_do_not_follow_then_corrupt),
         cmocka_unit_test(test_segment_when_the_catalog_is_older_then_never_overwritten),
         cmocka_unit_test(test_empty_segment_when_not_named_then_removed),
