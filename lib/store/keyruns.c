@@ -171,6 +171,28 @@ int svl__keyruns_find(MDB_txn *txn, MDB_dbi table, uint32_t runs,
     return rc;
 }
 
+int svl__keyruns_count(MDB_txn *txn, MDB_dbi table, uint64_t *ids, int *code)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    struct buffer found = { 0 };
+    int rc = SVL_OK;
+    *ids = 0;
+    *code = mdb_cursor_open(txn, table, &cursor);
+    if (*code != 0)
+        return SVL_OK;
+    while (rc == SVL_OK && (*code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        found.len = 0;
+        rc = take_ids(&value, &found);
+        *ids += found.len / sizeof(uint64_t);
+    }
+    if (*code == MDB_NOTFOUND)
+        *code = 0;
+    mdb_cursor_close(cursor);
+    svl__buffer_free(&found);
+    return rc;
+}
+
 static int compare_ids(const void *a, const void *b)
 {
     uint64_t x = load_u64(a), y = load_u64(b);
