@@ -561,6 +561,11 @@ void svl__catalog_abort(struct catalog_change *change)
     svl__free(change);
 }
 
+int svl__catalog_lagging(struct catalog *catalog)
+{
+    return svl__lmdb_lagging(&catalog->lmdb);
+}
+
 struct verify {
     catalog_damage_fn *damage;
     void *user;

@@ -248,6 +248,22 @@ static bool settle(struct commit *c, const struct segment_info *info)
     return svl__store_turns_ready(store);
 }
 
+static void tell_lagging(const svl_store *store, int pid, const char *file)
+{
+    if (pid != 0)
+        svl__log(&store->log, SVL_SEVERITY_WARN, SVL_OK,
+                 "%s: process %d reads %s as it was 100 commits ago, or is stopped while it reads: "
+                 "no space in it is used again until the process goes on or ends",
+                 store->path, pid, file);
+}
+
+static void look_for_lagging(const struct commit *c)
+{
+    tell_lagging(c->store, svl__catalog_lagging(c->store->catalog), "the catalog");
+    if (c->segment)
+        tell_lagging(c->store, svl__segment_lagging(c->segment), "the newest segment");
+}
+
 static int do_commit(struct commit *c)
 {
     svl_store *store = c->store;
@@ -259,6 +275,8 @@ static int do_commit(struct commit *c)
             svl__segment_info_get(c->segment, &info);
         rc = commit_catalog(c, has_segment ? &info : NULL, NULL);
     }
+    if (rc == SVL_OK)
+        look_for_lagging(c);
     leave_segment(c);
     if (rc != SVL_OK)
         return rc;

@@ -94,6 +94,9 @@ void svl__segment_info_get(const struct segment *segment, struct segment_info *i
 int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n,
                         bool finish);
 
+/* svl__lmdb_lagging() of its file; after a commit. */
+int svl__segment_lagging(struct segment *segment);
+
 /* What a block takes of a segment's map at most, its part of the key index included. */
 uint64_t svl__segment_block_bytes(const struct block *block);
 
