@@ -1,4 +1,5 @@
-/* Pausing while a turn goes on that has not shown its batch yet: it is not shown, and nothing is lost of it. */
+/* Pausing while a turn goes on that has not shown its batch yet: it is not shown, and nothing is lost of it;
+ * resuming before the handlers know of what is durable. */
 #include "handler/subscription.h"
 #include "support/letters.h"
 
@@ -120,6 +121,32 @@ static void test_pause_when_a_poll_has_begun_then_it_takes_nothing(void **state)
     assert_ok(svl_close(pipeline));
 }
 
+/* The flusher tells those who wait for the flush before it tells the handlers: a resume may come between. */
+static void test_resume_when_the_handlers_were_not_told_of_the_flush_then_the_batch_is_whole(
+    void **state)
+{
+    (void)state;
+    svl_stored_options o = letters_quick("whole");
+    start(&o);
+    struct handlers *h = s.subscription->handlers;
+    assert_ok(svl_subscription_pause(s.subscription));
+    for (size_t i = 0; i < RECORDS; i++)
+        letters_publish("ok");
+    assert_ok(svl_flush(pipeline, -1));
+    pthread_mutex_lock(&h->lock);
+    while (h->durable_id < RECORDS) {
+        pthread_mutex_unlock(&h->lock);
+        letters_sleep_ms(1);
+        pthread_mutex_lock(&h->lock);
+    }
+    h->durable_id = 3;
+    pthread_mutex_unlock(&h->lock);
+    assert_ok(svl_subscription_resume(s.subscription));
+    letters_wait_done(&s, RECORDS);
+    assert_int_equal(s.calls, 1);
+    assert_ok(svl_close(pipeline));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +154,8 @@ int main(void)
         cmocka_unit_test(
             test_pause_when_a_turn_has_begun_and_redrive_follows_then_no_letter_is_shown),
         cmocka_unit_test(test_pause_when_a_poll_has_begun_then_it_takes_nothing),
+        cmocka_unit_test(
+            test_resume_when_the_handlers_were_not_told_of_the_flush_then_the_batch_is_whole),
     };
     return cmocka_run_group_tests_name("handler/pause", tests, NULL, NULL);
 }
