@@ -116,9 +116,9 @@ static inline const uint8_t *behind_plain(const uint8_t *p, const uint8_t *end)
 #if JSON_VECTORS
     while (end - p >= JSON_CHUNK) {
         unsigned n = find_special(p);
-        p += n;
         if (n < JSON_CHUNK)
-            return p;
+            return p + n;
+        p += JSON_CHUNK;
     }
 #endif
     while (p < end && *p >= 0x20 && *p < 0x80 && *p != '"' && *p != '\\')
@@ -356,9 +356,13 @@ static uint64_t prefix_xor(uint64_t bits)
     return bits;
 }
 
+/* Without the popcnt instruction, that not every x86-64 has, the compiler's builtin is a call. */
 static inline size_t count_bits(uint64_t bits)
 {
-    return (size_t)__builtin_popcountll(bits);
+    bits -= bits >> 1 & UINT64_C(0x5555555555555555);
+    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+    bits = (bits + (bits >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return bits * UINT64_C(0x0101010101010101) >> 56;
 }
 
 /* Takes one block in. Returns how many of its bytes lie before the end of the last bracket, or 0: it is not
@@ -434,9 +438,11 @@ static const uint8_t *behind_string(const uint8_t *p, const uint8_t *end)
 #if JSON_VECTORS
         if (end - p >= JSON_CHUNK) {
             unsigned n = find_quote(p);
-            p += n;
-            if (n == JSON_CHUNK)
+            if (n == JSON_CHUNK) {
+                p += JSON_CHUNK;
                 continue;
+            }
+            p += n;
         }
 #endif
         if (*p == '"')

@@ -42,23 +42,26 @@ static inline unsigned find_quote(const uint8_t *p)
     return (unsigned)__builtin_ctz((unsigned)_mm_movemask_epi8(found) | 0x10000u);
 }
 
-static inline uint64_t equal_bits(__m128i v, char c, unsigned at)
+static inline uint64_t equal_bits(const __m128i v[4], char c)
 {
-    return (uint64_t)(unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(c))) << at;
+    __m128i match = _mm_set1_epi8(c);
+    uint64_t first = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v[0], match));
+    uint64_t second = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v[1], match));
+    uint64_t third = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v[2], match));
+    uint64_t fourth = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v[3], match));
+    return first | second << 16 | third << 32 | fourth << 48;
 }
 
 static inline struct json_block json_block(const uint8_t *p)
 {
-    struct json_block b = { 0 };
-    for (unsigned at = 0; at < JSON_BLOCK; at += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + at));
-        __m128i braces = _mm_or_si128(v, _mm_set1_epi8(JSON_BRACE_BIT));
-        b.quotes |= equal_bits(v, '"', at);
-        b.backslashes |= equal_bits(v, '\\', at);
-        b.opens |= equal_bits(braces, '{', at);
-        b.closes |= equal_bits(braces, '}', at);
-    }
-    return b;
+    const __m128i *from = (const __m128i *)(const void *)p;
+    const __m128i brace = _mm_set1_epi8(JSON_BRACE_BIT);
+    const __m128i v[4] = { _mm_loadu_si128(from), _mm_loadu_si128(from + 1),
+                           _mm_loadu_si128(from + 2), _mm_loadu_si128(from + 3) };
+    const __m128i braces[4] = { _mm_or_si128(v[0], brace), _mm_or_si128(v[1], brace),
+                                _mm_or_si128(v[2], brace), _mm_or_si128(v[3], brace) };
+    return (struct json_block){ equal_bits(v, '"'), equal_bits(v, '\\'), equal_bits(braces, '{'),
+                                equal_bits(braces, '}') };
 }
 
 #elif !defined(SVL_JSON_PLAIN) && defined(__ARM_NEON) && defined(__aarch64__)
