@@ -28,8 +28,7 @@ static int64_t read_exponent(const uint8_t *p, const uint8_t *end)
     if (p < end && (*p == '-' || *p == '+'))
         p++;
     for (; p < end; p++)
-        if (exponent < EXPONENT_MAX)
-            exponent = exponent * 10 + (*p - '0');
+        exponent = exponent > EXPONENT_MAX / 10 ? EXPONENT_MAX : exponent * 10 + (*p - '0');
     if (exponent > EXPONENT_MAX)
         exponent = EXPONENT_MAX;
     return negative ? -exponent : exponent;
