@@ -31,11 +31,11 @@ enum json_state {
 void svl__json_start(struct json_scan *s, const void *text, size_t len, uint32_t depth_max)
 {
     static const uint8_t nothing[1];
-    s->text = (struct json_text){ nothing, 0, false };
+    s->start = s->at = s->token = len > 0 ? text : nothing;
+    s->text = (struct json_text){ s->start, 0, false };
     s->depth = 0;
     s->error = NULL;
     s->error_at = 0;
-    s->start = s->at = s->token = len > 0 ? text : nothing;
     s->end = s->start + len;
     s->state = AT_VALUE;
     s->after = AT_END;
@@ -465,6 +465,8 @@ static const uint8_t *behind_word(const uint8_t *p, const uint8_t *end)
 
 bool svl__json_skip(struct json_scan *s)
 {
+    if (s->state == FAILED)
+        return false;
     if (s->state != AT_VALUE) {
         fail(s, s->at, "a value is skipped where none must come");
         return false;

@@ -60,3 +60,15 @@ size_t svl__utf8_encode(uint32_t c, uint8_t out[4])
     out[0] = (uint8_t)(leads[n] | c);
     return n;
 }
+
+uint32_t svl__utf8_decode(const uint8_t *p, size_t left, size_t *taken)
+{
+    size_t n = p[0] < 0xc0 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (n > left)
+        n = left;
+    uint32_t c = n == 1 ? p[0] : p[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++)
+        c = c << 6 | (p[i] & 0x3f);
+    *taken = n;
+    return c;
+}

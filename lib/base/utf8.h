@@ -16,4 +16,9 @@ size_t svl__utf8_sequence(const uint8_t *p, size_t left);
  * valid UTF-8 (WTF-8). */
 size_t svl__utf8_encode(uint32_t c, uint8_t out[4]);
 
+/* The character at p, of which `left` bytes (at least 1) are there, and its bytes. Of text that is valid, but
+ * for lone surrogates as svl__utf8_encode() writes them; of anything else some character, never more bytes
+ * than there are. */
+uint32_t svl__utf8_decode(const uint8_t *p, size_t left, size_t *taken);
+
 #endif
