@@ -349,6 +349,7 @@ static bool read_value(struct reader *reader, struct json *json)
     default:
         well = read_number(reader, json);
     }
+    json->end = reader->at;
     skip_space(reader);
     return well;
 }

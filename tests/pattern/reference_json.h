@@ -49,6 +49,7 @@ enum json_kind {
 struct json {
     enum json_kind kind;
     size_t offset;    /* of its first byte */
+    size_t end;       /* of the byte behind its last */
     struct text text; /* a string's */
     struct decimal number;
     struct json *first; /* an array's elements, an object's values */
