@@ -112,9 +112,9 @@ static void put_number(struct writer *writer)
 
 static void put_random_string(struct writer *writer)
 {
-    static const uint32_t points[] = { 'a',  'b',  'A',    'k',     0x212a, 0xe9,
-                                       0xc9, 0xdf, 0x1e9e, 0x3c2,   0x3a3,  '*',
-                                       '\\', 0,    '"',    0x1f600, 0xd800, 0xdc00 };
+    static const uint32_t points[] = { 'a',  'b',     'A',     'k',    0x212a, 0xe9, 0xc9,
+                                       0xdf, 0x1e9e,  0x3c2,   0x3a3,  '*',    '\\', 0,
+                                       '"',  0x1f600, 0x10000, 0xd800, 0xdc00 };
     uint32_t text[8];
     size_t length = below(writer, 5);
     for (size_t i = 0; i < length; i++)
@@ -124,15 +124,17 @@ static void put_random_string(struct writer *writer)
 
 static void put_address(struct writer *writer)
 {
-    static const char *const addresses[] = { "\"10.0.0.1\"", "\"10.1.2.3\"",  "\"192.168.0.1\"",
-                                             "\"::1\"",      "\"fe80::1\"",   "\"::ffff:10.0.0.1\"",
-                                             "\"0:0::1\"",   "\"10.0.0.01\"", "\"1::\"" };
+    static const char *const addresses[] = {
+        "\"10.0.0.1\"",    "\"10.1.2.15\"", "\"10.1.2.16\"", "\"10.1.2.3\"",
+        "\"192.168.0.1\"", "\"::1\"",       "\"fe80::1\"",   "\"::ffff:10.0.0.1\"",
+        "\"0:0::1\"",      "\"10.0.0.01\"", "\"1::\""
+    };
     put(writer, PICK(writer, addresses));
 }
 
 static void put_text(struct writer *writer)
 {
-    if (chance(writer, 85))
+    if (chance(writer, 80))
         put_random_string(writer);
     else
         put_address(writer);
@@ -150,8 +152,9 @@ static void put_scalar(struct writer *writer)
         put(writer, PICK(writer, others));
 }
 
-static const char *const names[] = { "a",   "b",   "c", "a",  "b",    "c",
-                                     "a.b", "b.c", "",  "a.", "c..b", "\\u0061" };
+/* The first three are the usual ones. */
+static const char *const names[] = { "a",  "b",    "c",       "a.b", "b.c",   "",
+                                     "a.", "c..b", "\\u0061", "$or", "$or.a", "prefix" };
 
 static void put_value(struct writer *writer, unsigned depth);
 
@@ -326,7 +329,7 @@ static void put_text_condition(struct writer *writer, struct text text)
 static void put_cidr(struct writer *writer)
 {
     static const char *const blocks[] = {
-        "10.0.0.0/8",  "10.1.2.9/24",       "0.0.0.0/0", "::/0",     "::1",
+        "10.0.0.0/8",  "10.1.2.9/29",       "0.0.0.0/0", "::/0",     "::1",
         "10.0.0.1/32", "::ffff:0.0.0.0/96", "fe80::/10", "0::2/127", "192.0.0.0/1"
     };
     put(writer, "{\"cidr\":\"");
@@ -384,6 +387,14 @@ static void put_any_element(struct writer *writer)
     }
 }
 
+static bool looks_like_address(struct text text)
+{
+    for (size_t i = 0; i < text.length; i++)
+        if (text.at[i] == '.' || text.at[i] == ':')
+            return true;
+    return false;
+}
+
 /* A condition that mostly holds for `value`. */
 static void put_element(struct writer *writer, const struct json *value)
 {
@@ -392,7 +403,9 @@ static void put_element(struct writer *writer, const struct json *value)
     } else if (chance(writer, 8)) {
         put(writer, "{\"exists\":true}");
     } else if (value->kind == JSON_STRING) {
-        if (chance(writer, 35))
+        if (looks_like_address(value->text) && chance(writer, 50))
+            put_cidr(writer);
+        else if (chance(writer, 35))
             put_string(writer, value->text.at, value->text.length);
         else if (chance(writer, 75))
             put_text_condition(writer, value->text);
@@ -470,7 +483,7 @@ static void put_member(struct writer *writer, const struct json *value, unsigned
 
 static void put_or(struct writer *writer, const struct json *value, unsigned depth)
 {
-    size_t branches = 2 + below(writer, 2);
+    size_t branches = 2 + below(writer, 3);
     put(writer, chance(writer, 95) ? "\"$or\":[" : "\"\\u0024or\":[");
     for (size_t i = 0; i < branches; i++) {
         put(writer, i ? "," : "");
