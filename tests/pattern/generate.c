@@ -13,6 +13,8 @@ struct writer {
 
 /* Beyond, nothing is begun that may grow. */
 enum { ENOUGH = 1500 };
+/* Longer texts are not made. */
+enum { LONG = 80 };
 
 static bool chance(struct writer *writer, unsigned percent)
 {
@@ -27,7 +29,7 @@ static size_t below(struct writer *writer, size_t n)
 static void put(struct writer *writer, const char *text)
 {
     size_t length = strlen(text);
-    assert_true(writer->out->length + length < GENERATED_MAX);
+    assert_true(writer->out->length + length + 16 < GENERATED_MAX); /* room for damage */
     memcpy(writer->out->text + writer->out->length, text, length + 1);
     writer->out->length += length;
 }
@@ -110,13 +112,15 @@ static void put_number(struct writer *writer)
     put(writer, numbers[below(writer, chance(writer, 60) ? 4 : NUMBERS)][below(writer, 4)]);
 }
 
+/* Mostly short; some as long as what is read in one step, or longer. */
 static void put_random_string(struct writer *writer)
 {
-    static const uint32_t points[] = { 'a',  'b',     'A',     'k',    0x212a, 0xe9, 0xc9,
-                                       0xdf, 0x1e9e,  0x3c2,   0x3a3,  '*',    '\\', 0,
-                                       '"',  0x1f600, 0x10000, 0xd800, 0xdc00 };
-    uint32_t text[8];
-    size_t length = below(writer, 5);
+    static const uint32_t points[] = { 'a',   'b',     'A',    'k', 0x212a, 0xe9, 0xc9,
+                                       0xdf,  0x1e9e,  0,      '"', 0x3c2,  '*',  '\\',
+                                       0x3a3, 0xd800,  0xdc00, '{', '}',    '[',  0x1f600,
+                                       ']',   0x10000, ',',    ':' };
+    uint32_t text[LONG];
+    size_t length = below(writer, chance(writer, 97) ? 5 : LONG);
     for (size_t i = 0; i < length; i++)
         text[i] = chance(writer, 60) ? points[below(writer, 3)] : PICK(writer, points);
     put_string(writer, text, length);
@@ -153,8 +157,19 @@ static void put_scalar(struct writer *writer)
 }
 
 /* The first three are the usual ones. */
-static const char *const names[] = { "a",  "b",    "c",       "a.b", "b.c",   "",
-                                     "a.", "c..b", "\\u0061", "$or", "$or.a", "prefix" };
+static const char *const names[] = { "a",
+                                     "b",
+                                     "c",
+                                     "a.b",
+                                     "b.c",
+                                     "",
+                                     "a.",
+                                     "c..b",
+                                     "\\u0061",
+                                     "$or",
+                                     "$or.a",
+                                     "prefix",
+                                     "a-name-of-more-than-thirty-two-characters" };
 
 static void put_value(struct writer *writer, unsigned depth);
 
@@ -218,8 +233,8 @@ static uint32_t other_case(uint32_t point)
 /* An operator {"name": "some of the text"}, perhaps in other letters. */
 static void put_part(struct writer *writer, const char *name, struct text text, bool folded)
 {
-    uint32_t points[64];
-    assert_true(text.length < 64);
+    uint32_t points[LONG];
+    assert_true(text.length < LONG);
     for (size_t i = 0; i < text.length; i++)
         points[i] = folded && chance(writer, 50) ? other_case(text.at[i]) : text.at[i];
     put(writer, "\"");
@@ -242,10 +257,10 @@ static struct text some_suffix(struct writer *writer, struct text text)
 /* The text with stars in place of some of it. */
 static void put_wildcard(struct writer *writer, struct text text)
 {
-    uint32_t points[160];
+    uint32_t points[LONG * 3];
     size_t count = 0;
     bool star_before = false;
-    assert_true(text.length < 64);
+    assert_true(text.length < LONG);
     for (size_t i = 0; i <= text.length; i++) {
         if (!star_before && chance(writer, 30)) {
             points[count++] = '*';
@@ -523,19 +538,46 @@ void generate_pattern(struct rng *rng, const struct generated *event, struct gen
 
 void generate_damage(struct rng *rng, struct generated *text)
 {
-    static const char bytes[] = "{}[]\",:\\0-eE.ntu \x01\x80\xc3\xff";
+    static const char *const inserts[] = {
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        ",",
+        ":",
+        "\\",
+        "0",
+        "-",
+        "e",
+        "nul",
+        "\\u1",
+        "\x01",
+        "\n",
+        "\x80",
+        "\xc3",
+        "\xc0\xaf",
+        "x",
+        ".",
+        "\xff",
+        "+",
+        "\x7f",
+        "\xed\xa0\x80",
+        "\xf4\x90\x80\x80",
+        "\"\"",
+        " ",
+    };
     for (uint64_t n = 1 + rng_below(rng, 2); n > 0 && text->length > 0; n--) {
         size_t at = (size_t)rng_below(rng, text->length);
-        switch (rng_below(rng, 3)) {
-        case 0:
-            text->text[at] = bytes[rng_below(rng, sizeof bytes)];
-            break;
-        case 1:
+        const char *insert = inserts[rng_below(rng, sizeof inserts / sizeof *inserts)];
+        uint64_t kind = rng_below(rng, 8);
+        if (kind == 0) {
             text->length = at;
-            break;
-        default:
-            memmove(text->text + at, text->text + at + 1, text->length - at - 1);
-            text->length--;
+            continue;
         }
+        size_t length = kind < 5 ? strlen(insert) : 0, removed = kind > 3;
+        memmove(text->text + at + length, text->text + at + removed, text->length - at - removed);
+        memcpy(text->text + at, insert, length);
+        text->length += length - removed;
     }
 }

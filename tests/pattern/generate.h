@@ -17,7 +17,7 @@ struct generated {
 void generate_event(struct rng *rng, struct generated *event);
 /* A pattern, most of whose conditions hold for `event`. A few are refused: an empty range, say. */
 void generate_pattern(struct rng *rng, const struct generated *event, struct generated *pattern);
-/* Changes a byte or two: most of what comes out is no JSON any more. */
+/* Changes a place or two: most of what comes out is no JSON any more. */
 void generate_damage(struct rng *rng, struct generated *text);
 
 #endif
