@@ -1,5 +1,5 @@
 /* The library against the reference, on random patterns and events: verdicts, refusals, errors; a pattern alone and as
- * one rule of a ruleset that changes. The argument is how many pairs: 20,000 unless it is given. */
+ * one rule of a ruleset that changes. 20,000 pairs, in the slow suite 1,000,000. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +7,6 @@
 #include "generate.h"
 #include "reference.h"
 #include "shrink.h"
-
-static uint64_t pairs_wanted = 20000;
 
 struct counts {
     uint64_t pairs, matched, refused, errors;
@@ -138,7 +136,8 @@ static void test_pattern_when_compared_with_the_reference_then_agrees(void **sta
     struct rng seeded = { test_seed() }, *rng = &seeded;
     static struct generated event, pattern;
     struct counts counts = { 0 };
-    while (counts.pairs < pairs_wanted / 2) {
+    const uint64_t pairs = (uint64_t)test_times(10000);
+    while (counts.pairs < pairs) {
         make_event(rng, &event);
         for (int i = 0; i < 4; i++) {
             struct pair pair;
@@ -228,7 +227,8 @@ static void test_ruleset_when_rules_come_and_go_then_those_match_that_the_refere
     static struct rules rules;
     static struct generated events[EVENTS];
     struct counts counts = { 0 };
-    while (counts.pairs < pairs_wanted / 2) {
+    const uint64_t pairs = (uint64_t)test_times(10000);
+    while (counts.pairs < pairs) {
         assert_ok(svl_ruleset_create(NULL, &rules.ruleset));
         for (int round = 0; round < 3; round++) {
             for (size_t i = 0; i < EVENTS; i++)
@@ -247,13 +247,11 @@ static void test_ruleset_when_rules_come_and_go_then_those_match_that_the_refere
     }
     print_message("%llu pairs, %llu matched\n", (unsigned long long)counts.pairs,
                   (unsigned long long)counts.matched);
-    assert_in_range(counts.matched, counts.pairs / 20, counts.pairs);
+    assert_in_range(counts.matched * 100 / counts.pairs, 2, 50);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    if (argc > 1)
-        pairs_wanted = strtoull(argv[1], NULL, 10);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pattern_when_compared_with_the_reference_then_agrees),
         cmocka_unit_test(

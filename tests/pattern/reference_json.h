@@ -1,7 +1,8 @@
 /* reference_json - the reference's own JSON reader: a tree, code point by code point. Slow and plain on purpose;
  * shares no line with lib/.
  *
- * Everything of one text lies in one arena and goes with it. Callers: reference.c, records.c. */
+ * Everything of one text lies in one arena and goes with it. Called by the reference, and by what makes random texts and
+ * makes them smaller. */
 #ifndef TESTS_PATTERN_REFERENCE_JSON_H
 #define TESTS_PATTERN_REFERENCE_JSON_H
 
