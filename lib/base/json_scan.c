@@ -47,6 +47,7 @@ void svl__json_start(struct json_scan *s, const void *text, size_t len, uint32_t
 static enum json_token fail(struct json_scan *s, const uint8_t *p, const char *error)
 {
     s->state = FAILED;
+    s->token = s->at = p;
     s->error = error;
     s->error_at = (size_t)(p - s->start);
     return JSON_ERROR;
