@@ -579,3 +579,22 @@ size_t svl__json_decode(struct json_text *rest, uint8_t *out, size_t capacity)
     }
     return written;
 }
+
+bool svl__json_equals(const struct json_text *text, svl_slice decoded)
+{
+    if (!text->escaped)
+        return text->len == decoded.len &&
+               (decoded.len == 0 || memcmp(text->data, decoded.data, decoded.len) == 0);
+    struct json_text rest = *text;
+    const uint8_t *expected = decoded.data;
+    size_t left = decoded.len;
+    while (rest.len > 0) {
+        uint8_t part[64];
+        size_t n = svl__json_decode(&rest, part, sizeof part);
+        if (n > left || memcmp(part, expected, n) != 0)
+            return false;
+        expected += n;
+        left -= n;
+    }
+    return left == 0;
+}

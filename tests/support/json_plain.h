@@ -9,6 +9,7 @@ enum json_token plain_next(struct json_scan *s);
 bool plain_skip(struct json_scan *s);
 bool plain_leave(struct json_scan *s);
 bool plain_check(struct json_scan *s);
+bool plain_equals(const struct json_text *text, svl_slice decoded);
 size_t plain_decode(struct json_text *rest, uint8_t *out, size_t capacity);
 
 #define SVL_JSON_PLAIN 1
@@ -17,6 +18,7 @@ size_t plain_decode(struct json_text *rest, uint8_t *out, size_t capacity);
 #define svl__json_skip plain_skip
 #define svl__json_leave plain_leave
 #define svl__json_check plain_check
+#define svl__json_equals plain_equals
 #define svl__json_decode plain_decode
 #include "base/json_scan.c"
 #undef svl__json_start
@@ -24,6 +26,7 @@ size_t plain_decode(struct json_text *rest, uint8_t *out, size_t capacity);
 #undef svl__json_skip
 #undef svl__json_leave
 #undef svl__json_check
+#undef svl__json_equals
 #undef svl__json_decode
 
 #endif
