@@ -11,11 +11,13 @@
  *     serverlog/consumer.h   the same records polled, with a descriptor for event loops
  *     serverlog/deadletter.h records that a handler could not do: find them, deliver them again
  *     serverlog/pipeline.h   everything wired together: the part that most hosts need
+ *     serverlog/attach.h     publishing into a pipeline from other processes
  *
  * The concepts, the durability table and a first program: serverlog(7). */
 #ifndef SERVERLOG_H
 #define SERVERLOG_H
 
+#include <serverlog/attach.h>
 #include <serverlog/bus.h>
 #include <serverlog/consumer.h>
 #include <serverlog/deadletter.h>

@@ -80,7 +80,7 @@ typedef struct svl_ruleset_stats {
     uint64_t conjunctions; /* different beginnings of lists of conditions that must hold together */
     uint64_t bytes;        /* memory of all that */
     uint64_t bytes_a_rule; /* bytes / rules */
-    uint64_t bytes_retired; /* of removed rules, kept for matches that may still look at it */
+    uint64_t retired; /* pieces of removed rules, kept for matches that may still look at them */
 } svl_ruleset_stats;
 
 /* Compiles a pattern: JSON text of at most 64 KiB, 64 levels deep, with `$or`s that expand to at most 1,000

@@ -64,6 +64,10 @@ typedef struct svl_pipeline_stats {
     uint64_t workers;         /* threads now */
     uint64_t dead_letters;    /* written for records that stored handlers gave up */
     uint64_t dropped_stored;  /* given up by stored handlers without one */
+    uint64_t attached_publishers; /* rings of other processes now, also those that dead ones left */
+    uint64_t attached_records;    /* records taken from them since open */
+    uint64_t attached_refused;    /* records of theirs that broke a limit */
+    uint64_t attached_damaged;    /* rings of theirs that are damaged or gone */
 } svl_pipeline_stats;
 
 /* Fills `options` with zeros (all defaults) and its size.

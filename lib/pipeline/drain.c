@@ -71,17 +71,17 @@ static void add_item(struct drain *d, const uint8_t *wire, uint32_t len, bool co
 }
 
 /* What DROP_NEW dropped, as a record at the place where it is missing. */
-static bool add_gap(struct drain *d, uint64_t ring_end)
+static bool add_gap(struct drain *d, struct gap *told, uint64_t ring_end)
 {
     struct gap_record gap;
     uint8_t wire[GAP_WIRE_BYTES_MAX];
-    svl__gap_record(&d->gap, &gap);
+    svl__gap_record(told, &gap);
     uint32_t len = svl__wire_size(&gap.record);
     svl__wire_encode(&gap.record, svl__wall_ns(), wire);
     if (!reserve(d, 1, len))
         return false;
     add_item(d, wire, len, true, false, ring_end);
-    d->gap.count = 0;
+    told->count = 0;
     d->gap_added = true;
     return true;
 }
@@ -138,6 +138,25 @@ static bool wait_for_memory(struct drain *d)
     return true;
 }
 
+/* What the ingest handlers make of one record. SVL_E_NOMEM, SVL_E_CLOSED: nobody waits for memory, or for them,
+ * any more: nothing of it was added. */
+static int add_record(struct drain *d, const uint8_t *wire, uint32_t len, uint64_t end,
+                      bool *dropped)
+{
+    int rc = SVL_OK;
+    /* Once: a handler is not called again because memory was short after it. */
+    bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0;
+    if (shaped)
+        rc = svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result);
+    if (rc != SVL_OK)
+        return rc;
+    while (!(shaped ? add_result(d, wire, end) : add_untouched(d, wire, len, end)))
+        if (!wait_for_memory(d))
+            return SVL_E_NOMEM;
+    *dropped = shaped && d->result.dropped;
+    return SVL_OK;
+}
+
 /* One frame. SVL_E_NOMEM, SVL_E_CLOSED: nobody waits for memory, or for its handlers, any more: nothing of
  * it was added, it stays in the ring. */
 static int add_frame(struct drain *d, const struct ring_frame *frame)
@@ -158,17 +177,12 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
                        len, max);
     if (rc != SVL_OK)
         return rc;
+    bool dropped;
     size_t first = d->items.len / sizeof(struct feed_item);
-    /* Once: a handler is not called again because memory was short after it. */
-    bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0;
-    if (shaped)
-        rc = svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result);
+    rc = add_record(d, wire, len, frame->end, &dropped);
     if (rc != SVL_OK)
         return rc;
-    while (!(shaped ? add_result(d, wire, frame->end) : add_untouched(d, wire, len, frame->end)))
-        if (!wait_for_memory(d))
-            return SVL_E_NOMEM;
-    if (shaped && d->result.dropped)
+    if (dropped)
         svl__slots_dropped(d->pipeline->slots, tag);
     else
         add_waiter(d, tag, first);
@@ -200,7 +214,7 @@ static size_t collect(struct drain *d, uint64_t *end)
     while (frames < ROUND_FRAMES && d->bytes < ROUND_BYTES && !is_abandoned(p) &&
            svl__ring_next(d->ring, &frame)) {
         if (d->gap.count != 0 && frame.end > d->gap.position)
-            add_gap(d, *end);
+            add_gap(d, &d->gap, *end);
         int rc = add_frame(d, &frame);
         if ((rc == SVL_E_RECORD_SIZE || rc == SVL_E_VERSION) && !d->patient)
             d->failed =
@@ -214,7 +228,7 @@ static size_t collect(struct drain *d, uint64_t *end)
     }
     *end = svl__ring_drained(d->ring);
     if (d->gap.count != 0 && svl__ring_drained(d->ring) >= d->gap.position)
-        add_gap(d, *end);
+        add_gap(d, &d->gap, *end);
     return frames;
 }
 
@@ -228,6 +242,16 @@ static void pass(svl_pipeline *p, struct ring *ring, uint64_t end)
         p->noted_position = p->released_position = end;
     }
     pthread_mutex_unlock(&p->release_lock);
+}
+
+/* Nothing is added any more: what was copied has its place. */
+static struct feed_item *place_items(struct drain *d, size_t count)
+{
+    struct feed_item *items = items_of(d);
+    for (size_t i = 0; i < count; i++)
+        if (d->copied.data[i])
+            items[i].wire = d->scratch.data + (uintptr_t)items[i].wire;
+    return items;
 }
 
 /* The ring's drops count as told once the gap record is written; perhaps it is already. */
@@ -252,10 +276,7 @@ static int feed(struct drain *d, uint64_t end)
         pass(p, d->ring, end);
         return SVL_OK;
     }
-    struct feed_item *items = items_of(d);
-    for (size_t i = 0; i < count; i++)
-        if (d->copied.data[i])
-            items[i].wire = d->scratch.data + (uintptr_t)items[i].wire;
+    struct feed_item *items = place_items(d, count);
     struct ring_position position = { .position = end };
     memcpy(position.uuid, svl__ring_uuid(d->ring), sizeof position.uuid);
     struct feed feed = {
@@ -278,6 +299,85 @@ static int feed(struct drain *d, uint64_t end)
     if (d->waiters.len > 0)
         svl__slots_durable(p->slots, svl__store_durable_ticket(p->store));
     return SVL_OK;
+}
+
+/* --- the rings of other processes --- */
+
+static int feed_attached(struct drain *d, size_t i, uint64_t end)
+{
+    svl_pipeline *p = d->pipeline;
+    struct attached *a = p->attached;
+    size_t count = d->items.len / sizeof(struct feed_item);
+    if (count == 0) {
+        svl__attached_passed(a, i, end);
+        return SVL_OK;
+    }
+    struct feed_item *items = place_items(d, count);
+    struct ring_position position = { .position = end };
+    memcpy(position.uuid, svl__attached_uuid(a, i), sizeof position.uuid);
+    struct feed feed = {
+        .items = items, .count = count, .ring = &position, .urgent = d->waiters.len > 0
+    };
+    svl__attached_note(a, i, end);
+    uint64_t ticket;
+    int rc;
+    while ((rc = svl__store_feed(p->store, &feed, &ticket)) == SVL_E_NOMEM && wait_for_memory(d))
+        ;
+    if (rc != SVL_OK)
+        return rc;
+    const struct waiter *waiters = (const struct waiter *)(const void *)d->waiters.data;
+    for (size_t k = 0; k < d->waiters.len / sizeof *waiters; k++) {
+        struct outcome_tag tag = { waiters[k].tag.number, waiters[k].tag.generation };
+        svl__attached_await(a, i, tag, items[waiters[k].item].id, ticket);
+    }
+    svl__attached_fed(a, i, end, ticket, d->gap_added);
+    svl__attached_durable(a, svl__store_durable_ticket(p->store));
+    return SVL_OK;
+}
+
+/* A ring's share of a round. *frames is how many records it gave. */
+static int drain_attached(struct drain *d, size_t i, size_t *frames)
+{
+    struct attached *a = d->pipeline->attached;
+    struct attached_record record;
+    uint64_t before = svl__attached_end(a, i), end = before;
+    struct gap *gap = svl__attached_gap(a, i);
+    int rc = SVL_OK;
+    begin_round(d);
+    while (rc == SVL_OK && !is_abandoned(d->pipeline) && svl__attached_next(a, i, &record)) {
+        bool dropped;
+        if (gap->count != 0 && record.end > gap->position)
+            add_gap(d, gap, end);
+        size_t first = d->items.len / sizeof(struct feed_item);
+        rc = add_record(d, record.wire, record.len, record.end, &dropped);
+        if (rc != SVL_OK)
+            break;
+        if (dropped)
+            svl__attached_dropped(a, i, record.tag);
+        else
+            add_waiter(d, (struct slot_tag){ record.tag.number, record.tag.generation }, first);
+        end = record.end;
+        ++*frames;
+    }
+    if (rc == SVL_E_NOMEM || rc == SVL_E_CLOSED)
+        return SVL_OK; /* the pipeline is being closed: what was not fed stays in the ring */
+    end = svl__attached_end(a, i);
+    if (gap->count != 0 && svl__attached_is_behind(a, i, gap->position))
+        add_gap(d, gap, end);
+    *frames += end != before;
+    return end != before || d->items.len > 0 ? feed_attached(d, i, end) : SVL_OK;
+}
+
+/* One round over all of them. */
+static int drain_all_attached(struct drain *d, size_t *frames)
+{
+    svl_pipeline *p = d->pipeline;
+    int rc = SVL_OK;
+    svl__attached_look(p->attached);
+    for (size_t i = 0; i < ATTACH_SLOTS && rc == SVL_OK && !is_abandoned(p); i++)
+        if (svl__attached_begin(p->attached, i))
+            rc = drain_attached(d, i, frames);
+    return rc;
 }
 
 static void drain_begin(struct drain *d, svl_pipeline *p, struct ring *ring, bool patient)
@@ -335,7 +435,7 @@ static int tell_last_gap(struct drain *d, uint64_t end)
 {
     begin_round(d);
     svl__gap_look(&d->gap, d->ring, svl__ring_dropped_end(d->ring));
-    while (d->gap.count != 0 && !add_gap(d, end) && wait_for_memory(d))
+    while (d->gap.count != 0 && !add_gap(d, &d->gap, end) && wait_for_memory(d))
         ;
     return d->items.len > 0 ? feed(d, end) : SVL_OK;
 }
@@ -364,7 +464,9 @@ void *svl__drain_run(void *argument)
             tell_fed(p, end);
         if (finished)
             break;
-        if (frames == 0) {
+        if (rc == SVL_OK)
+            rc = drain_all_attached(&d, &frames);
+        if (rc == SVL_OK && frames == 0 && svl__attached_arm(p->attached)) {
             svl__ring_sleep(p->ring, INT64_MAX);
             svl__stall_report(p->ring, &d.stalls_told, p->log);
         }

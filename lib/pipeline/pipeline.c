@@ -31,6 +31,28 @@ int svl__pipeline_failure(svl_pipeline *p)
     return svl__fail(SVL_E_FAILED, "the pipeline was closed before everything was stored");
 }
 
+static uint64_t position_of(const uint8_t uuid[16], void *store)
+{
+    return svl__store_ring_position(store, uuid);
+}
+
+/* Without it everything else works. */
+static void allow_attaching(svl_pipeline *p)
+{
+    const svl_store_options *store = svl__store_options(p->store);
+    struct attached_options attached = { .directory = svl__store_directory(p->store),
+                                         .file_mode = store->file_mode,
+                                         .store_uuid = svl__store_uuid(p->store),
+                                         .record_bytes_max = store->record_bytes_max,
+                                         .position_of = position_of,
+                                         .user = p->store,
+                                         .log = p->log };
+    int rc = svl__attached_create(&attached, &p->attached);
+    if (rc != SVL_OK)
+        svl__log(p->log, SVL_SEVERITY_WARN, rc, "no other process can publish here: %s",
+                 svl_last_error());
+}
+
 static int create_parts(svl_pipeline *p)
 {
     const svl_store_options *store = svl__store_options(p->store);
@@ -59,6 +81,7 @@ static int free_pipeline(svl_pipeline *p)
 {
     int rc = p->store ? svl__store_end(p->store) : SVL_OK;
     svl__pipeline_end_rings(p);
+    svl__attached_destroy(p->attached);
     if (p->store)
         svl__store_release(p->store);
     svl__dispatch_destroy(p->dispatch);
@@ -117,8 +140,10 @@ static int open_parts(svl_pipeline *p, const char *path, const svl_options *opti
     p->options.ring_directory = p->ring_directory;
     p->options.store = NULL;
     rc = p->ring_directory ? create_parts(p) : SVL_E_NOMEM;
-    if (rc == SVL_OK)
+    if (rc == SVL_OK) {
+        allow_attaching(p);
         svl__pipeline_observe(p);
+    }
     return rc;
 }
 

@@ -10,7 +10,8 @@
  *   W3  nothing here is waited for while a lock is held, but its own condition variables.
  *
  * pipeline.c open, close · options.c · start.c rings, recovery · publish.c · drain.c the pipeline
- * thread · slots.c svl_publish_sync()'s waiters · deadletters.c · stop.c flush and stop · stats.c */
+ * thread · attached.c, attach_page.c, deaths.c rings of other processes · publisher.c their side of it ·
+ * slots.c svl_publish_sync()'s waiters · deadletters.c · stop.c flush and stop · stats.c */
 #ifndef SVL_PIPELINE_PIPELINE_H
 #define SVL_PIPELINE_PIPELINE_H
 
@@ -19,6 +20,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "attached.h"
 #include "bus/dispatch.h"
 #include "bus/intake.h"
 #include "handler/handler.h"
@@ -44,6 +46,7 @@ struct svl_pipeline {
     struct dispatch *dispatch;
     struct handlers *handlers;
     struct slots *slots;
+    struct attached *attached; /* NULL: nobody can attach */
 
     pthread_t drainer;
     bool drainer_runs;

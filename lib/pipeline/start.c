@@ -38,6 +38,7 @@ static void on_written(const struct ring_position *rings, uint32_t n, uint64_t t
         p->released_position = position;
     }
     pthread_mutex_unlock(&p->release_lock);
+    svl__attached_written(p->attached, rings, n, ticket);
 }
 
 static void on_failed(svl_pipeline *p)
@@ -63,6 +64,7 @@ static void on_durable(uint64_t id, uint64_t ticket, void *user)
 {
     svl_pipeline *p = user;
     svl__slots_durable(p->slots, ticket);
+    svl__attached_durable(p->attached, ticket);
     svl__handlers_durable(p->handlers, id);
     if (svl__store_has_failed(p->store))
         on_failed(p);
@@ -302,6 +304,8 @@ int svl_start(svl_pipeline *pipeline)
     rc = recover_rings(pipeline);
     if (rc == SVL_OK)
         rc = create_ring(pipeline);
+    if (rc == SVL_OK)
+        svl__attached_join(pipeline->attached, pipeline->ring);
     if (rc == SVL_OK)
         rc = svl__thread_start(&pipeline->drainer, "svl-drain", svl__drain_run, pipeline);
     if (rc != SVL_OK) {

@@ -29,6 +29,8 @@ int svl_pipeline_stats_get(svl_pipeline *pipeline, svl_pipeline_stats *stats)
     struct handlers_stats handlers;
     svl__dispatch_stats_get(pipeline->dispatch, &dispatch);
     svl__handlers_stats_get(pipeline->handlers, &handlers);
+    struct attached_stats attached;
+    svl__attached_stats_get(pipeline->attached, &attached);
     svl_pipeline_stats now = {
         .published = atomic_load_explicit(&pipeline->published, memory_order_relaxed),
         .refused_full = atomic_load_explicit(&pipeline->intake.refused_full, memory_order_relaxed),
@@ -39,6 +41,10 @@ int svl_pipeline_stats_get(svl_pipeline *pipeline, svl_pipeline_stats *stats)
         .workers = handlers.workers,
         .dead_letters = handlers.dead_letters,
         .dropped_stored = handlers.dropped,
+        .attached_publishers = attached.publishers,
+        .attached_records = attached.records,
+        .attached_refused = attached.refused,
+        .attached_damaged = attached.damaged,
     };
     add_ring(pipeline, &now);
     return svl__options_fill(stats, &now, sizeof now, STATS_FIRST_SIZE, "svl_pipeline_stats");

@@ -1,4 +1,4 @@
-/* layout - a ring in memory: what lies where, for ring.c, wake.c and shared.c.
+/* layout - a ring in memory: what lies where, for ring.c, wake.c, shared.c, foreign.c and outcome.c.
  *
  * A ring is a mapping of control words (two pages) and then the data. On tmpfs the mapping is a file:
  *
@@ -23,6 +23,9 @@
  *   4488    4      producers that wait for space
  *   4608    8      records dropped since the ring was made; bit 63 nobody looks any more
  *   4616    8      of these, told: a record says so that is safe elsewhere
+ *   4736    8      settled: what lies before it is durable, or will never be stored
+ *   4744    4      settled word: counts changes of this position and of the outcomes
+ *   4864    1024   64 outcomes of 16 bytes: record id; generation << 3 | RING_* outcome; zero
  *   8192           data
  *
  * A frame starts at a multiple of 8:
@@ -48,6 +51,9 @@
 #define TAIL_CLOSED UINT64_C(2)
 #define TAIL_POSITION (~UINT64_C(7))
 
+/* No ring gets that far; far enough from a wrap for arithmetic. */
+#define POSITION_MAX (UINT64_C(1) << 62)
+
 #define DROPPED_ENDED (UINT64_C(1) << 63)
 
 #define FRAME_HEADER RING_FRAME_HEADER
@@ -70,10 +76,20 @@ struct ring_control {
     _Atomic uint32_t space_waiters;
     _Alignas(128) _Atomic uint64_t dropped;
     _Atomic uint64_t dropped_told;
+    _Alignas(128) _Atomic uint64_t settled;
+    _Atomic uint32_t settled_word;
+    _Alignas(128) struct ring_outcome {
+        _Atomic uint64_t id;
+        _Atomic uint32_t word;
+        uint32_t zero;
+    } outcomes[RING_OUTCOMES];
 };
 _Static_assert(offsetof(struct ring_control, head) == 256, "the file's byte table");
 _Static_assert(offsetof(struct ring_control, wake_word) == 384, "the file's byte table");
 _Static_assert(offsetof(struct ring_control, dropped) == 512, "the file's byte table");
+_Static_assert(offsetof(struct ring_control, settled) == 640, "the file's byte table");
+_Static_assert(offsetof(struct ring_control, outcomes) == 768, "the file's byte table");
+_Static_assert(sizeof(struct ring_outcome) == 16, "the file's byte table");
 _Static_assert(sizeof(struct ring_control) <= 4096, "one page");
 
 struct ring {
@@ -83,8 +99,12 @@ struct ring {
     uint64_t mask;
     uint32_t salt;
     uint32_t payload_max;
-    bool shared;  /* a file: futexes work across processes */
-    bool crashed; /* being recovered: no producer lives */
+    bool shared;                 /* a file: futexes work across processes */
+    bool crashed;                /* being recovered: no producer lives */
+    bool is_attached;            /* its consumer is another process */
+    _Atomic uint32_t *wake_word; /* the control page's, or one that several rings share */
+    bool wake_shared;            /* the latter: in a file */
+    int fd;                      /* an attached ring's, for its lock; -1 */
 
     /* the consumer's own */
     _Alignas(128) uint64_t drained;
@@ -98,6 +118,10 @@ struct ring {
     uint64_t crash_tail;   /* where recovery ends */
     struct ring_recovery recovery;
     _Atomic uint64_t high_water, stalled, stalled_ns_max;
+
+    /* foreign.c: the host's own word on what an attached ring says too */
+    _Atomic uint64_t foreign_head;
+    _Atomic uint64_t foreign_dropped; /* at the last look */
 
     void *mapping;
     size_t mapping_bytes;
@@ -126,10 +150,29 @@ static inline uint64_t frame_bytes(uint32_t len)
     return FRAME_HEADER + (((uint64_t)len + 7) & ~UINT64_C(7));
 }
 
+/* ring.c: is `header` one that a producer wrote for this position, with a span that fits before `limit`? The
+ * next position behind `position` with such a header, or `limit`. Zeroes a span. */
+bool svl__ring_is_frame(const struct ring *ring, uint64_t position, uint64_t header,
+                        uint64_t limit);
+uint64_t svl__ring_resynchronise(const struct ring *ring, uint64_t position, uint64_t limit);
+void svl__ring_zero(struct ring *ring, uint64_t from, uint64_t to);
 /* wake.c: pays an owed wake; tells waiting producers of space, the head now being at `head`. */
 void svl__ring_pay_wake(struct ring *ring);
 void svl__ring_tell_space(struct ring *ring, uint64_t head);
-/* shared.c: where its file is, for the unlink. */
+/* wake.c: wakes all who sleep on a word of the file; sleeps while it is `value`, until `deadline_ns`. */
+void svl__ring_futex_wake_all(const struct ring *ring, _Atomic uint32_t *word);
+void svl__ring_futex_wait(const struct ring *ring, _Atomic uint32_t *word, uint32_t value,
+                          int64_t deadline_ns);
+/* shared.c: opens a directory on a tmpfs: SVL_E_NOT_FOUND (no words), SVL_E_PATH, SVL_E_FILE_SYSTEM. */
+int svl__ring_open_directory(const char *directory, int *out);
+/* Where its file is, for the unlink. */
 int svl__ring_remember(struct ring *ring, const char *directory, const char *name);
+/* A ring from the file `fd`, mapped: SVL_E_END if it was never finished, and as
+ * svl__ring_open_crashed(). *out may be set after a failure too: to be destroyed. */
+int svl__ring_map_file(int fd, const char *name, const uint8_t store_uuid[16], struct ring **out);
+/* The positions of its control page, if they can be: SVL_E_CORRUPT. *start is the largest of head, consumed
+ * and `known`. */
+int svl__ring_read_positions(struct ring *ring, const char *name, uint64_t known, uint64_t *start,
+                             uint64_t *tail);
 
 #endif

@@ -11,6 +11,7 @@
  *      and owes a wake. So no flag is loaded after the commit, and no fence stands between.
  *   A5 release, store of the committed header -> A6 acquire, the consumer's load of it: the payload is
  *      complete before its header says so (R2).
+ *   A8 (commit_attached) the same between a commit in another process and the consumer's sleep bit.
  *   A7 release fence between the BUSY header and the payload: for the crash only. SIGKILL cuts a thread
  *      between two instructions, and what it stored stays in the page; program order is what recovery
  *      needs: a zero header proves that nothing of the span was touched (R3). No edge between threads
@@ -136,14 +137,29 @@ int svl__ring_reserve(struct ring *ring, uint32_t len, struct ring_slot *slot)
     }
 }
 
+/* The consumer of an attached ring does not wait for an open claim, it goes to sleep: so whoever commits looks
+ * whether it did. Here the header is stored, then the bit looked at; there the bit is set, then the header
+ * looked at (foreign.c): all of it sequentially consistent (A8). True: a wake is owed. */
+static bool commit_attached(struct ring *ring, uint64_t position, uint64_t header)
+{
+    atomic_exchange_explicit(frame_header(ring, position), header, memory_order_seq_cst); /* A5 */
+    RING_STEP("header of an attached ring");
+    if (!(atomic_load_explicit(&ring->control->tail, memory_order_seq_cst) & TAIL_SLEEPS)) /* A8 */
+        return false;
+    return atomic_fetch_and_explicit(&ring->control->tail, ~TAIL_SLEEPS, memory_order_seq_cst) &
+           TAIL_SLEEPS;
+}
+
 static void end_frame(struct ring_slot *slot, uint32_t flags)
 {
     struct ring *ring = slot->ring;
     uint64_t position = slot->position - frame_bytes(slot->len);
     RING_STEP("payload");
-    atomic_store_explicit(frame_header(ring, position),
-                          make_header(ring, position, flags | slot->len),
-                          memory_order_release); /* A5 */
+    uint64_t header = make_header(ring, position, flags | slot->len);
+    if (ring->is_attached)
+        slot->owes_wake |= commit_attached(ring, position, header);
+    else
+        atomic_store_explicit(frame_header(ring, position), header, memory_order_release); /* A5 */
     RING_STEP("committed");
     if (slot->owes_wake)
         svl__ring_pay_wake(ring);
@@ -179,7 +195,7 @@ static uint64_t read_limit(const struct ring *ring)
 }
 
 /* Is `header` one that a producer wrote for this position, with a span that fits? */
-static bool is_frame(const struct ring *ring, uint64_t position, uint64_t header, uint64_t limit)
+bool svl__ring_is_frame(const struct ring *ring, uint64_t position, uint64_t header, uint64_t limit)
 {
     uint32_t flags = (uint32_t)header, len = flags & FRAME_LENGTH;
     if ((uint32_t)(header >> 32) != frame_stamp(ring, position))
@@ -193,11 +209,11 @@ static bool is_frame(const struct ring *ring, uint64_t position, uint64_t header
 }
 
 /* Goes on by 8 to the next header with a right stamp, or to the limit. */
-static uint64_t resynchronise(const struct ring *ring, uint64_t position, uint64_t limit)
+uint64_t svl__ring_resynchronise(const struct ring *ring, uint64_t position, uint64_t limit)
 {
     for (position += 8; position < limit; position += 8) {
         uint64_t header = atomic_load_explicit(frame_header(ring, position), memory_order_acquire);
-        if (header != 0 && is_frame(ring, position, header, limit))
+        if (header != 0 && svl__ring_is_frame(ring, position, header, limit))
             break;
     }
     return position < limit ? position : limit;
@@ -210,7 +226,7 @@ static void skip_to_next(struct ring *ring, uint64_t position, uint64_t header, 
         ring->recovery.gaps++;
     else
         ring->recovery.damaged++;
-    set_drained(ring, resynchronise(ring, position, limit));
+    set_drained(ring, svl__ring_resynchronise(ring, position, limit));
 }
 
 bool svl__ring_is_broken(const struct ring *ring)
@@ -227,7 +243,7 @@ bool svl__ring_next(struct ring *ring, struct ring_frame *frame)
             atomic_load_explicit(frame_header(ring, position), memory_order_acquire); /* A6 */
         if (header == 0 && !ring->crashed)
             return false; /* reserved a moment ago */
-        if (header == 0 || !is_frame(ring, position, header, limit)) {
+        if (header == 0 || !svl__ring_is_frame(ring, position, header, limit)) {
             ring->broken = !ring->crashed;
             if (ring->broken)
                 return false;
@@ -253,7 +269,7 @@ bool svl__ring_next(struct ring *ring, struct ring_frame *frame)
     return false;
 }
 
-static void zero(struct ring *ring, uint64_t from, uint64_t to)
+void svl__ring_zero(struct ring *ring, uint64_t from, uint64_t to)
 {
     uint64_t at = from & ring->mask, n = to - from;
     uint64_t first = ring->capacity - at < n ? ring->capacity - at : n;
@@ -272,7 +288,7 @@ void svl__ring_release(struct ring *ring, uint64_t position)
         atomic_store_explicit(&ring->high_water, used, memory_order_relaxed);
     atomic_store_explicit(&c->consumed, position, memory_order_release);
     RING_STEP("consumed");
-    zero(ring, head, position);
+    svl__ring_zero(ring, head, position);
     RING_STEP("zeroed");
     /* A2; and sequentially consistent for B3 (wake.c). */
     atomic_exchange_explicit(&c->head, position, memory_order_seq_cst);

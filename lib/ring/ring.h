@@ -10,10 +10,12 @@
  * Three positions on the consumer's side: `drained` (private to the consumer), and, moved together by
  * whoever has made the bytes safe elsewhere: `consumed`, then the bytes are zeroed, then `head`.
  *
- * ring.c the algorithm · shared.c mapping, file format and recovery · wake.c sleeping and waking */
+ * ring.c the algorithm · shared.c mapping, file format and recovery · wake.c sleeping and waking ·
+ * foreign.c the consumer's side of a ring in another process · outcome.c what became of its records */
 #ifndef SVL_RING_RING_H
 #define SVL_RING_RING_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -23,6 +25,7 @@
 /* A frame, header included, is at most this part of the ring. */
 #define RING_FRAME_PART 8
 #define RING_FRAME_HEADER 8
+#define RING_OUTCOMES 64
 
 struct ring;
 
@@ -31,6 +34,9 @@ struct ring_options {
     const char *directory;  /* a tmpfs; NULL = private memory */
     const char *name;       /* file name in it, new: O_EXCL */
     uint8_t store_uuid[16]; /* whose ring it is: checked at recovery */
+    bool is_attached; /* a file whose consumer is another process: locked while this one lives */
+    uint32_t
+        owner; /* of an attached one: the user that the file is given to, if not the caller's */
 };
 
 /* Creates a ring. SVL_E_OPTION, SVL_E_NOMEM; for a file also SVL_E_PATH (not a directory),
@@ -113,6 +119,10 @@ void svl__ring_sleep(struct ring *ring, int64_t deadline_ns);
 
 /* Ends svl__ring_sleep(), now or the next one. Any thread; not lost. */
 void svl__ring_wake(struct ring *ring);
+
+/* From now on the ring wakes its consumer by this word in a shared mapping, so that he can sleep for several
+ * rings. Before anybody else uses the ring. */
+void svl__ring_wake_through(struct ring *ring, _Atomic uint32_t *word);
 
 /* Records counted by svl__ring_count_dropped() since the ring was made. `end`: the last look, after it
  * nothing is counted any more. */

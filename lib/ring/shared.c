@@ -32,6 +32,7 @@ static int create_object(uint64_t capacity, struct ring **out)
     ring->mask = capacity - 1;
     ring->payload_max = (uint32_t)(capacity / RING_FRAME_PART - FRAME_HEADER);
     ring->mapping = MAP_FAILED;
+    ring->fd = -1;
     ring->mapping_bytes = RING_DATA_OFFSET + (size_t)capacity;
     return SVL_OK;
 }
@@ -46,6 +47,7 @@ static int map(struct ring *ring, int fd)
     ring->control = (struct ring_control *)(void *)((uint8_t *)ring->mapping + 4096);
     ring->data = (uint8_t *)ring->mapping + RING_DATA_OFFSET;
     ring->shared = fd >= 0;
+    ring->wake_word = &ring->control->wake_word;
     return SVL_OK;
 }
 
@@ -59,7 +61,7 @@ static int allocate(int fd, uint64_t bytes)
     return error;
 }
 
-static int open_tmpfs(const char *directory, int *out)
+int svl__ring_open_directory(const char *directory, int *out)
 {
     struct statfs fs;
     int rc = svl__directory_open_shared(directory, out);
@@ -91,13 +93,29 @@ static void write_header(struct ring *ring, const uint8_t store_uuid[16])
     atomic_store_explicit((_Atomic uint64_t *)(void *)h, RING_MAGIC, memory_order_release);
 }
 
+/* An attached ring's file: locked as long as this process has it open, given to the store's owner, and not
+ * seen by a child, whose mapping would keep the consumer from hearing of this process' end. */
+static int hold(struct ring *ring, int fd, const struct ring_options *o)
+{
+    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    ring->is_attached = true;
+    ring->fd = fd;
+    if (fcntl(fd, F_SETLK, &whole) != 0)
+        return svl__fail_errno(errno, "lock of %s/%s", o->directory, o->name);
+    if (o->owner != geteuid() && fchown(fd, o->owner, (gid_t)-1) != 0)
+        return svl__fail_errno(errno, "owner of %s/%s", o->directory, o->name);
+    if (madvise(ring->mapping, ring->mapping_bytes, MADV_DONTFORK) != 0)
+        return svl__fail_errno(errno, "MADV_DONTFORK of %s/%s", o->directory, o->name);
+    return SVL_OK;
+}
+
 static int create_file(struct ring *ring, const struct ring_options *o)
 {
     int directory = -1;
     /* First: once the file is there nothing may fail that would leave it behind. */
     int rc = svl__ring_remember(ring, o->directory, o->name);
     if (rc == SVL_OK)
-        rc = open_tmpfs(o->directory, &directory);
+        rc = svl__ring_open_directory(o->directory, &directory);
     if (rc == SVL_E_NOT_FOUND)
         rc = svl__fail(SVL_E_PATH, "there is no directory %s for a crash ring", o->directory);
     if (rc != SVL_OK)
@@ -110,9 +128,12 @@ static int create_file(struct ring *ring, const struct ring_options *o)
                                  o->directory);
         if (rc == SVL_OK)
             rc = map(ring, fd);
+        if (rc == SVL_OK && o->is_attached)
+            rc = hold(ring, fd, o);
         if (rc != SVL_OK)
             unlinkat(directory, o->name, 0);
-        close(fd);
+        if (ring->fd < 0)
+            close(fd);
     }
     close(directory);
     return rc;
@@ -156,6 +177,8 @@ void svl__ring_destroy(struct ring *ring)
         return;
     if (ring->mapping != MAP_FAILED)
         munmap(ring->mapping, ring->mapping_bytes);
+    if (ring->fd >= 0)
+        close(ring->fd);
     svl__free(ring->directory);
     svl__free(ring->name);
     svl__aligned_free(ring);
@@ -207,24 +230,34 @@ static int check_header(const uint8_t *h, uint64_t size, const char *name,
     return SVL_OK;
 }
 
-/* The positions that the dead process left, if they can be. */
-static int take_positions(struct ring *ring, const char *name, uint64_t known)
+int svl__ring_read_positions(struct ring *ring, const char *name, uint64_t known, uint64_t *start,
+                             uint64_t *tail)
 {
     struct ring_control *c = ring->control;
-    uint64_t tail = atomic_load_explicit(&c->tail, memory_order_acquire) & TAIL_POSITION;
+    uint64_t end = atomic_load_explicit(&c->tail, memory_order_acquire) & TAIL_POSITION;
     uint64_t head = atomic_load_explicit(&c->head, memory_order_acquire);
     uint64_t consumed = atomic_load_explicit(&c->consumed, memory_order_acquire);
-    if (head > tail || tail - head > ring->capacity || consumed > tail || head % 8 != 0 ||
-        consumed % 8 != 0 || known > tail || known % 8 != 0)
+    if (end > POSITION_MAX || head > end || end - head > ring->capacity || consumed > end ||
+        head % 8 != 0 || consumed % 8 != 0 || known > end || known % 8 != 0)
         return svl__fail(SVL_E_CORRUPT, "crash ring %s: positions that cannot be", name);
-    uint64_t start = head > consumed ? head : consumed;
-    if (start < known)
-        start = known;
-    ring->crash_tail = tail;
+    *start = head > consumed ? head : consumed;
+    if (*start < known)
+        *start = known;
+    *tail = end;
+    return SVL_OK;
+}
+
+/* The positions that the dead process left. */
+static int take_positions(struct ring *ring, const char *name, uint64_t known)
+{
+    uint64_t start;
+    int rc = svl__ring_read_positions(ring, name, known, &start, &ring->crash_tail);
+    if (rc != SVL_OK)
+        return rc;
     ring->drained = start;
     /* What was safe elsewhere is freed first: zeroed again if a crash cut that off. */
     svl__ring_release(ring, start);
-    atomic_fetch_or_explicit(&c->tail, TAIL_CLOSED, memory_order_acq_rel);
+    atomic_fetch_or_explicit(&ring->control->tail, TAIL_CLOSED, memory_order_acq_rel);
     return SVL_OK;
 }
 
@@ -242,7 +275,7 @@ static bool is_unfinished(int fd, uint64_t size, const char *name)
            load_u64(tail) == 0;
 }
 
-static int map_crashed(int fd, const char *name, const uint8_t store_uuid[16], struct ring **out)
+int svl__ring_map_file(int fd, const char *name, const uint8_t store_uuid[16], struct ring **out)
 {
     uint8_t header[RING_HEADER_BYTES];
     uint64_t size;
@@ -261,7 +294,6 @@ static int map_crashed(int fd, const char *name, const uint8_t store_uuid[16], s
     if (rc != SVL_OK)
         return rc;
     struct ring *ring = *out;
-    ring->crashed = true;
     ring->salt = load_u32(header + 32);
     memcpy(ring->uuid, header + 40, 16);
     /* Holes would be SIGBUS on a full tmpfs. */
@@ -285,13 +317,15 @@ int svl__ring_open_crashed(const char *directory, const char *name, const uint8_
         return rc;
     }
     struct ring *ring = NULL;
-    rc = map_crashed(fd, name, store_uuid, &ring);
+    rc = svl__ring_map_file(fd, name, store_uuid, &ring);
     if (rc == SVL_E_END)
         unlinkat(directory_fd, name, 0);
     close(fd);
     close(directory_fd);
-    if (rc == SVL_OK)
+    if (rc == SVL_OK) {
+        ring->crashed = true;
         rc = take_positions(ring, name, position_of(ring->uuid, user));
+    }
     if (rc == SVL_OK)
         rc = svl__ring_remember(ring, directory, name);
     if (rc != SVL_OK) {

@@ -34,25 +34,38 @@
 static long futex(const struct ring *ring, _Atomic uint32_t *word, int operation, uint32_t value,
                   const struct timespec *until)
 {
-    int private = ring->shared ? 0 : FUTEX_PRIVATE_FLAG;
+    bool in_file = ring->shared || (ring->wake_shared && word == ring->wake_word);
+    int private = in_file ? 0 : FUTEX_PRIVATE_FLAG;
     return syscall(SYS_futex, word, operation | private, value, until, NULL,
                    FUTEX_BITSET_MATCH_ANY);
 }
 
 /* Sleeps while the word is `value`, until `deadline_ns` (monotonic). */
-static void futex_wait(const struct ring *ring, _Atomic uint32_t *word, uint32_t value,
-                       int64_t deadline_ns)
+void svl__ring_futex_wait(const struct ring *ring, _Atomic uint32_t *word, uint32_t value,
+                          int64_t deadline_ns)
 {
     struct timespec until = { .tv_sec = (time_t)(deadline_ns / NS_PER_S),
                               .tv_nsec = (long)(deadline_ns % NS_PER_S) };
     futex(ring, word, FUTEX_WAIT_BITSET, value, deadline_ns == INT64_MAX ? NULL : &until);
 }
 
+void svl__ring_futex_wake_all(const struct ring *ring, _Atomic uint32_t *word)
+{
+    futex(ring, word, FUTEX_WAKE, INT_MAX, NULL);
+}
+
 void svl__ring_pay_wake(struct ring *ring)
 {
-    atomic_fetch_add_explicit(&ring->control->wake_word, 1, memory_order_release); /* B1 */
+    atomic_fetch_add_explicit(ring->wake_word, 1, memory_order_release); /* B1 */
     RING_STEP("wake");
-    futex(ring, &ring->control->wake_word, FUTEX_WAKE, 1, NULL);
+    futex(ring, ring->wake_word, FUTEX_WAKE, 1, NULL);
+}
+
+void svl__ring_wake_through(struct ring *ring, _Atomic uint32_t *word)
+{
+    ring->wake_word = word;
+    ring->wake_shared = true;
+    ring->wake_seen = atomic_load_explicit(word, memory_order_acquire) - 1; /* looks once more */
 }
 
 void svl__ring_wake(struct ring *ring)
@@ -98,9 +111,9 @@ static void wait_for_claim(struct ring *ring, uint32_t wake, int64_t deadline_ns
     while (!is_ready(ring)) {
         int64_t now = svl__monotonic_ns();
         if (note_claim(ring, now) || now >= deadline_ns ||
-            atomic_load_explicit(&ring->control->wake_word, memory_order_acquire) != wake)
+            atomic_load_explicit(ring->wake_word, memory_order_acquire) != wake)
             return;
-        futex_wait(ring, &ring->control->wake_word, wake, now + sleep_ns);
+        svl__ring_futex_wait(ring, ring->wake_word, wake, now + sleep_ns);
         sleep_ns = sleep_ns * 2 < CLAIM_SLEEP_NS_MAX ? sleep_ns * 2 : CLAIM_SLEEP_NS_MAX;
     }
 }
@@ -114,7 +127,7 @@ static uint64_t dropped_now(const struct ring *ring)
 void svl__ring_sleep(struct ring *ring, int64_t deadline_ns)
 {
     struct ring_control *c = ring->control;
-    uint32_t wake = atomic_load_explicit(&c->wake_word, memory_order_acquire); /* B2 */
+    uint32_t wake = atomic_load_explicit(ring->wake_word, memory_order_acquire); /* B2 */
     if (wake != ring->wake_seen) {
         ring->wake_seen = wake; /* a wake that came before this sleep is not lost */
         return;
@@ -126,10 +139,10 @@ void svl__ring_sleep(struct ring *ring, int64_t deadline_ns)
     if (dropped_now(ring) != ring->dropped_seen)
         return;
     if ((tail & TAIL_POSITION) == ring->drained)
-        futex_wait(ring, &c->wake_word, wake, deadline_ns);
+        svl__ring_futex_wait(ring, ring->wake_word, wake, deadline_ns);
     else
         wait_for_claim(ring, wake, deadline_ns);
-    ring->wake_seen = atomic_load_explicit(&c->wake_word, memory_order_acquire);
+    ring->wake_seen = atomic_load_explicit(ring->wake_word, memory_order_acquire);
 }
 
 /* Every count is either in the value of the last look or finds its bit there: one word, so nothing is
@@ -206,7 +219,7 @@ int svl__ring_reserve_wait(struct ring *ring, uint32_t len, int64_t deadline_ns,
         atomic_store_explicit(&c->head_cache, head, memory_order_release);
         rc = svl__ring_reserve(ring, len, slot);
         if (rc == SVL_E_FULL && svl__monotonic_ns() < deadline_ns)
-            futex_wait(ring, &c->space_word, space, deadline_ns);
+            svl__ring_futex_wait(ring, &c->space_word, space, deadline_ns);
         atomic_fetch_sub_explicit(&c->space_waiters, 1, memory_order_seq_cst);
         if (rc == SVL_E_FULL) {
             rc = svl__ring_reserve(ring, len, slot);

@@ -24,6 +24,8 @@
 #include <sys/types.h>
 
 #define BELL_NAME "bell"
+/* Another page in the store's directory, which the pipeline makes. */
+#define ATTACH_NAME "attach"
 
 struct bell;
 

@@ -154,6 +154,17 @@ static uint64_t batch_bytes(const struct batch *batch)
     return batch ? batch->wire.len + batch->ops.len : 0;
 }
 
+/* A batch that names as many rings as it can takes nothing of another one. */
+static bool has_place(const struct batch *batch, const struct ring_position *ring)
+{
+    if (!ring || batch->ring_count < JOURNAL_RINGS_MAX)
+        return true;
+    for (uint32_t i = 0; i < batch->ring_count; i++)
+        if (memcmp(batch->rings[i].uuid, ring->uuid, sizeof ring->uuid) == 0)
+            return true;
+    return false;
+}
+
 static bool reserve(struct batch *batch, struct share share, size_t ops_bytes)
 {
     if (!svl__batch_reserve(batch, share.records, share.bytes))
@@ -180,9 +191,10 @@ static int plan(svl_store *store, const struct feed *feed, struct batch **more)
     for (;;) {
         uint64_t used = batch_bytes(batch) + ops_bytes;
         struct share share = { 0, 0 };
-        if (batch && used <= max && (batch_bytes(batch) == 0 || used < BATCH_BYTES_SOFT))
+        bool place = batch && has_place(batch, feed->ring);
+        if (place && used <= max && (batch_bytes(batch) == 0 || used < BATCH_BYTES_SOFT))
             share = take_groups(feed, done, max - used);
-        bool fits = batch && used <= max && done + share.records == feed->count;
+        bool fits = place && used <= max && done + share.records == feed->count;
         if (batch && !reserve(batch, share, fits ? ops_bytes : 0))
             break;
         done += share.records;
@@ -230,7 +242,8 @@ static void fill(svl_store *store, struct feed *feed, size_t *done)
     uint64_t max = svl__journal_batch_bytes_max(store->journal);
     uint64_t used = batch_bytes(batch) + ops_size(feed);
     struct share share = { 0, 0 };
-    if (used <= max && (batch_bytes(batch) == 0 || used < BATCH_BYTES_SOFT))
+    if (has_place(batch, feed->ring) && used <= max &&
+        (batch_bytes(batch) == 0 || used < BATCH_BYTES_SOFT))
         share = take_groups(feed, *done, max - used);
     for (size_t i = 0; i < share.records; i++) {
         struct feed_item *item = &feed->items[*done + i];

@@ -14,7 +14,10 @@
 #include "base/file.h"
 #include "base/thread.h"
 
+enum use { USE_READ, USE_WRITE, USE_ATTACHED };
+
 struct store_lock {
+    enum use use;
     dev_t device;
     ino_t inode;
     int fd;
@@ -25,10 +28,17 @@ struct store_lock {
 static pthread_mutex_t table_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct store_lock *table;
 
-static const struct store_lock *find(dev_t device, ino_t inode)
+/* Who attaches and who reads do not mind each other, nor others that attach. */
+static bool excludes(enum use one, enum use other)
+{
+    return (one != USE_ATTACHED && other != USE_ATTACHED) || one == USE_WRITE || other == USE_WRITE;
+}
+
+static const struct store_lock *find(dev_t device, ino_t inode, enum use use)
 {
     for (const struct store_lock *lock = table; lock; lock = lock->next)
-        if (lock->device == device && lock->inode == inode && !svl__forked(lock->process_mark))
+        if (lock->device == device && lock->inode == inode && excludes(lock->use, use) &&
+            !svl__forked(lock->process_mark))
             return lock;
     return NULL;
 }
@@ -46,20 +56,27 @@ static int lock_file(int fd, const char *path)
     return svl__fail(SVL_E_BUSY, "another process writes to %s", path);
 }
 
-/* `file_mode` 0: no lock is taken. */
+/* Only for writing a lock is taken. */
 static int take_locked(int directory, const char *path, mode_t file_mode, struct store_lock *lock)
 {
     struct stat st;
     if (fstat(directory, &st) != 0)
         return svl__fail_errno(errno, "stat of %s", path);
-    if (find(st.st_dev, st.st_ino))
+    const struct store_lock *other = find(st.st_dev, st.st_ino, lock->use);
+    if (other && lock->use == USE_ATTACHED)
+        return svl__fail(SVL_E_BUSY, "this process has %s open: it publishes with svl_publish()",
+                         path);
+    if (other && other->use == USE_ATTACHED)
+        return svl__fail(SVL_E_BUSY, "this process is attached to %s; close its publishers first",
+                         path);
+    if (other)
         return svl__fail(SVL_E_BUSY,
                          "this process has %s open already, or a cursor on it; close that first",
                          path);
     int rc = SVL_OK;
-    if (file_mode != 0)
+    if (lock->use == USE_WRITE)
         lock->fd = svl__file_open(directory, LOCK_NAME, O_RDWR | O_CREAT, file_mode, &rc);
-    if (rc == SVL_OK && file_mode != 0)
+    if (rc == SVL_OK && lock->use == USE_WRITE)
         rc = lock_file(lock->fd, path);
     if (rc != SVL_OK)
         return rc;
@@ -71,13 +88,15 @@ static int take_locked(int directory, const char *path, mode_t file_mode, struct
     return SVL_OK;
 }
 
-int svl__lock_take(int directory, const char *path, mode_t file_mode, struct store_lock **out)
+static int take(int directory, const char *path, mode_t file_mode, enum use use,
+                struct store_lock **out)
 {
     *out = NULL;
     struct store_lock *lock = svl__calloc(1, sizeof *lock);
     if (!lock)
         return SVL_E_NOMEM;
     lock->fd = -1;
+    lock->use = use;
     pthread_mutex_lock(&table_mutex);
     int rc = take_locked(directory, path, file_mode, lock);
     pthread_mutex_unlock(&table_mutex);
@@ -107,9 +126,19 @@ void svl__lock_drop(struct store_lock *lock)
     svl__free(lock);
 }
 
+int svl__lock_take(int directory, const char *path, mode_t file_mode, struct store_lock **out)
+{
+    return take(directory, path, file_mode, USE_WRITE, out);
+}
+
 int svl__lock_note(int directory, const char *path, struct store_lock **out)
 {
-    return svl__lock_take(directory, path, 0, out);
+    return take(directory, path, 0, USE_READ, out);
+}
+
+int svl__lock_note_attached(int directory, const char *path, struct store_lock **out)
+{
+    return take(directory, path, 0, USE_ATTACHED, out);
 }
 
 bool svl__lock_is_taken(int directory)

@@ -18,6 +18,9 @@ struct store_lock;
 int svl__lock_take(int directory, const char *path, mode_t file_mode, struct store_lock **out);
 /* For a reader: only the table, so that this process opens the store once (LMDB's rule for its files). */
 int svl__lock_note(int directory, const char *path, struct store_lock **out);
+/* For a process that publishes into the store: SVL_E_BUSY if this very process writes to it, which it then cannot
+ * begin before the lock is dropped. Any number of them, and beside a reader. */
+int svl__lock_note_attached(int directory, const char *path, struct store_lock **out);
 /* A process writes to the store. Not for one that this process writes to: looking lets its lock go. */
 bool svl__lock_is_taken(int directory);
 /* Closes the file, which lets the lock go. NULL is fine. */

@@ -2,8 +2,12 @@
  *
  * A position stands in the journal's batches, and a ring's own `consumed` follows it at once; killed in
  * between, only the journal knows. The rings are drained at svl_start(), but the journal may be committed
- * and recycled before that (a store opened alone, or never started), so while the catalog names a ring the
- * positions found at open are kept in it: a value of 24 bytes a ring, uuid and position. */
+ * and recycled before that (a store opened alone, or never started), so the positions found at open are kept in
+ * the catalog: a value of 24 bytes a ring, uuid and position.
+ *
+ * They are those of the newest 64 rings, each moved to the end by its latest batch. That is enough, also where many
+ * more have come and gone in other processes: a ring's own word is behind the journal's only for the batch that was
+ * being written, and a batch names 64 rings at most. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -18,22 +22,22 @@ static svl_slice positions_key(void)
     return (svl_slice){ positions_name, sizeof positions_name - 1 };
 }
 
-/* The newest 64 rings; an older one was drained and removed long ago. */
 void svl__rings_note(svl_store *store, const struct ring_position *ring)
 {
-    struct ring_position *known = store->ring_positions;
-    for (uint32_t i = 0; i < store->ring_position_count; i++) {
-        if (memcmp(known[i].uuid, ring->uuid, sizeof ring->uuid) == 0) {
-            if (known[i].position < ring->position)
-                known[i].position = ring->position;
-            return;
-        }
-    }
-    if (store->ring_position_count == JOURNAL_RINGS_MAX) {
-        memmove(known, known + 1, (JOURNAL_RINGS_MAX - 1) * sizeof *known);
-        store->ring_position_count--;
-    }
-    known[store->ring_position_count++] = *ring;
+    struct ring_position *known = store->ring_positions, noted = *ring;
+    uint32_t n = store->ring_position_count, i = 0;
+    while (i < n && memcmp(known[i].uuid, ring->uuid, sizeof ring->uuid) != 0)
+        i++;
+    if (i < n && known[i].position > noted.position)
+        noted.position = known[i].position;
+    if (i == n && n == JOURNAL_RINGS_MAX)
+        i = 0; /* the oldest goes */
+    if (i < n)
+        memmove(known + i, known + i + 1, (n - 1 - i) * sizeof *known);
+    else
+        n++;
+    known[n - 1] = noted;
+    store->ring_position_count = n;
 }
 
 int svl__rings_load(svl_store *store)
@@ -71,25 +75,25 @@ static int change(svl_store *store, int (*apply)(struct catalog_change *, const 
 
 static int put_positions(struct catalog_change *catalog_change, const void *what)
 {
-    const svl_store *store = what;
+    return svl__catalog_put_value(catalog_change, positions_key(), *(const svl_slice *)what);
+}
+
+int svl__rings_keep(svl_store *store)
+{
     uint8_t value[JOURNAL_RINGS_MAX * POSITION_BYTES], *p = value;
     for (uint32_t i = 0; i < store->ring_position_count; i++, p += POSITION_BYTES) {
         memcpy(p, store->ring_positions[i].uuid, 16);
         store_u64(p + 16, store->ring_positions[i].position);
     }
-    return svl__catalog_put_value(catalog_change, positions_key(),
-                                  (svl_slice){ value, (size_t)(p - value) });
-}
-
-int svl__rings_keep(svl_store *store)
-{
-    struct ring_name *names;
-    size_t n;
-    if (store->ring_position_count == 0)
+    struct buffer kept = { 0 };
+    svl_slice positions = { value, (size_t)(p - value) };
+    int rc = svl__catalog_value(store->catalog, positions_key(), &kept);
+    bool same =
+        kept.len == positions.len && (kept.len == 0 || memcmp(kept.data, value, kept.len) == 0);
+    svl__buffer_free(&kept);
+    if ((rc == SVL_OK || rc == SVL_E_NOT_FOUND) && same)
         return SVL_OK;
-    int rc = svl__catalog_rings(store->catalog, &names, &n);
-    svl__free(names);
-    return rc == SVL_OK && n > 0 ? change(store, put_positions, store) : rc;
+    return rc == SVL_OK || rc == SVL_E_NOT_FOUND ? change(store, put_positions, &positions) : rc;
 }
 
 int svl__store_rings(svl_store *store, struct ring_name **out, size_t *n)
@@ -112,19 +116,9 @@ static int remove_ring(struct catalog_change *catalog_change, const void *ring)
     return svl__catalog_remove_ring(catalog_change, ring);
 }
 
-static int remove_last_ring(struct catalog_change *catalog_change, const void *ring)
-{
-    int rc = svl__catalog_put_value(catalog_change, positions_key(), (svl_slice){ NULL, 0 });
-    return rc == SVL_OK ? remove_ring(catalog_change, ring) : rc;
-}
-
 int svl__store_ring_remove(svl_store *store, const struct ring_name *ring)
 {
-    struct ring_name *names;
-    size_t n;
-    int rc = svl__catalog_rings(store->catalog, &names, &n);
-    svl__free(names);
-    return rc == SVL_OK ? change(store, n > 1 ? remove_ring : remove_last_ring, ring) : rc;
+    return change(store, remove_ring, ring);
 }
 
 uint64_t svl__store_ring_position(svl_store *store, const uint8_t uuid[16])

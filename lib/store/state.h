@@ -131,7 +131,7 @@ int svl__store_recover(svl_store *store);
 uint64_t svl__commit_request(svl_store *store);
 
 /* rings.c: the positions that the catalog has kept; one more, from the journal; all of them into the
- * catalog, while it names a crash ring. */
+ * catalog. */
 int svl__rings_load(svl_store *store);
 void svl__rings_note(svl_store *store, const struct ring_position *ring);
 int svl__rings_keep(svl_store *store);

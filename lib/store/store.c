@@ -222,7 +222,8 @@ static int read_contents(const svl_store *store, struct contents *contents)
         uint64_t first_id;
         uint32_t generation;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, LOCK_NAME) == 0 ||
-            strcmp(name, BELL_NAME) == 0 || svl__catalog_owns(name))
+            strcmp(name, BELL_NAME) == 0 || strcmp(name, ATTACH_NAME) == 0 ||
+            svl__catalog_owns(name))
             continue;
         if (svl__journal_owns(name) || svl__segment_name_parse(name, &first_id, &generation))
             contents->store_files = true;
@@ -494,4 +495,9 @@ const struct log_sink *svl__store_log(const svl_store *store)
 const uint8_t *svl__store_uuid(const svl_store *store)
 {
     return store->uuid;
+}
+
+int svl__store_directory(const svl_store *store)
+{
+    return store->directory;
 }

@@ -62,6 +62,7 @@ int svl__store_check_forked(const svl_store *store);
 const svl_store_options *svl__store_options(const svl_store *store);
 const struct log_sink *svl__store_log(const svl_store *store);
 const uint8_t *svl__store_uuid(const svl_store *store);
+int svl__store_directory(const svl_store *store); /* borrowed */
 
 /* One record to feed: wire bytes, checked already. */
 struct feed_item {

@@ -1,0 +1,649 @@
+/* attached.c - the table of attached rings. */
+#define _GNU_SOURCE
+#include "attached.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/bytes.h"
+#include "deaths.h"
+#include "record/wire.h"
+#include "ring/foreign.h"
+
+/* What one ring may have of a round, in bytes and records. */
+#define SHARE_BYTES (64u << 10)
+#define SHARE_FRAMES 256
+
+/* What was fed with this ticket ends here. */
+struct fed {
+    uint64_t ticket;
+    uint64_t end;
+};
+
+struct attached_ring {
+    struct ring *ring; /* NULL: none */
+    uint64_t state;    /* its slot's, when it was found */
+    uint32_t frames;   /* in this round */
+    bool is_left;      /* an orphan, for the flusher */
+
+    uint64_t noted;    /* the highest position given to the store */
+    uint64_t released; /* W2, Z2 */
+    uint64_t passed;   /* drained behind it, but nothing of that was stored */
+    uint64_t settled;
+    struct buffer fed; /* struct fed, ascending: not durable yet */
+
+    struct gap gap;
+    uint64_t gap_total, gap_ticket; /* told with this ticket; 0: none under way */
+};
+
+/* A record that somebody in another process waits for. */
+struct awaited {
+    size_t ring;
+    struct outcome_tag tag;
+    uint64_t id;
+    uint64_t ticket;
+};
+
+struct attached {
+    struct attach_page *page;
+    uint8_t store_uuid[16];
+    uint8_t own_uuid[16];
+    uint32_t owner;
+    uint32_t record_bytes_max;
+    ring_position_fn *position_of;
+    void *user;
+    const struct log_sink *log;
+    int64_t last_refusal_ns;
+
+    struct deaths *deaths;
+    bool deaths_tried;
+    uint32_t changes_seen;
+    bool look_again; /* something could not be had for a shortage */
+    uint8_t *round;  /* SHARE_BYTES and one record more: payloads are copied here */
+    size_t round_bytes, round_used;
+    svl_attribute attributes[RECORD_ATTRIBUTES_MAX];
+
+    pthread_mutex_t lock; /* Z1 */
+    struct attached_ring rings[ATTACH_SLOTS];
+    struct buffer awaited; /* struct awaited */
+    uint64_t written_ticket;
+
+    _Atomic uint64_t publishers, records, refused, damaged;
+};
+
+static void add(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+int svl__attached_create(const struct attached_options *o, struct attached **out)
+{
+    *out = NULL;
+    struct stat st;
+    if (fstat(o->directory, &st) != 0)
+        return svl__fail(SVL_E_IO, "stat of the store's directory");
+    struct attached *a = svl__calloc(1, sizeof *a);
+    if (!a)
+        return SVL_E_NOMEM;
+    pthread_mutex_init(&a->lock, NULL);
+    a->owner = st.st_uid;
+    memcpy(a->store_uuid, o->store_uuid, 16);
+    a->record_bytes_max = o->record_bytes_max;
+    a->position_of = o->position_of;
+    a->user = o->user;
+    a->log = o->log;
+    a->look_again = true;
+    int rc = svl__attach_page_open_host(o->directory, o->file_mode, o->store_uuid,
+                                        o->record_bytes_max, &a->page);
+    if (rc != SVL_OK) {
+        svl__attached_destroy(a);
+        return rc;
+    }
+    *out = a;
+    return SVL_OK;
+}
+
+static void free_ring(struct attached_ring *r)
+{
+    svl__ring_destroy(r->ring);
+    svl__buffer_free(&r->fed);
+    *r = (struct attached_ring){ .ring = NULL };
+}
+
+void svl__attached_destroy(struct attached *a)
+{
+    if (!a)
+        return;
+    svl__deaths_destroy(a->deaths);
+    for (size_t i = 0; i < ATTACH_SLOTS; i++)
+        free_ring(&a->rings[i]);
+    svl__buffer_free(&a->awaited);
+    svl__attach_page_close(a->page);
+    pthread_mutex_destroy(&a->lock);
+    svl__free(a->round);
+    svl__free(a);
+}
+
+void svl__attached_join(struct attached *a, struct ring *own)
+{
+    if (!a)
+        return;
+    memcpy(a->own_uuid, svl__ring_uuid(own), sizeof a->own_uuid);
+    svl__ring_wake_through(own, &a->page->word);
+}
+
+/* --- coming --- */
+
+static bool is_known(const struct attached *a, const uint8_t uuid[16])
+{
+    bool known = memcmp(uuid, a->own_uuid, 16) == 0;
+    for (size_t i = 0; i < ATTACH_SLOTS && !known; i++)
+        known = a->rings[i].ring && memcmp(uuid, svl__ring_uuid(a->rings[i].ring), 16) == 0;
+    return known;
+}
+
+/* Copied from the page, as its users may change it. */
+struct ring_path {
+    char directory[256];
+    char name[64];
+};
+
+static int open_ring(struct attached *a, const struct ring_path *path, struct ring **out)
+{
+    if (memchr(path->directory, 0, sizeof path->directory) == NULL || path->directory[0] != '/' ||
+        memchr(path->name, 0, sizeof path->name) == NULL ||
+        strncmp(path->name, "serverlog-", 10) != 0 || strchr(path->name, '/'))
+        return svl__fail(SVL_E_CORRUPT, "a slot of %s names no ring", ATTACH_PAGE_NAME);
+    struct foreign_place place = { .directory = path->directory,
+                                   .name = path->name,
+                                   .store_uuid = a->store_uuid,
+                                   .owner = a->owner };
+    int rc = svl__foreign_open(&place, a->position_of, a->user, out);
+    if (rc == SVL_E_NOT_FOUND)
+        return svl__fail(SVL_E_NOT_FOUND, "%s/%s is gone (a reboot, or a cleaned tmpfs)",
+                         path->directory, path->name);
+    if (rc == SVL_OK && is_known(a, svl__ring_uuid(*out))) {
+        svl__ring_destroy(*out);
+        *out = NULL;
+        rc = svl__fail(SVL_E_CORRUPT, "%s is in use already", path->name);
+    }
+    return rc;
+}
+
+/* Deaths are heard of from before the first look at a lock. */
+static void watch(struct attached *a, const struct ring_path *path)
+{
+    int rc = SVL_OK;
+    if (!a->deaths_tried)
+        rc = svl__deaths_create(a->page, &a->deaths);
+    if (rc == SVL_OK && a->deaths)
+        rc = svl__deaths_watch(a->deaths, path->directory, path->name);
+    if (rc != SVL_OK)
+        svl__log(a->log, SVL_SEVERITY_WARN, rc,
+                 "the end of a process that publishes will be seen only when another record comes: "
+                 "%s",
+                 svl_last_error());
+    a->deaths_tried = true;
+}
+
+static void find(struct attached *a, size_t i, uint64_t found)
+{
+    struct ring_path path;
+    struct ring *ring;
+    memcpy(path.directory, a->page->slots[i].directory, sizeof path.directory);
+    memcpy(path.name, a->page->slots[i].name, sizeof path.name);
+    int rc = a->round ? SVL_OK : SVL_E_NOMEM;
+    if (rc == SVL_OK)
+        rc = open_ring(a, &path, &ring);
+    if (is_shortage(rc)) {
+        a->look_again = true;
+        return;
+    }
+    if (rc != SVL_OK) {
+        add(&a->damaged, 1);
+        svl__log(a->log, SVL_SEVERITY_WARN, rc, "an attached ring cannot be used: %s",
+                 svl_last_error());
+        atomic_compare_exchange_strong(&a->page->slots[i].state, &found,
+                                       attach_state_as(found, ATTACH_FREE));
+        return;
+    }
+    struct buffer fed = { 0 };
+    if (!buffer_reserve(&fed, sizeof(struct fed))) {
+        svl__ring_destroy(ring);
+        a->look_again = true;
+        return;
+    }
+    watch(a, &path);
+    uint64_t start = svl__ring_drained(ring);
+    pthread_mutex_lock(&a->lock);
+    a->rings[i] = (struct attached_ring){ .ring = ring,
+                                          .state = attach_state_as(found, ATTACH_READY),
+                                          .noted = start,
+                                          .released = start,
+                                          .passed = start,
+                                          .settled = start,
+                                          .fed = fed,
+                                          .gap.total = svl__ring_dropped_told_get(ring) };
+    pthread_mutex_unlock(&a->lock);
+    svl__outcome_settle(ring, start);
+    svl__outcome_tell(ring);
+    add(&a->publishers, 1);
+}
+
+static void find_all(struct attached *a)
+{
+    if (!a->round) {
+        a->round_bytes = SHARE_BYTES + a->record_bytes_max + sizeof(struct outcome_tag);
+        a->round = svl__malloc(a->round_bytes);
+    }
+    a->look_again = false;
+    for (size_t i = 0; i < ATTACH_SLOTS; i++) {
+        uint64_t state = atomic_load_explicit(&a->page->slots[i].state, memory_order_acquire);
+        enum attach_state kind = attach_state_of(state);
+        if (a->rings[i].ring ||
+            (kind != ATTACH_READY && kind != ATTACH_BROKEN && kind != ATTACH_LEFT))
+            continue;
+        find(a, i, state);
+    }
+}
+
+/* --- going --- */
+
+static void remove_ring(struct attached *a, size_t i)
+{
+    struct attached_ring *r = &a->rings[i];
+    svl__attach_page_remove(&a->page->slots[i], r->state, r->ring);
+    pthread_mutex_lock(&a->lock);
+    struct awaited *awaited = (struct awaited *)(void *)a->awaited.data;
+    size_t kept = 0;
+    for (size_t k = 0; k < a->awaited.len / sizeof *awaited; k++)
+        if (awaited[k].ring != i)
+            awaited[kept++] = awaited[k];
+    a->awaited.len = kept * sizeof *awaited;
+    free_ring(r);
+    pthread_mutex_unlock(&a->lock);
+    atomic_fetch_sub_explicit(&a->publishers, 1, memory_order_relaxed);
+    a->changes_seen--; /* another one may have the slot already: look at once */
+}
+
+/* Its mapping is not safe any more. */
+static void drop(struct attached *a, size_t i)
+{
+    add(&a->damaged, 1);
+    svl__log(a->log, SVL_SEVERITY_ERROR, SVL_E_CORRUPT,
+             "an attached ring's file was cut short: what was in it is lost");
+    remove_ring(a, i);
+}
+
+static void tell_broken(struct attached *a, size_t i)
+{
+    struct attached_ring *r = &a->rings[i];
+    uint64_t ready = r->state;
+    add(&a->damaged, 1);
+    svl__log(a->log, SVL_SEVERITY_ERROR, SVL_E_CORRUPT,
+             "an attached ring says what cannot be: nothing is taken from it while its process "
+             "lives, then what is whole in it");
+    atomic_compare_exchange_strong(&a->page->slots[i].state, &ready,
+                                   attach_state_as(ready, ATTACH_BROKEN));
+    svl__outcome_tell(r->ring);
+}
+
+/* Everything that came of it is durable. */
+static bool is_done(struct attached *a, struct attached_ring *r)
+{
+    if (!svl__foreign_is_drained(r->ring) || svl__foreign_dropped(r->ring) > r->gap.total ||
+        r->gap.count != 0)
+        return false;
+    pthread_mutex_lock(&a->lock);
+    bool done = r->fed.len == 0 && r->gap_total == 0 && svl__foreign_is_released(r->ring);
+    pthread_mutex_unlock(&a->lock);
+    return done;
+}
+
+static void tell_left(struct attached *a, const struct attached_ring *r)
+{
+    struct ring_recovery left;
+    svl__ring_recovery_get(r->ring, &left);
+    if (left.unfinished + left.gaps + left.damaged > 0)
+        svl__log(a->log, SVL_SEVERITY_INFO, SVL_OK,
+                 "a process that published has died: %llu half-written records skipped",
+                 (unsigned long long)(left.unfinished + left.gaps + left.damaged));
+}
+
+static void look_at(struct attached *a, size_t i, bool at_locks)
+{
+    struct attached_ring *r = &a->rings[i];
+    if (!svl__foreign_is_whole(r->ring)) {
+        drop(a, i);
+        return;
+    }
+    if (at_locks && !svl__foreign_is_orphan(r->ring) && !svl__foreign_lives(r->ring)) {
+        /* Should it live nevertheless, having let its lock go by closing another descriptor of the file: its publishes
+         * look at the slot after their commit (publisher.c), so either they say that the ring was given up, or
+         * what they committed is seen from here on (Z4). */
+        uint64_t ready = r->state;
+        atomic_compare_exchange_strong(&a->page->slots[i].state, &ready,
+                                       attach_state_as(ready, ATTACH_LEFT));
+        svl__foreign_orphan(r->ring);
+        pthread_mutex_lock(&a->lock);
+        r->is_left = true;
+        pthread_mutex_unlock(&a->lock);
+    }
+    if (!svl__foreign_is_orphan(r->ring) || !is_done(a, r))
+        return;
+    tell_left(a, r);
+    remove_ring(a, i);
+}
+
+static bool has_changed(const struct attached *a)
+{
+    return atomic_load_explicit(&a->page->changes, memory_order_acquire) != a->changes_seen;
+}
+
+void svl__attached_look(struct attached *a)
+{
+    if (!a)
+        return;
+    bool changed = has_changed(a);
+    bool at_locks = !a->deaths || svl__deaths_happened(a->deaths) || changed || a->look_again;
+    if (changed)
+        a->changes_seen = atomic_load_explicit(&a->page->changes, memory_order_acquire);
+    if (changed || a->look_again)
+        find_all(a);
+    if (atomic_load_explicit(&a->publishers, memory_order_relaxed) == 0)
+        return;
+    for (size_t i = 0; i < ATTACH_SLOTS; i++)
+        if (a->rings[i].ring)
+            look_at(a, i, at_locks);
+}
+
+bool svl__attached_arm(struct attached *a)
+{
+    if (!a)
+        return true;
+    if (has_changed(a) || (a->deaths && svl__deaths_waiting(a->deaths)))
+        return false;
+    for (size_t i = 0; i < ATTACH_SLOTS; i++) {
+        struct attached_ring *r = &a->rings[i];
+        if (r->ring && (!svl__foreign_is_whole(r->ring) || !svl__foreign_arm(r->ring)))
+            return false;
+        if (r->ring && svl__foreign_is_orphan(r->ring) && is_done(a, r))
+            return false;
+    }
+    return true;
+}
+
+/* --- draining --- */
+
+bool svl__attached_begin(struct attached *a, size_t i)
+{
+    if (!a || !a->rings[i].ring)
+        return false;
+    struct attached_ring *r = &a->rings[i];
+    if (!svl__foreign_is_whole(r->ring))
+        return false; /* the next look drops it */
+    a->round_used = 0;
+    r->frames = 0;
+    uint64_t total = svl__foreign_dropped(r->ring);
+    if (total > r->gap.total) {
+        if (r->gap.count == 0)
+            r->gap.position = svl__foreign_end(r->ring);
+        r->gap.count += total - r->gap.total;
+        r->gap.total = total;
+    }
+    return true;
+}
+
+static void refuse(struct attached *a, struct attached_ring *r,
+                   const struct attached_record *record, int code)
+{
+    add(&a->refused, 1);
+    if (svl__log_due(&a->last_refusal_ns))
+        svl__log(a->log, SVL_SEVERITY_ERROR, code, "a record of another process was refused: %s",
+                 svl_last_error());
+    svl__outcome_put(r->ring, record->tag, RING_REFUSED, 0);
+}
+
+/* The copied payload: a tag and a record that svl_publish() would take. */
+static int take(struct attached *a, const struct ring_frame *frame, struct attached_record *out)
+{
+    if (frame->len < sizeof out->tag)
+        return svl__fail(SVL_E_CORRUPT, "a frame of %u bytes", frame->len);
+    memcpy(&out->tag, frame->payload, sizeof out->tag);
+    out->wire = frame->payload + sizeof out->tag;
+    out->len = frame->len - (uint32_t)sizeof out->tag;
+    svl_record record;
+    int rc = svl__wire_decode(out->wire, out->len, a->attributes, &record);
+    return rc == SVL_OK ? svl__record_check(&record, a->record_bytes_max, false) : rc;
+}
+
+bool svl__attached_next(struct attached *a, size_t i, struct attached_record *out)
+{
+    struct attached_ring *r = &a->rings[i];
+    uint32_t len_max = a->record_bytes_max + (uint32_t)sizeof out->tag;
+    while (r->frames < SHARE_FRAMES && a->round_used < SHARE_BYTES) {
+        struct ring_frame frame;
+        bool was_broken = svl__ring_is_broken(r->ring);
+        *out = (struct attached_record){ .len = 0 };
+        switch (svl__foreign_next(r->ring, len_max, a->round + a->round_used,
+                                  a->round_bytes - a->round_used, &frame)) {
+        case FOREIGN_FRAME:
+        case FOREIGN_LARGE: /* what was cut is no record: refused */
+            break;
+        case FOREIGN_BROKEN:
+            if (!was_broken)
+                tell_broken(a, i);
+            return false;
+        case FOREIGN_NONE:
+        case FOREIGN_ROOM:
+        default:
+            return false;
+        }
+        r->frames++;
+        a->round_used += frame.len;
+        out->end = frame.end;
+        int rc = take(a, &frame, out);
+        if (rc == SVL_OK) {
+            add(&a->records, 1);
+            return true;
+        }
+        refuse(a, r, out, rc);
+    }
+    return false;
+}
+
+uint64_t svl__attached_end(const struct attached *a, size_t i)
+{
+    return svl__ring_drained(a->rings[i].ring);
+}
+
+bool svl__attached_is_behind(const struct attached *a, size_t i, uint64_t position)
+{
+    const struct ring *ring = a->rings[i].ring;
+    return svl__ring_drained(ring) >= position || svl__foreign_is_drained(ring);
+}
+
+const uint8_t *svl__attached_uuid(const struct attached *a, size_t i)
+{
+    return svl__ring_uuid(a->rings[i].ring);
+}
+
+struct gap *svl__attached_gap(struct attached *a, size_t i)
+{
+    return &a->rings[i].gap;
+}
+
+/* --- written, durable --- */
+
+void svl__attached_note(struct attached *a, size_t i, uint64_t end)
+{
+    pthread_mutex_lock(&a->lock);
+    a->rings[i].noted = end;
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void release(struct attached_ring *r, uint64_t position)
+{
+    if (position > r->released)
+        r->released = position;
+    svl__foreign_release(r->ring, r->released);
+}
+
+/* `lock` held. */
+static void settle(struct attached_ring *r, uint64_t position)
+{
+    r->settled = position;
+    svl__outcome_settle(r->ring, position);
+    svl__outcome_tell(r->ring);
+}
+
+/* `lock` held. A ring's drops count as told once the record that tells is written. */
+static void tell_gap(const struct attached *a, struct attached_ring *r)
+{
+    if (r->gap_total == 0 || r->gap_ticket > a->written_ticket)
+        return;
+    svl__ring_dropped_told(r->ring, r->gap_total);
+    r->gap_total = 0;
+}
+
+void svl__attached_fed(struct attached *a, size_t i, uint64_t end, uint64_t ticket, bool with_gap)
+{
+    struct attached_ring *r = &a->rings[i];
+    struct fed fed = { ticket, end };
+    pthread_mutex_lock(&a->lock);
+    struct fed *last =
+        r->fed.len == 0 ? NULL : (struct fed *)(void *)(r->fed.data + r->fed.len - sizeof fed);
+    /* One more ticket, or a later one for what came before, which says so late. */
+    if (last && (last->ticket == ticket || !buffer_reserve(&r->fed, sizeof fed)))
+        *last = fed;
+    else
+        svl__buffer_append(&r->fed, &fed, sizeof fed);
+    r->fed.failed = false;
+    if (with_gap) {
+        r->gap_total = r->gap.total - r->gap.count;
+        r->gap_ticket = ticket;
+        tell_gap(a, r); /* perhaps it is written already */
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+void svl__attached_passed(struct attached *a, size_t i, uint64_t end)
+{
+    struct attached_ring *r = &a->rings[i];
+    pthread_mutex_lock(&a->lock);
+    r->passed = end;
+    if (r->released >= r->noted) {
+        release(r, end);
+        r->noted = end;
+    }
+    if (r->fed.len == 0)
+        settle(r, end);
+    else
+        ((struct fed *)(void *)(r->fed.data + r->fed.len - sizeof(struct fed)))->end = end;
+    pthread_mutex_unlock(&a->lock);
+}
+
+void svl__attached_await(struct attached *a, size_t i, struct outcome_tag tag, uint64_t id,
+                         uint64_t ticket)
+{
+    struct awaited awaited = { i, tag, id, ticket };
+    pthread_mutex_lock(&a->lock);
+    svl__buffer_append(&a->awaited, &awaited, sizeof awaited);
+    a->awaited.failed = false; /* then its publisher hears that it is durable, without an id */
+    pthread_mutex_unlock(&a->lock);
+}
+
+void svl__attached_dropped(struct attached *a, size_t i, struct outcome_tag tag)
+{
+    svl__outcome_put(a->rings[i].ring, tag, RING_DROPPED, 0);
+    if (tag.number != 0)
+        svl__outcome_tell(a->rings[i].ring);
+}
+
+void svl__attached_written(struct attached *a, const struct ring_position *rings, uint32_t n,
+                           uint64_t ticket)
+{
+    if (!a || atomic_load_explicit(&a->publishers, memory_order_relaxed) == 0)
+        return;
+    bool orphan = false;
+    pthread_mutex_lock(&a->lock);
+    a->written_ticket = ticket;
+    for (size_t i = 0; i < ATTACH_SLOTS; i++)
+        if (a->rings[i].ring)
+            tell_gap(a, &a->rings[i]);
+    for (uint32_t k = 0; k < n; k++) {
+        for (size_t i = 0; i < ATTACH_SLOTS; i++) {
+            struct attached_ring *r = &a->rings[i];
+            if (!r->ring || memcmp(rings[k].uuid, svl__ring_uuid(r->ring), 16) != 0)
+                continue;
+            uint64_t position = rings[k].position;
+            if (position >= r->noted && r->passed > position)
+                position = r->noted = r->passed;
+            release(r, position);
+            orphan |= r->is_left;
+        }
+    }
+    pthread_mutex_unlock(&a->lock);
+    if (orphan)
+        svl__attach_page_wake(a->page);
+}
+
+/* `lock` held. */
+static void tell_awaited(struct attached *a, uint64_t ticket)
+{
+    struct awaited *awaited = (struct awaited *)(void *)a->awaited.data;
+    size_t kept = 0;
+    for (size_t k = 0; k < a->awaited.len / sizeof *awaited; k++) {
+        const struct awaited *w = &awaited[k];
+        if (w->ticket <= ticket)
+            svl__outcome_put(a->rings[w->ring].ring, w->tag, RING_STORED, w->id);
+        else
+            awaited[kept++] = *w;
+    }
+    a->awaited.len = kept * sizeof *awaited;
+}
+
+/* `lock` held. True: its last word is said. */
+static bool tell_settled(struct attached_ring *r, uint64_t ticket)
+{
+    const struct fed *fed = (const struct fed *)(const void *)r->fed.data;
+    size_t n = r->fed.len / sizeof *fed, done = 0;
+    while (done < n && fed[done].ticket <= ticket)
+        done++;
+    if (done == 0)
+        return false;
+    uint64_t end = fed[done - 1].end;
+    r->fed.len -= done * sizeof *fed;
+    memmove(r->fed.data, r->fed.data + done * sizeof *fed, r->fed.len);
+    settle(r, end);
+    return r->fed.len == 0 && r->is_left;
+}
+
+void svl__attached_durable(struct attached *a, uint64_t ticket)
+{
+    if (!a || atomic_load_explicit(&a->publishers, memory_order_relaxed) == 0)
+        return;
+    bool done = false;
+    pthread_mutex_lock(&a->lock);
+    tell_awaited(a, ticket);
+    for (size_t i = 0; i < ATTACH_SLOTS; i++)
+        if (a->rings[i].ring)
+            done |= tell_settled(&a->rings[i], ticket);
+    pthread_mutex_unlock(&a->lock);
+    if (done)
+        svl__attach_page_wake(a->page);
+}
+
+void svl__attached_stats_get(struct attached *a, struct attached_stats *stats)
+{
+    *stats = (struct attached_stats){ 0 };
+    if (!a)
+        return;
+    stats->publishers = atomic_load_explicit(&a->publishers, memory_order_relaxed);
+    stats->records = atomic_load_explicit(&a->records, memory_order_relaxed);
+    stats->refused = atomic_load_explicit(&a->refused, memory_order_relaxed);
+    stats->damaged = atomic_load_explicit(&a->damaged, memory_order_relaxed);
+}
