@@ -47,6 +47,7 @@ void svl__json_start(struct json_scan *s, const void *text, size_t len, uint32_t
 static enum json_token fail(struct json_scan *s, const uint8_t *p, const char *error)
 {
     s->state = FAILED;
+    s->token = s->at = p;
     s->error = error;
     s->error_at = (size_t)(p - s->start);
     return JSON_ERROR;
@@ -577,4 +578,23 @@ size_t svl__json_decode(struct json_text *rest, uint8_t *out, size_t capacity)
         rest->len -= n;
     }
     return written;
+}
+
+bool svl__json_equals(const struct json_text *text, svl_slice decoded)
+{
+    if (!text->escaped)
+        return text->len == decoded.len &&
+               (decoded.len == 0 || memcmp(text->data, decoded.data, decoded.len) == 0);
+    struct json_text rest = *text;
+    const uint8_t *expected = decoded.data;
+    size_t left = decoded.len;
+    while (rest.len > 0) {
+        uint8_t part[64];
+        size_t n = svl__json_decode(&rest, part, sizeof part);
+        if (n > left || memcmp(part, expected, n) != 0)
+            return false;
+        expected += n;
+        left -= n;
+    }
+    return left == 0;
 }
