@@ -215,10 +215,10 @@ SVL_EXPORT int svl_ruleset_remove(svl_ruleset *ruleset, uint64_t id);
  * the new ones, and where anything is wrong nothing changes. Rules of svl_ruleset_add() stay.
  *
  *     {"rules": [{"name": "big-order", "pattern": {"detail": {"total": [{"numeric": [">", 100]}]}},
- *                 "state": "enabled"}, ...]}
+ *                 "transformer": {"InputTemplate": "..."}, "state": "enabled"}, ...]}
  *
- * A name is 1 to 255 bytes, and of one rule only; a state is "enabled", also when there is none, or
- * "disabled". A loaded rule's id is 2^63 or more; it stays while files with its name are loaded into this
+ * A name is 1 to 255 bytes, and of one rule only; a transformer is one of svl_transformer_compile(), or left
+ * out; a state is "enabled", also when there is none, or "disabled". A loaded rule's id is 2^63 or more; it stays while files with its name are loaded into this
  * ruleset one after the other, also while it is disabled.
  *
  * Result     *rules (may be NULL) is how many are now loaded and enabled. *where is filled

@@ -101,6 +101,34 @@ SVL_EXPORT int svl_transformer_apply_record(const svl_transformer *transformer,
                                             const svl_record *record, const char *rule,
                                             char *buffer, size_t capacity, size_t *needed);
 
+/* Transforms a JSON document as a loaded rule says (svl_ruleset_load()), for the ids that a match gives. The
+ * rule's name is that of the rule.
+ *
+ * Result     as svl_transformer_apply_json()
+ * Errors     SVL_E_NOT_FOUND  no loaded rule has this id, or it has no transformer
+ *            SVL_E_JSON, SVL_E_LIMIT  as svl_transformer_apply_json()
+ *            SVL_E_INVALID, SVL_E_NOMEM, SVL_E_FORKED
+ * Ownership  copied
+ * Thread     any thread
+ * Blocks     while another thread changes the ruleset or transforms */
+SVL_EXPORT int svl_ruleset_transform_json(svl_ruleset *ruleset, uint64_t id, const char *json,
+                                          size_t len, char *buffer, size_t capacity,
+                                          size_t *needed);
+
+/* The same of a record.
+ *
+ * Result     as svl_transformer_apply_json()
+ * Errors     SVL_E_NOT_FOUND  no loaded rule has this id, or it has no transformer
+ *            SVL_E_UTF8, SVL_E_LIMIT, SVL_E_RECORD_SIZE, SVL_E_KEY_TOO_LONG, SVL_E_NAME_TOO_LONG,
+ *            SVL_E_ATTRIBUTES, SVL_E_RESERVED  as svl_transformer_apply_record()
+ *            SVL_E_INVALID, SVL_E_NOMEM, SVL_E_FORKED
+ * Ownership  copied
+ * Thread     any thread
+ * Blocks     while another thread changes the ruleset or transforms */
+SVL_EXPORT int svl_ruleset_transform_record(svl_ruleset *ruleset, uint64_t id,
+                                            const svl_record *record, char *buffer, size_t capacity,
+                                            size_t *needed);
+
 #ifdef __cplusplus
 }
 #endif

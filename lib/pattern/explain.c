@@ -4,9 +4,9 @@
  * asked for itself: what is wanted there, as it was written, what the event has there, and whether one does. When
  * all fields do and the pattern does not, it is the arrays: no choice of elements does for all together.
  *
- *     {"matched":false,"reason":"...",
- *      "fields":[{"field":"detail.total","offset":20,"wanted":[{"numeric":[">",100]}],"found":[20],"values":1,
- *                 "matched":false,"reason":"..."},...]} */
+ *     {"fields":[{"field":"detail.total","offset":20,"wanted":[{"numeric":[">",100]}],"found":[20],"values":1,
+ *                 "matched":false,"reason":"..."},...],
+ *      "matched":false,"reason":"..."} */
 #include <string.h>
 
 #include "base/alloc.h"

@@ -1,6 +1,6 @@
 /* load.c - a file of rules, as one change.
  *
- *     {"rules": [{"name": text, "pattern": {...}, "state": "enabled" | "disabled"}, ...]}
+ *     {"rules": [{"name": text, "pattern": {...}, "transformer": {...}, "state": "enabled" | "disabled"}, ...]}
  *
  * All of the text is read, and each rule's pattern linked, before anything is published; where something is wrong,
  * what was linked goes again, and nobody has seen it. A name keeps its id from one file to the next. */
@@ -30,8 +30,9 @@ struct members {
     svl_slice name; /* in `decoded` */
     char decoded[NAME_BYTES_MAX + 1];
     size_t name_at;
-    bool has_name, has_pattern, has_state, is_disabled;
+    bool has_name, has_pattern, has_transformer, has_state, is_disabled;
     struct json_scan pattern; /* right before it */
+    svl_slice transformer;    /* its text */
 };
 
 static struct loaded_rule *rule_at(const struct loading *l, size_t i)
@@ -98,40 +99,66 @@ static int take_pattern(struct loading *l, struct members *m)
     return svl__json_skip(&l->scan) ? SVL_OK : fail_token(l, JSON_ERROR, "");
 }
 
+static int take_transformer(struct loading *l, struct members *m)
+{
+    if (!svl__json_skip(&l->scan))
+        return fail_token(l, JSON_ERROR, "");
+    m->transformer = json_raw(&l->scan);
+    return SVL_OK;
+}
+
 static int take_member(struct loading *l, struct members *m)
 {
     struct json_text name = l->scan.text;
-    bool *has = is_text(name, "name")      ? &m->has_name
-                : is_text(name, "pattern") ? &m->has_pattern
-                : is_text(name, "state")   ? &m->has_state
-                                           : NULL;
+    bool *has = is_text(name, "name")          ? &m->has_name
+                : is_text(name, "pattern")     ? &m->has_pattern
+                : is_text(name, "state")       ? &m->has_state
+                : is_text(name, "transformer") ? &m->has_transformer
+                                               : NULL;
     int rc = svl__place_enter(&l->place, (svl_slice){ name.data, name.len });
     if (rc != SVL_OK)
         return rc;
     if (!has)
-        return fail(l, "a rule has \"name\", \"pattern\" and \"state\"");
+        return fail(l, "a rule has \"name\", \"pattern\", \"transformer\" and \"state\"");
     if (*has)
         return fail(l, "given twice in one rule");
     *has = true;
-    rc = has == &m->has_name      ? take_name(l, m)
-         : has == &m->has_pattern ? take_pattern(l, m)
-                                  : take_state(l, m);
+    if (has == &m->has_name)
+        rc = take_name(l, m);
+    else if (has == &m->has_pattern)
+        rc = take_pattern(l, m);
+    else
+        rc = has == &m->has_state ? take_state(l, m) : take_transformer(l, m);
     if (rc == SVL_OK)
         svl__place_leave(&l->place);
     return rc;
 }
 
-static int by_name(const void *a, const void *b)
+/* A rule that was linked for nothing. */
+static void drop_rule(struct loading *l, struct loaded_rule *rule)
 {
-    return strcmp(((const struct loaded_rule *)a)->name, ((const struct loaded_rule *)b)->name);
+    if (rule->rule)
+        svl__machine_unlink(&l->ruleset->machine, rule->rule);
+    svl_transformer_destroy(rule->transformer);
+    svl__free(rule->name);
 }
 
-static struct loaded_rule *find_name(const svl_ruleset *ruleset, const char *name)
+/* The transformer of a rule; its own error is told at its place in the file. */
+static int compile_transformer(struct loading *l, const struct members *m, svl_transformer **out)
 {
-    struct loaded_rule wanted = { .name = (char *)(uintptr_t)name };
-    if (ruleset->loaded_count == 0)
-        return NULL;
-    return bsearch(&wanted, ruleset->loaded, ruleset->loaded_count, sizeof wanted, by_name);
+    svl_pattern_error where = { .struct_size = sizeof where };
+    svl_slice text = m->transformer;
+    int rc = svl__place_enter(&l->place, (svl_slice){ "transformer", strlen("transformer") });
+    if (rc == SVL_OK)
+        rc = svl_transformer_compile(text.data, text.len, out, &where);
+    if (rc == SVL_OK) {
+        svl__place_leave(&l->place);
+        return SVL_OK;
+    }
+    size_t text_at = (size_t)((const uint8_t *)text.data - l->scan.start);
+    return rc == SVL_E_NOMEM ? rc
+                             : svl__place_fail(&l->place, rc, text_at + (size_t)where.offset,
+                                               "%.60s: %.180s", where.path, where.message);
 }
 
 /* The rule of the members, linked but not published; a disabled one's pattern is only checked. */
@@ -142,7 +169,7 @@ static int link_rule(struct loading *l, struct members *m)
     int rc = svl__place_enter(&l->place, (svl_slice){ "pattern", strlen("pattern") });
     if (rc != SVL_OK)
         return rc;
-    const struct loaded_rule *before = find_name(l->ruleset, m->decoded);
+    const struct loaded_rule *before = svl__loaded_find(l->ruleset, m->decoded);
     rule.id = before ? before->id : l->ruleset->next_id + rule_count(l);
     rc = svl__plan_parse(&plan, &m->pattern, &l->ruleset->plan_limits, &l->place);
     if (rc == SVL_OK && !m->is_disabled)
@@ -151,14 +178,19 @@ static int link_rule(struct loading *l, struct members *m)
     if (rc != SVL_OK)
         return rc;
     svl__place_leave(&l->place);
-    rule.name = svl__strdup(m->decoded);
-    if (rule.name)
+    if (m->has_transformer)
+        rc = compile_transformer(l, m, &rule.transformer);
+    if (rc == SVL_OK) {
+        rule.name = svl__strdup(m->decoded);
+        rc = rule.name ? SVL_OK : SVL_E_NOMEM;
+    }
+    if (rc == SVL_OK) {
         svl__buffer_append(&l->rules, &rule, sizeof rule);
-    if (!rule.name || l->rules.failed) {
-        if (rule.rule)
-            svl__machine_unlink(&l->ruleset->machine, rule.rule);
-        svl__free(rule.name);
-        return SVL_E_NOMEM;
+        rc = l->rules.failed ? SVL_E_NOMEM : SVL_OK;
+    }
+    if (rc != SVL_OK) {
+        drop_rule(l, &rule);
+        return rc;
     }
     l->enabled += rule.rule != NULL;
     return SVL_OK;
@@ -242,9 +274,9 @@ static int check_all(struct loading *l)
                                (unsigned long long)(others + l->enabled),
                                (unsigned long long)ruleset->rules_max);
     if (n > 1)
-        qsort(rule_at(l, 0), n, sizeof(struct loaded_rule), by_name);
+        qsort(rule_at(l, 0), n, sizeof(struct loaded_rule), svl__loaded_order);
     for (size_t i = 1; i < n; i++)
-        if (by_name(rule_at(l, i - 1), rule_at(l, i)) == 0)
+        if (svl__loaded_order(rule_at(l, i - 1), rule_at(l, i)) == 0)
             return svl__place_fail(&l->place, SVL_E_PATTERN, 0, "two rules are named \"%s\"",
                                    rule_at(l, i)->name);
     return SVL_OK;
@@ -260,36 +292,50 @@ static size_t enabled_of(const struct loaded_rule *rules, size_t n, struct rule 
     return count;
 }
 
+/* Makes the file's rules the ruleset's; nothing can fail any more. */
+static void take_over(struct loading *l, struct loaded_rule **by_id)
+{
+    svl_ruleset *ruleset = l->ruleset;
+    size_t n = rule_count(l);
+    svl__ruleset_forget(ruleset);
+    ruleset->next_id += n;
+    ruleset->loaded = (void *)l->rules.data;
+    ruleset->loaded_count = n;
+    ruleset->by_id = by_id;
+    for (size_t i = 0; i < n; i++) {
+        by_id[i] = &ruleset->loaded[i];
+        ruleset->loaded_bytes += sizeof *by_id[i] + sizeof by_id[i] + strlen(by_id[i]->name) + 1;
+    }
+    if (n > 1)
+        qsort(by_id, n, sizeof *by_id, svl__loaded_order_by_id);
+    l->rules = (struct buffer){ .data = NULL };
+}
+
 static int publish(struct loading *l)
 {
     svl_ruleset *ruleset = l->ruleset;
     size_t n = rule_count(l);
     struct rule **added = svl__malloc((n + ruleset->loaded_count) * sizeof *added);
-    if (!added)
+    struct loaded_rule **by_id = svl__malloc(n * sizeof *by_id);
+    if (!added || !by_id) {
+        svl__free(added);
+        svl__free(by_id);
         return SVL_E_NOMEM;
+    }
     size_t added_count = n > 0 ? enabled_of(rule_at(l, 0), n, added) : 0;
     struct rule **removed = added + added_count;
     size_t removed_count = enabled_of(ruleset->loaded, ruleset->loaded_count, removed);
     svl__machine_publish(&ruleset->machine, added, added_count, removed, removed_count);
     svl__free(added);
-    ruleset->next_id += n;
-    svl__ruleset_forget(ruleset);
-    ruleset->loaded = (void *)l->rules.data;
-    ruleset->loaded_count = n;
-    for (size_t i = 0; i < n; i++)
-        ruleset->loaded_bytes += sizeof ruleset->loaded[i] + strlen(ruleset->loaded[i].name) + 1;
-    l->rules = (struct buffer){ .data = NULL };
+    take_over(l, by_id);
     return SVL_OK;
 }
 
 /* What was linked for nothing. */
 static void undo(struct loading *l)
 {
-    for (size_t i = 0; i < rule_count(l); i++) {
-        if (rule_at(l, i)->rule)
-            svl__machine_unlink(&l->ruleset->machine, rule_at(l, i)->rule);
-        svl__free(rule_at(l, i)->name);
-    }
+    for (size_t i = 0; i < rule_count(l); i++)
+        drop_rule(l, rule_at(l, i));
     svl__machine_publish(&l->ruleset->machine, NULL, 0, NULL, 0);
     svl__buffer_free(&l->rules);
 }
@@ -325,56 +371,4 @@ int svl_ruleset_load(svl_ruleset *ruleset, const char *json, size_t len, uint64_
     rc = svl__place_report(&l.place, rc, where);
     svl__place_free(&l.place);
     return rc;
-}
-
-void svl__ruleset_forget(svl_ruleset *ruleset)
-{
-    for (size_t i = 0; i < ruleset->loaded_count; i++)
-        svl__free(ruleset->loaded[i].name);
-    svl__free(ruleset->loaded);
-    ruleset->loaded = NULL;
-    ruleset->loaded_count = ruleset->loaded_bytes = 0;
-}
-
-int svl_ruleset_name(svl_ruleset *ruleset, uint64_t id, char *buffer, size_t capacity,
-                     size_t *needed)
-{
-    if (needed)
-        *needed = 0;
-    if (!needed)
-        return svl__fail(SVL_E_INVALID, "needed is NULL");
-    int rc = svl__ruleset_enter(ruleset);
-    if (rc != SVL_OK)
-        return rc;
-    rc = SVL_E_NOT_FOUND;
-    for (size_t i = 0; rc != SVL_OK && i < ruleset->loaded_count; i++) {
-        const char *name = ruleset->loaded[i].name;
-        if (ruleset->loaded[i].id != id)
-            continue;
-        rc = SVL_OK;
-        *needed = strlen(name);
-        if (buffer && capacity > 0) {
-            size_t n = *needed < capacity - 1 ? *needed : capacity - 1;
-            memcpy(buffer, name, n);
-            buffer[n] = 0;
-        }
-    }
-    pthread_mutex_unlock(&ruleset->lock);
-    return rc;
-}
-
-int svl_ruleset_find(svl_ruleset *ruleset, const char *name, uint64_t *id)
-{
-    if (id)
-        *id = 0;
-    if (!name || !id)
-        return svl__fail(SVL_E_INVALID, "an argument is NULL");
-    int rc = svl__ruleset_enter(ruleset);
-    if (rc != SVL_OK)
-        return rc;
-    const struct loaded_rule *rule = find_name(ruleset, name);
-    if (rule)
-        *id = rule->id;
-    pthread_mutex_unlock(&ruleset->lock);
-    return rule ? SVL_OK : SVL_E_NOT_FOUND;
 }

@@ -21,6 +21,7 @@ void svl__match_begin(struct match *m, const struct machine *machine, uint64_t t
     m->flags = flags;
     m->steps = 0;
     m->values = NULL;
+    m->sole = NULL;
     m->leaves = LIST_IN(m->leaves_first);
     m->hits = LIST_IN(m->hits_first);
     m->arrays = LIST_IN(m->arrays_first);
@@ -57,6 +58,45 @@ void svl__match_end(struct match *m)
     svl__list_free(&m->folded);
     svl__addresses_free(&m->found);
     svl__addresses_free(&m->visited);
+}
+
+static bool stays_met(const struct condition *c)
+{
+    return c->kind != CONDITION_NOT && c->kind != CONDITION_ABSENT;
+}
+
+bool svl__match_may_stop_at(const struct node *node)
+{
+    for (; node->condition; node = node->parent) {
+        uint32_t count = 0;
+        struct condition *const *members = condition_members(node->condition, &count);
+        if (!stays_met(node->condition))
+            return false;
+        for (uint32_t i = 0; node->condition->kind == CONDITION_SET && i < count; i++)
+            if (!stays_met(members[i]))
+                return false;
+    }
+    return true;
+}
+
+static bool is_found(const struct match *m, const struct condition *c)
+{
+    uint32_t count;
+    if (c->kind != CONDITION_SET)
+        return addresses_get(&m->found, c) != 0;
+    struct condition *const *members = condition_members(c, &count);
+    for (uint32_t i = 0; i < count; i++)
+        if (addresses_get(&m->found, members[i]) != 0)
+            return true;
+    return false;
+}
+
+bool svl__match_is_decided(const struct match *m)
+{
+    const struct node *node = m->sole;
+    while (node->condition && is_found(m, node->condition))
+        node = node->parent;
+    return !node->condition && !m->has_trails;
 }
 
 /* Is it a member of these, which are sorted by address? */

@@ -49,8 +49,11 @@ struct match {
     struct match_limits limits;
     uint32_t flags; /* SVL_JSON_CHECK */
     bool out_of_memory;
-    bool has_trails;     /* some leaf is in a context that is not the event */
-    uint64_t steps;      /* of search.c, for all rules together */
+    bool has_trails; /* some leaf is in a context that is not the event */
+    uint64_t steps;  /* of search.c, for all rules together */
+    const struct node *
+        sole; /* the end of the only rule, whose verdict more of the event cannot change once all its
+                                conditions are found; NULL: there are others, or it can */
     struct list *values; /* struct value_seen, for explain.c; NULL: nobody asks */
     struct list leaves, hits, arrays, contexts, frames, nodes, rules, text, folded;
     struct address_map found; /* a condition's or path's last hit or leaf: its number and 1 */
@@ -101,7 +104,12 @@ int svl__match_walk_record(struct match *m, const svl_record *record);
 void svl__match_value(struct match *m, struct path *path, uint32_t context,
                       const struct value *value);
 
-/* match.c: the ids of the rules that hold, ascending, into m->rules: uint64_t. SVL_OK, SVL_E_NOMEM or
+/* match.c: has all been found that the sole rule asks? Then the rest of the event need not be read. */
+bool svl__match_is_decided(const struct match *m);
+/* Could `sole` be this node: do its conditions stay met, whatever comes? */
+bool svl__match_may_stop_at(const struct node *node);
+
+/* The ids of the rules that hold, ascending, into m->rules: uint64_t. SVL_OK, SVL_E_NOMEM or
  * SVL_E_LIMIT. */
 int svl__match_rules(struct match *m);
 

@@ -32,9 +32,12 @@ static int compile(svl_pattern *pattern, struct place *place)
         rc = svl__machine_init(&pattern->machine);
     if (rc == SVL_OK)
         rc = svl__machine_link(&pattern->machine, &pattern->plan, 0, &rule);
-    if (rc == SVL_OK)
-        svl__machine_publish(&pattern->machine, &rule, 1, NULL, 0);
-    return rc;
+    if (rc != SVL_OK)
+        return rc;
+    svl__machine_publish(&pattern->machine, &rule, 1, NULL, 0);
+    if (rule->end_count == 1 && svl__match_may_stop_at(rule->ends[0].node))
+        pattern->sole = rule->ends[0].node;
+    return SVL_OK;
 }
 
 int svl_pattern_compile(const char *json, size_t len, svl_pattern **out, svl_pattern_error *where)
@@ -117,6 +120,7 @@ int svl_pattern_match_json(const svl_pattern *pattern, const char *json, size_t 
         return rc;
     const struct machine *machine = &pattern->machine;
     svl__match_begin(&m, machine, UINT64_MAX - 1, &svl__match_limits_default, flags);
+    m.sole = pattern->sole;
     rc = svl__match_walk(&m, machine->root, (svl_slice){ json, len }, WALK_OBJECT);
     return finish(&m, rc, matched);
 }

@@ -9,8 +9,9 @@
 
 struct svl_pattern {
     struct plan plan;
-    struct machine machine; /* with one rule; never changed */
-    char *text;             /* as it was given, for explanations */
+    struct machine machine;  /* with one rule; never changed */
+    const struct node *sole; /* as of struct match */
+    char *text;              /* as it was given, for explanations */
     size_t len;
 };
 

@@ -168,9 +168,13 @@ static int walk_frames(struct walk *w)
 {
     struct list *frames = &w->m->frames;
     bool fine = true;
+    uint32_t hits = 0;
     while (fine && frames->count > 0 && !w->m->out_of_memory) {
         const struct walk_frame *top = (const struct walk_frame *)frames->data + frames->count - 1;
         fine = top->array == NO_ARRAY ? step_in_object(w) : step_in_array(w);
+        if (w->m->sole && w->m->hits.count > hits && svl__match_is_decided(w->m))
+            return SVL_OK;
+        hits = w->m->hits.count;
     }
     if (w->m->out_of_memory)
         return svl__fail(SVL_E_NOMEM, "matching an event");

@@ -58,9 +58,9 @@ static void test_pattern_when_an_allocation_fails_then_an_error_and_nothing_leak
 
 static int change(svl_ruleset *ruleset)
 {
-    static const char file[] =
-        "{\"rules\":[{\"name\":\"a\",\"pattern\":{\"a\":[\"x\"]}},{\"name\":\"b\","
-        "\"pattern\":{\"a\":[\"y\"]},\"state\":\"disabled\"}]}";
+    static const char file[] = "{\"rules\":[{\"name\":\"a\",\"pattern\":{\"a\":[\"x\"]},"
+                               "\"transformer\":{\"InputTemplate\":\"t\"}},{\"name\":\"b\","
+                               "\"pattern\":{\"a\":[\"y\"]},\"state\":\"disabled\"}]}";
     uint64_t ids[4];
     size_t matched;
     int rc = svl_ruleset_load(ruleset, file, strlen(file), NULL, NULL);
