@@ -56,7 +56,7 @@ static void find_paths(struct rendering *r)
 {
     const svl_transformer *t = r->transformer;
     for (uint32_t i = 0; i < t->variable_count; i++) {
-        svl_slice path = { t->bytes.data + t->paths[i].at, t->paths[i].len };
+        svl_slice path = transform_bytes(t, t->paths[i].at, t->paths[i].len);
         svl_slice value;
         if (t->used[i] && svl__jsonpath_find(path, r->event, &value))
             r->values[i] = value;
