@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json_scan.h"
 #include "base/json_write.h"
+#include "base/time_text.h"
 #include "base/utf8.h"
 #include "document.h"
 #include "jsonpath.h"
