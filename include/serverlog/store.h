@@ -90,6 +90,7 @@ typedef struct svl_query {
     svl_slice key_high;    /* of SVL_KEY_RANGE */
     svl_slice source;      /* empty = all; else equal */
     svl_slice type;        /* empty = all; else equal */
+    const char *pattern;   /* NULL = all; else JSON, in the language of serverlog-patterns(7) */
     uint64_t limit;        /* records at most; 0 = no limit */
     uint64_t tail;         /* with SVL_QUERY_TAIL; 0: starts behind the newest record */
 } svl_query;

@@ -210,6 +210,45 @@ static enum outcome call(struct dispatch *dispatch, const struct ingest_handler 
     return outcome;
 }
 
+/* Does the handler want the record? One whose pattern cannot tell is not called, which is reported. */
+static int ask(struct dispatch *dispatch, const struct ingest_handler *handler,
+               const svl_record *record, bool *wants)
+{
+    int rc = svl__filter_match(handler->filter, record, wants);
+    if (rc != SVL_OK && rc != SVL_E_NOMEM) {
+        report(dispatch, rc, "a record cannot be held against an ingest handler's pattern");
+        rc = SVL_OK;
+    }
+    return rc;
+}
+
+int svl__dispatch_go_on(struct dispatch *dispatch, struct dispatch_result *result)
+{
+    svl_record record;
+    int rc = svl__wire_decode(result->record, result->record_len, dispatch->attributes, &record);
+    for (; rc == SVL_OK && result->next < dispatch->count && !result->dropped; result->next++) {
+        const struct ingest_handler *handler = &dispatch->handlers[result->next];
+        bool wants;
+        rc = ask(dispatch, handler, &record, &wants);
+        if (rc != SVL_OK)
+            return rc;
+        if (!wants)
+            continue;
+        if (dispatch->options.ends && atomic_load(dispatch->options.ends))
+            return SVL_E_CLOSED;
+        enum outcome outcome = call(dispatch, handler, &record, result);
+        result->dropped = outcome == OUTCOME_DROPPED;
+        if (outcome == OUTCOME_CHANGED && svl__wire_decode(result->record, result->record_len,
+                                                           dispatch->attributes, &record) != SVL_OK)
+            return SVL__INTERNAL("a record just encoded does not decode");
+    }
+    if (rc != SVL_OK)
+        return rc;
+    atomic_fetch_add_explicit(&dispatch->dropped, result->dropped, memory_order_relaxed);
+    atomic_fetch_add_explicit(&dispatch->emitted, result->count, memory_order_relaxed);
+    return SVL_OK;
+}
+
 int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t len,
                       struct dispatch_result *result)
 {
@@ -217,25 +256,9 @@ int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t l
     result->record = wire;
     result->record_len = len;
     result->count = 0;
+    result->next = 0;
     result->emits.len = 0;
-    svl_record record;
-    int rc = svl__wire_decode(wire, len, dispatch->attributes, &record);
-    if (rc != SVL_OK)
-        return rc;
-    for (size_t i = 0; i < dispatch->count && !result->dropped; i++) {
-        if (!svl__filter_matches(dispatch->handlers[i].filter, &record))
-            continue;
-        if (dispatch->options.ends && atomic_load(dispatch->options.ends))
-            return SVL_E_CLOSED;
-        enum outcome outcome = call(dispatch, &dispatch->handlers[i], &record, result);
-        result->dropped = outcome == OUTCOME_DROPPED;
-        if (outcome == OUTCOME_CHANGED && svl__wire_decode(result->record, result->record_len,
-                                                           dispatch->attributes, &record) != SVL_OK)
-            return SVL__INTERNAL("a record just encoded does not decode");
-    }
-    atomic_fetch_add_explicit(&dispatch->dropped, result->dropped, memory_order_relaxed);
-    atomic_fetch_add_explicit(&dispatch->emitted, result->count, memory_order_relaxed);
-    return SVL_OK;
+    return svl__dispatch_go_on(dispatch, result);
 }
 
 void svl__dispatch_stats_get(struct dispatch *dispatch, struct dispatch_stats *stats)

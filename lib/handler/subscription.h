@@ -117,6 +117,8 @@ struct svl_subscription {
         uint64_t end; /* the cursor has seen everything up to here when it is at its end */
     } live, letters;
     struct delivery *delivery;
+    int64_t
+        limit_told_ns; /* when the log was last told of a record that the pattern cannot be asked of */
 };
 
 enum worker_state { WORKER_NONE, WORKER_RUNS, WORKER_ENDED };

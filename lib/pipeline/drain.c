@@ -148,6 +148,8 @@ static int add_record(struct drain *d, const uint8_t *wire, uint32_t len, uint64
     bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0;
     if (shaped)
         rc = svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result);
+    while (rc == SVL_E_NOMEM && wait_for_memory(d))
+        rc = svl__dispatch_go_on(d->pipeline->dispatch, &d->result);
     if (rc != SVL_OK)
         return rc;
     while (!(shaped ? add_result(d, wire, end) : add_untouched(d, wire, len, end)))
