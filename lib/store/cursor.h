@@ -8,8 +8,9 @@
  *       its columns first, then the pattern is asked of what is left, one record at a time as they are
  *       handed out: first of all but the body, then, where it names that, of the whole record.
  *
- * query.c checks the query · narrow.c what its pattern asks of columns and indexes · snapshot.c what is held · cursor.c goes from unit to unit and hands out ·
- * unit.c filters one unit · follow.c goes on with what becomes durable */
+ * query.c checks the query · narrow.c what its pattern asks of columns and indexes · snapshot.c what is held ·
+ * cursor.c goes from unit to unit and hands out · unit.c filters one unit · follow.c goes on with what becomes
+ * durable */
 #ifndef SVL_STORE_CURSOR_H
 #define SVL_STORE_CURSOR_H
 
