@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/json_write.h"
 #include "base/utf8.h"
 #include "record/wire.h"
 
@@ -165,4 +166,32 @@ void svl__filter_narrow(const struct filter *filter, svl_query *query)
         query->key_kind = SVL_KEY_PREFIX;
         query->key_low = filter->key_prefix;
     }
+}
+
+/* An empty prefix says nothing; that there is none at all, exists:false would say: rare, and left to be asked. */
+static void write_text(struct buffer *out, const char *name, const struct text_condition *condition)
+{
+    if (!condition->is_set || condition->text.len == 0)
+        return;
+    json_write_raw(out, name);
+    json_write_raw(out, condition->is_prefix ? "[{\"prefix\":" : "[");
+    svl__json_write_string(out, condition->text.data, condition->text.len);
+    json_write_raw(out, condition->is_prefix ? "}]" : "]");
+}
+
+/* Every record has a severity. The key is left out: a pattern sees only those that are text. */
+int svl__filter_rule(const struct filter *filter, struct buffer *out)
+{
+    if (filter->selection) {
+        const svl_pattern *pattern = filter->selection->whole;
+        svl__buffer_append(out, pattern->text, pattern->len);
+    } else {
+        json_write_raw(out, "{\"severity\":[{\"numeric\":[\">=\",");
+        svl__json_write_u64(out, filter->severity_min);
+        json_write_raw(out, "]}]");
+        write_text(out, ",\"source\":", &filter->source);
+        write_text(out, ",\"type\":", &filter->type);
+        json_write_raw(out, "}");
+    }
+    return out->failed ? SVL_E_NOMEM : SVL_OK;
 }

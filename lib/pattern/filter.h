@@ -25,6 +25,10 @@ int svl__filter_match(const struct filter *filter, const svl_record *record, boo
  * "serverlog.*" only where it names their source. */
 bool svl__filter_admits(const struct filter *filter, const svl_record *record);
 
+/* Appends a pattern that all records it wants match; others may match it too, unless it is the filter's own.
+ * SVL_OK or SVL_E_NOMEM. */
+int svl__filter_rule(const struct filter *filter, struct buffer *out);
+
 /* For a query: sets in `query` the conditions that it can take (severity_min, source, type, key prefix), and
  * gives what its pattern asks, NULL where it has none. The query then finds all that match, perhaps more: ask
  * svl__filter_admits(). Everything is borrowed from the filter. */
