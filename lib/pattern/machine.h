@@ -53,6 +53,7 @@ struct path {
     uint64_t hash;
     uint64_t seed;                    /* of the hashes of what lies at it and below */
     _Atomic uint64_t children_filter; /* bits of path_filter() of the children's names */
+    _Atomic uint64_t children_first;  /* ... of first_filter() */
     _Atomic uint32_t kinds;           /* a bit a kind of condition here */
     _Atomic uint32_t grams;           /* a bit a length of wildcards' grams here */
     _Atomic(struct path_trees *) trees;
@@ -224,6 +225,12 @@ static inline uint64_t path_filter(const uint8_t *name, size_t len)
 {
     unsigned bit = len == 0 ? 0 : (unsigned)(len * 11 + name[0] * 5u + name[len - 1]);
     return UINT64_C(1) << bit % 64;
+}
+
+/* A bit of the first byte of a name's first step: a name whose bit no child has leads to none. */
+static inline uint64_t first_filter(const uint8_t *name, size_t len)
+{
+    return len == 0 || name[0] == '.' ? 1 : UINT64_C(2) << name[0] % 63;
 }
 
 /* A bit of a whole gram: one whose bit is not set is none. */
