@@ -12,7 +12,7 @@ static const char event[] =
     "Instance "
     "State-change Notification\",\"source\":\"aws.ec2\",\"account\":\"111122223333\",\"time\":"
     "\"2017-12-22T18:43:48Z\",\"region\":\"us-west-1\",\"resources\":[\"arn:aws:ec2:us-west-1:"
-    "123456789012:instance/i-1234567890abcdef0\"],\"detail\":{\"instance-id\":\"i-000000abcdef0\","
+    "123456789012:instance/i-1234567890abcdef0\"],\"detail\":{\"instance-id\":\"i-000000\","
     "\"state\":\"terminated\"}}";
 _Static_assert(sizeof event - 1 == 346, "the size that the bar names");
 
@@ -22,10 +22,9 @@ _Static_assert(sizeof event - 1 == 346, "the size that the bar names");
 static int add_rule(svl_ruleset *ruleset, uint64_t number)
 {
     char text[128];
-    int len =
-        snprintf(text, sizeof text,
-                 "{\"source\":[\"aws.ec2\"],\"detail\":{\"instance-id\":[\"i-%06lluabcdef0\"]}}",
-                 (unsigned long long)number);
+    int len = snprintf(text, sizeof text,
+                       "{\"source\":[\"aws.ec2\"],\"detail\":{\"instance-id\":[\"i-%06llu\"]}}",
+                       (unsigned long long)number);
     return svl_ruleset_add(ruleset, number, text, (size_t)len, NULL);
 }
 
