@@ -1,7 +1,7 @@
 /* bench - what the harness's files share: a run's settings, timings, and workloads.
  *
- * main.c the command · workloads.c ours · patterns.c rules · follow.c another process · peer_lmdb.c raw LMDB and a plain file ·
- * lines.c the data · report.c table and JSON lines */
+ * main.c the command · workloads.c ours · patterns.c rules · follow.c another process · peer_lmdb.c raw LMDB and
+ * a plain file · lines.c the data · report.c table and JSON lines */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
