@@ -67,7 +67,7 @@ static bool differs(const struct generated *pattern, const struct generated *eve
     bool different = !same_refusal(&pair);
     if (!different && pair.reference)
         different = !agrees(pair.pattern, event,
-                            reference_match(pair.reference, event->text, event->length));
+                            (int)reference_match(pair.reference, event->text, event->length));
     close_pair(&pair);
     return different;
 }
