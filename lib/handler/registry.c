@@ -334,6 +334,8 @@ static int add(svl_subscription *s, bool is_new)
     int rc = !(s->name && take_over(s)) && is_new ? save_start(s) : SVL_OK;
     if (rc != SVL_OK)
         return rc;
+    s->subject = svl__crash_subscription(s->name, s->name ? 0 : ++h->unnamed);
+    svl__crash_settle(h->options.crash, MARKED_STORED, s->subject, s->position);
     s->next = h->first;
     h->first = s;
     s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
