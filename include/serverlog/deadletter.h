@@ -7,7 +7,7 @@
  * the whole original, so it outlives it; its attributes say what happened:
  *
  *     original.id, original.ingest_ns     of the record
- *     deadletter.condition                "attempts", "age", "reject" or "crash"
+ *     deadletter.condition                "attempts", "age", "reject", "crash" or "hops"
  *     deadletter.code                     what the handler returned; SVL_FAIL for a mark, 0 for nothing
  *     deadletter.attempts                 calls that failed with it, or in which the process died
  *     deadletter.error                    the last reason that was given, if one was

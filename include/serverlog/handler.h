@@ -68,7 +68,8 @@ typedef struct svl_stored_options {
     uint32_t deadletter_streak_max;  /* 1,000 given up in a row: a pause; UINT32_MAX = none */
     uint64_t record_age_ms_max;      /* 0 = no limit; by ingest time; not with _PAUSE */
     uint32_t ack_deadline_ms;        /* 10,000; of a consumer: a batch is settled by then */
-    uint32_t reserved;               /* zero */
+    uint32_t hops_max;               /* 16; 255 = no limit: one that came by more is given up */
+    uint64_t reserved;               /* zero */
 } svl_stored_options;
 
 /* What svl_batch_flags() answers. */
@@ -289,7 +290,7 @@ SVL_EXPORT int svl_batch_defer(svl_batch *batch, size_t i, uint32_t delay_ms);
 
 /* Emits a record that record `i` caused: it is stored, in one durable batch with the subscription's
  * progress, when record `i` is done, and discarded when it is not: exactly once. Its hops
- * (SVL_RECORD_HOPS) are one more than those of record `i`.
+ * (SVL_RECORD_HOPS) are one more than those of record `i`: past the hops_max of a subscription it is given up.
  *
  * Result     SVL_OK
  * Errors     those of svl_publish() for a record, and

@@ -52,6 +52,7 @@ enum triage {
     TRIAGE_SHOWN,
     TRIAGE_ALONE,    /* to be shown with nothing beside it: a suspect */
     TRIAGE_TOO_OLD,  /* record_age_ms_max */
+    TRIAGE_TOO_FAR,  /* hops_max */
     TRIAGE_SET_ASIDE /* CRASHES_MAX */
 };
 enum triage svl__triage(svl_subscription *s);

@@ -184,8 +184,8 @@ static int gather(svl_subscription *s, struct settling *x)
     return SVL_E_NOMEM;
 }
 
-/* How many were given up in a row when these are settled. Of those that were never handed out, too old,
- * it says nothing. */
+/* How many were given up in a row when these are settled. Of those that were never handed out, too old or from too
+ * far, it says nothing. */
 static uint32_t streak_after(const svl_subscription *s, const struct settling *x)
 {
     if (x->why && x->why->attempts == 0)
@@ -440,6 +440,9 @@ void svl__outcome_give_up(svl_subscription *s, enum triage triage, enum subscrip
         why.condition = CONDITION_CRASH;
         why.attempts = CRASHES_MAX;
         why.error = "the process died each time while this record was alone in the handler";
+    } else if (triage == TRIAGE_TOO_FAR) {
+        why.condition = CONDITION_HOPS;
+        why.error = "it came by more emits than hops_max";
     } else if (why.attempts > 0) {
         why.code = s->counts.last_code;
         why.error = s->error;

@@ -87,6 +87,8 @@ static int check_options(const svl_stored_options *from, svl_stored_options *o)
     if (rc == SVL_OK)
         rc = check_u32(&o->checkpoint_interval_ms, 100, 3600000, "checkpoint_interval_ms");
     if (rc == SVL_OK)
+        rc = check_u32(&o->hops_max, 16, UINT32_MAX, "hops_max");
+    if (rc == SVL_OK)
         rc = check_giving_up(o);
     if (o->retry_max_ms < o->retry_base_ms)
         o->retry_max_ms = o->retry_base_ms;

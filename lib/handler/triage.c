@@ -1,4 +1,4 @@
-/* triage.c - what of a batch is shown, before it is: records that are too old or that have
+/* triage.c - what of a batch is shown, before it is: records that are too old, that came in a circle, or that have
  * killed the process are given up instead, and suspects run one at a time. */
 #include "base/clock.h"
 #include "delivery.h"
@@ -11,7 +11,7 @@ struct judging {
     uint32_t crashes;  /* of the record that was looked at last */
 };
 
-/* Dead letters have no age: somebody wants them. Who polls was not marked. */
+/* Dead letters have neither age nor hops: somebody wants them. Who polls was not marked. */
 static enum triage judge(struct judging *j, size_t i)
 {
     const svl_subscription *s = j->s;
@@ -24,6 +24,8 @@ static enum triage judge(struct judging *j, size_t i)
         return TRIAGE_SET_ASIDE;
     if (!s->redriving && record->ingest_ns < j->oldest_ns)
         return TRIAGE_TOO_OLD;
+    if (!s->redriving && (record->flags & SVL_RECORD_HOPS) > s->options.hops_max)
+        return TRIAGE_TOO_FAR;
     return verdict == CRASH_ALONE ? TRIAGE_ALONE : TRIAGE_SHOWN;
 }
 
