@@ -44,19 +44,16 @@ int svl__ingest_run(svl_pipeline *p, const struct ingest_record *record,
     enum crash_verdict verdict = CRASH_FREE;
     uint64_t ring = svl__crash_ring(record->uuid);
     uint32_t crashes = 0;
-    int rc;
     if (record->ring_survives)
         verdict = svl__crash_judge(p->crash, MARKED_INGEST, ring, record->end, &crashes);
-    if (verdict == CRASH_SET_ASIDE) {
-        rc = set_aside(p, record, result, unprocessed);
-    } else {
-        struct crash_run run = { .what = { record->ring_survives ? MARKED_INGEST : MARKED_NOTHING,
-                                           ring, record->end, record->end },
-                                 .alone = verdict == CRASH_ALONE ? crashes + 1 : 0 };
-        if (!svl__crash_enter(p->crash, SLOT, &run))
-            return SVL_E_CLOSED;
-        rc = svl__dispatch_run(p->dispatch, record->wire, record->len, result);
-        svl__crash_leave(p->crash, SLOT, &run);
-    }
+    if (verdict == CRASH_SET_ASIDE)
+        return set_aside(p, record, result, unprocessed);
+    struct crash_run run = { .what = { record->ring_survives ? MARKED_INGEST : MARKED_NOTHING, ring,
+                                       record->end, record->end },
+                             .alone = verdict == CRASH_ALONE ? crashes + 1 : 0 };
+    if (!svl__crash_enter(p->crash, SLOT, &run))
+        return SVL_E_CLOSED;
+    int rc = svl__dispatch_run(p->dispatch, record->wire, record->len, result);
+    svl__crash_leave(p->crash, SLOT, &run);
     return rc;
 }

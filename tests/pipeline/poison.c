@@ -29,6 +29,7 @@ struct scene {
     bool with_other; /* "other" is at the same records, slowly */
     bool unnamed;
     bool attached; /* the records come from another process, this one */
+    int big;       /* the number of a large record; 0 = none */
     uint32_t workers;
     uint32_t batch;
     uint32_t on_failure;
@@ -42,6 +43,7 @@ static char path[512];
 /* Shared with the children, and outliving them. */
 static struct noted {
     _Atomic bool published, mended, stuck, held;
+    uint32_t record_bytes_max;                                   /* of the next life; 0 = enough */
     _Atomic int work_done[RECORDS + 1], other_done[RECORDS + 1]; /* returned from the callback */
     _Atomic int callbacks, flagged; /* that run now; of them, after a crash */
     _Atomic int beside;             /* callbacks that ran beside one after a crash */
@@ -186,7 +188,7 @@ static svl_pipeline *open_pipeline(svl_subscription **subscription)
     must(svl_options_init(&options, sizeof options));
     must(svl_stored_options_init(&on, sizeof on));
     store.journal_file_bytes_max = 256 << 10;
-    store.record_bytes_max = 4096;
+    store.record_bytes_max = noted->record_bytes_max ? noted->record_bytes_max : 4096;
     store.log = tell;
     options.store = &store;
     options.ring_bytes = 64 << 10;
@@ -213,10 +215,12 @@ static svl_pipeline *open_pipeline(svl_subscription **subscription)
 
 static void publish_all(svl_pipeline *p)
 {
+    static const char fill[2000];
     for (int i = 1; i <= RECORDS; i++) {
         char key[16];
         snprintf(key, sizeof key, "%d", i);
         svl_record record = { .source = slice_of("p"), .key = slice_of(key), .severity = 1 };
+        record.body = (svl_slice){ fill, i == scene->big ? sizeof fill : 0 };
         must(svl_publish(p, &record));
     }
 }
@@ -589,6 +593,49 @@ static void test_handler_without_a_name_when_it_kills_then_set_aside_while_it_la
     remove_tree(path);
 }
 
+/* --- starts that fail --- */
+
+/* The record that kills stands behind one that cannot be taken: it is not met. */
+static void fail_to_start(void)
+{
+    svl_subscription *subscription;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    svl_pipeline *p = open_pipeline(&subscription);
+    for (int i = 0; i < 2; i++)
+        must(svl_start(p) == SVL_E_RECORD_SIZE ? SVL_OK : SVL_E_INTERNAL);
+    must(svl_close(p));
+    _exit(0);
+}
+
+static void test_start_when_it_fails_in_between_then_nothing_is_counted(void **state)
+{
+    (void)state;
+    static const struct scene late = { .what = "a start fails",
+                                       .at_ingest = true,
+                                       .workers = 1,
+                                       .batch = 100,
+                                       .big = 20,
+                                       .poisons = { 30 } };
+    int deaths = 0;
+    begin_scene(&late);
+    while (end_life(begin_life(NULL))) {
+        deaths++;
+        noted->record_bytes_max = 1000;
+        for (int i = 0; i < 4; i++) {
+            fflush(NULL);
+            pid_t child = fork();
+            assert_true(child >= 0);
+            if (child == 0)
+                fail_to_start();
+            assert_false(end_life(child));
+        }
+        noted->record_bytes_max = 0;
+    }
+    assert_int_equal(deaths, 4);
+    check();
+    remove_tree(path);
+}
+
 /* --- records of another process --- */
 
 static void await_stored(svl_pipeline *p, svl_subscription *subscription)
@@ -683,6 +730,7 @@ int main(void)
             test_record_when_it_kills_and_is_to_pause_then_paused_before_it_until_mended),
         cmocka_unit_test(test_dead_letter_when_it_kills_again_then_set_aside_again),
         cmocka_unit_test(test_handler_without_a_name_when_it_kills_then_set_aside_while_it_lasts),
+        cmocka_unit_test(test_start_when_it_fails_in_between_then_nothing_is_counted),
         cmocka_unit_test(test_ingest_handler_when_it_dies_of_an_attached_record_then_set_aside),
         cmocka_unit_test(
             test_close_when_one_runs_alone_for_ever_then_those_behind_it_are_not_called),
