@@ -357,10 +357,9 @@ static int drain_attached(struct drain *d, size_t i, size_t *frames)
     begin_round(d);
     while (rc == SVL_OK && !is_abandoned(d->pipeline) && svl__attached_next(a, i, &record)) {
         bool dropped;
-        size_t first = d->items.len / sizeof(struct feed_item);
         if (gap->count != 0 && record.end > gap->position)
             add_gap(d, gap, end);
-        first = d->items.len / sizeof(struct feed_item);
+        size_t first = d->items.len / sizeof(struct feed_item);
         struct ingest_record ingest = { record.wire, record.len, svl__attached_uuid(a, i),
                                         record.end, true };
         rc = add_record(d, &ingest, &dropped);
