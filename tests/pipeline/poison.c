@@ -42,7 +42,7 @@ static char path[512];
 
 /* Shared with the children, and outliving them. */
 static struct noted {
-    _Atomic bool published, mended, stuck, held;
+    _Atomic bool published, mended, stuck, is_stuck, held;
     uint32_t record_bytes_max;                                   /* of the next life; 0 = enough */
     _Atomic int work_done[RECORDS + 1], other_done[RECORDS + 1]; /* returned from the callback */
     _Atomic int callbacks, flagged; /* that run now; of them, after a crash */
@@ -141,8 +141,10 @@ static int work(svl_batch *batch, void *user)
     must(svl_batch_records(batch, &records, &n));
     if (is_after_crash(batch))
         must(n == 1 ? SVL_OK : SVL_E_INTERNAL);
-    while (is_after_crash(batch) && atomic_load(&noted->stuck))
+    while (is_after_crash(batch) && atomic_load(&noted->stuck)) {
+        atomic_store(&noted->is_stuck, true);
         sleep_us(500);
+    }
     for (size_t i = 0; i < n; i++) {
         if (!scene->at_ingest && is_poison(&records[i]))
             die();
@@ -685,7 +687,7 @@ static void test_ingest_handler_when_it_dies_of_an_attached_record_then_set_asid
 static void close_in_time(svl_pipeline *p, svl_subscription *subscription)
 {
     (void)subscription;
-    while (atomic_load(&noted->flagged) == 0)
+    while (!atomic_load(&noted->is_stuck))
         sleep_us(500);
     int calls = atomic_load(&noted->other_calls);
     must(svl_close(p) == SVL_E_TIMEOUT ? SVL_OK : SVL_E_INTERNAL);
