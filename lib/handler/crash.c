@@ -11,8 +11,12 @@
 
 #include "base/alloc.h"
 #include "base/checksum.h"
+#include "base/clock.h"
 #include "base/thread.h"
 #include "suspects.h"
+
+/* Who has waited so long says so. */
+#define WAIT_TOLD_MS 1000
 
 struct crash_marker {
     svl_store *store;
@@ -26,6 +30,7 @@ struct crash_marker {
     uint32_t alone_waiting;
     bool alone_runs;
     bool ended;
+    bool waiting_told; /* since somebody left last */
     struct suspects suspects;
     _Atomic bool dirty; /* not fed yet */
     uint64_t ticket;    /* of the last feed */
@@ -195,12 +200,41 @@ enum crash_verdict svl__crash_judge(struct crash_marker *m, enum marked_kind kin
 }
 
 /* Those that wait to run alone come first: the others cannot keep them out. */
+static bool is_shut(const struct crash_marker *m, bool alone)
+{
+    return !m->ended && (m->alone_runs || (alone ? m->running > 0 : m->alone_waiting > 0));
+}
+
+/* `lock` held, let go meanwhile. A callback that does not return holds up all. */
+static void tell_waiting(struct crash_marker *m)
+{
+    bool told = m->waiting_told, alone_runs = m->alone_runs;
+    uint32_t running = m->running;
+    m->waiting_told = true;
+    pthread_mutex_unlock(&m->lock);
+    if (!told && alone_runs)
+        svl__log(m->log, SVL_SEVERITY_WARN, SVL_OK,
+                 "handlers wait for one that runs alone, after a crash, and has not returned yet");
+    else if (!told)
+        svl__log(m->log, SVL_SEVERITY_WARN, SVL_OK,
+                 "handlers wait for %u that run and have not returned yet: then a record runs "
+                 "alone, after a crash",
+                 running);
+    pthread_mutex_lock(&m->lock);
+}
+
 static bool pass_gate(struct crash_marker *m, bool alone)
 {
+    int64_t tell_ns = svl__deadline_ns(WAIT_TOLD_MS);
     pthread_mutex_lock(&m->lock);
     m->alone_waiting += alone;
-    while (!m->ended && (m->alone_runs || (alone ? m->running > 0 : m->alone_waiting > 0)))
-        svl__cond_wait(&m->passed, &m->lock, INT64_MAX);
+    while (is_shut(m, alone)) {
+        if (svl__cond_wait(&m->passed, &m->lock, tell_ns))
+            continue;
+        tell_ns = INT64_MAX;
+        if (is_shut(m, alone))
+            tell_waiting(m);
+    }
     m->alone_waiting -= alone;
     bool ended = m->ended;
     m->alone_runs |= alone && !ended;
@@ -216,6 +250,7 @@ static void leave_gate(struct crash_marker *m, bool alone)
         m->alone_runs = false;
     else
         m->running--;
+    m->waiting_told = false;
     pthread_cond_broadcast(&m->passed);
     pthread_mutex_unlock(&m->lock);
 }

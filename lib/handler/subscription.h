@@ -119,6 +119,7 @@ struct svl_subscription {
     } live, letters;
     struct delivery *delivery;
     uint32_t slot; /* of the worker's marks */
+    int64_t alone_told_ns;
 };
 
 enum worker_state { WORKER_NONE, WORKER_RUNS, WORKER_ENDED };

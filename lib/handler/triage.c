@@ -39,12 +39,13 @@ static void cut(svl_subscription *s, size_t n)
     svl__reading_close(s);
 }
 
-static void tell_alone(const svl_subscription *s, uint32_t crashes)
+/* Each time of one that has killed the process; of the others now and then. */
+static void tell_alone(svl_subscription *s, uint32_t crashes)
 {
-    if (crashes > 0)
+    if (crashes > 0 || svl__log_due(&s->alone_told_ns))
         svl__log(s->handlers->log, SVL_SEVERITY_WARN, SVL_OK,
-                 "subscription %s: record %llu runs alone: it was alone in the handler when the "
-                 "process died, %u times of %d",
+                 "subscription %s: record %llu runs alone: it was in the handler when the process "
+                 "died (alone: %u times of %d)",
                  svl__subscription_name(s), (unsigned long long)s->delivery->batch.records[0].id,
                  crashes, CRASHES_MAX);
 }

@@ -6,16 +6,17 @@
 /* This thread's slot. */
 #define SLOT 0
 
-static void tell_set_aside(svl_pipeline *p, const struct ingest_record *record)
+static void tell(svl_pipeline *p, const struct ingest_record *record, uint32_t level,
+                 uint32_t crashes, const char *what)
 {
     struct wire_view view;
-    if (svl__wire_view(record->wire, record->len, &view) != SVL_OK)
-        return;
-    svl__log(p->log, SVL_SEVERITY_ERROR, SVL_OK,
-             "a record of source \"%.*s\" and type \"%.*s\" is stored as it came, without ingest "
-             "handlers: the process died %d times while it was alone in them",
-             (int)view.source.len, view.source.len ? (const char *)view.source.data : "",
-             (int)view.type.len, view.type.len ? (const char *)view.type.data : "", CRASHES_MAX);
+    if (svl__wire_view(record->wire, record->len, &view) == SVL_OK)
+        svl__log(p->log, level, SVL_OK,
+                 "a record of source \"%.*s\" and type \"%.*s\" %s: it was in the ingest handlers "
+                 "when the process died (alone: %u times of %d)",
+                 (int)view.source.len, view.source.len ? (const char *)view.source.data : "",
+                 (int)view.type.len, view.type.len ? (const char *)view.type.data : "", what,
+                 crashes, CRASHES_MAX);
 }
 
 static int set_aside(svl_pipeline *p, const struct ingest_record *record,
@@ -34,7 +35,8 @@ static int set_aside(svl_pipeline *p, const struct ingest_record *record,
     result->count = 0;
     result->emits.len = 0;
     atomic_fetch_add_explicit(&p->unprocessed, 1, memory_order_relaxed);
-    tell_set_aside(p, record);
+    tell(p, record, SVL_SEVERITY_ERROR, CRASHES_MAX,
+         "is stored as it came, without ingest handlers");
     return SVL_OK;
 }
 
@@ -48,6 +50,8 @@ int svl__ingest_run(svl_pipeline *p, const struct ingest_record *record,
         verdict = svl__crash_judge(p->crash, MARKED_INGEST, ring, record->end, &crashes);
     if (verdict == CRASH_SET_ASIDE)
         return set_aside(p, record, result, unprocessed);
+    if (verdict == CRASH_ALONE)
+        tell(p, record, SVL_SEVERITY_WARN, crashes, "runs alone");
     struct crash_run run = { .what = { record->ring_survives ? MARKED_INGEST : MARKED_NOTHING, ring,
                                        record->end, record->end },
                              .alone = verdict == CRASH_ALONE ? crashes + 1 : 0 };

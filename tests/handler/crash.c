@@ -2,10 +2,12 @@
 #include "handler/crash.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/bytes.h"
 #include "handler/suspects.h"
@@ -18,9 +20,22 @@ static _Alignas(64) uint8_t page[MARK_PAGE_BYTES];
 
 static const uint8_t ring_uuid[16] = { 7, 7, 7 };
 
+static _Atomic int waits_told;
+
+static void hear(uint32_t level, int32_t code, const char *text, void *user)
+{
+    (void)level;
+    (void)code;
+    (void)user;
+    waits_told += strncmp(text, "handlers wait", 13) == 0;
+}
+
 static void open_marker(void)
 {
-    assert_ok(svl_store_open(path, NULL, &store));
+    svl_store_options options;
+    assert_ok(svl_store_options_init(&options, sizeof options));
+    options.log = hear;
+    assert_ok(svl_store_open(path, &options, &store));
     assert_ok(svl__crash_create(store, &marker));
 }
 
@@ -294,6 +309,40 @@ static void *try_to_enter(void *argument)
     return (void *)(uintptr_t)svl__crash_enter(marker, 1, &run);
 }
 
+static void *enter_and_leave(void *argument)
+{
+    static _Atomic uint32_t next_slot = 1;
+    uint32_t slot = atomic_fetch_add(&next_slot, 1);
+    struct crash_run run = run_of(MARKED_STORED, 1, 1, 1, argument ? 1 : 0);
+    assert_true(svl__crash_enter(marker, slot, &run));
+    svl__crash_leave(marker, slot, &run);
+    return NULL;
+}
+
+/* Three wait for one that does not return, whether it or one of them is to be alone: it is said once. */
+static void test_gate_when_it_stays_shut_then_that_is_told_once(void **state)
+{
+    (void)state;
+    for (uint32_t alone = 0; alone < 2; alone++) {
+        pthread_t threads[3];
+        make_suspects();
+        struct crash_run run = run_of(MARKED_STORED, 0, 1, 1, alone);
+        assert_true(svl__crash_enter(marker, 0, &run));
+        atomic_store(&waits_told, 0);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, enter_and_leave,
+                                            i == 0 && alone == 0 ? threads : NULL),
+                             0);
+        while (atomic_load(&waits_told) == 0)
+            sched_yield();
+        nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL); /* now the others could too */
+        svl__crash_leave(marker, 0, &run);
+        for (int i = 0; i < 3; i++)
+            pthread_join(threads[i], NULL);
+        assert_int_equal(atomic_load(&waits_told), 1);
+    }
+}
+
 static void test_gate_when_ended_then_who_waits_is_sent_back(void **state)
 {
     (void)state;
@@ -338,6 +387,7 @@ int main(void)
         CRASH_TEST(test_page_when_of_another_boot_or_of_any_bytes_then_nothing_or_suspects),
         CRASH_TEST(test_list_when_of_another_version_then_refused),
         CRASH_TEST(test_gate_when_threads_come_and_go_then_nothing_runs_beside_one_alone),
+        CRASH_TEST(test_gate_when_it_stays_shut_then_that_is_told_once),
         CRASH_TEST(test_gate_when_ended_then_who_waits_is_sent_back),
         CRASH_TEST(test_marker_when_there_is_none_then_everything_runs),
     };
