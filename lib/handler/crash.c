@@ -199,6 +199,16 @@ enum crash_verdict svl__crash_judge(struct crash_marker *m, enum marked_kind kin
     return !found ? CRASH_FREE : n < CRASHES_MAX ? CRASH_ALONE : CRASH_SET_ASIDE;
 }
 
+bool svl__crash_concerns(struct crash_marker *m, enum marked_kind kind, uint64_t subject)
+{
+    if (!has_suspects(m))
+        return false;
+    pthread_mutex_lock(&m->lock);
+    bool concerns = svl__suspects_has(&m->suspects, kind, subject);
+    pthread_mutex_unlock(&m->lock);
+    return concerns;
+}
+
 /* Those that wait to run alone come first: the others cannot keep them out. */
 static bool is_shut(const struct crash_marker *m, bool alone)
 {

@@ -75,6 +75,9 @@ enum crash_verdict { CRASH_FREE, CRASH_ALONE, CRASH_SET_ASIDE };
 enum crash_verdict svl__crash_judge(struct crash_marker *marker, enum marked_kind kind,
                                     uint64_t subject, uint64_t at, uint32_t *crashes);
 
+/* Whether a subject has any left. */
+bool svl__crash_concerns(struct crash_marker *marker, enum marked_kind kind, uint64_t subject);
+
 /* A callback on its way. */
 struct crash_run {
     struct marked what;

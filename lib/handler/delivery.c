@@ -81,6 +81,8 @@ static void plan(svl_subscription *s, struct turn *t)
     if (s->split_end != 0 && s->split_end < t->upto)
         t->upto = s->split_end; /* those behind it have used up none */
     t->records_max = s->split_end ? s->split_records : s->options.batch_records_max;
+    if (!s->pulls && svl__crash_concerns(h->options.crash, delivery_kind(s), s->subject))
+        t->records_max = 1; /* no more is read than runs */
     t->attempt = s->split_end ? s->options.retry_attempts_max : s->attempts + 1;
     t->stopping = h->stopping;
 }

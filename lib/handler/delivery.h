@@ -40,6 +40,12 @@ void svl__reading_close(svl_subscription *s);
 void svl__reading_close_all(svl_subscription *s);
 void svl__reading_pass_retired(svl_subscription *s);
 
+/* What the batch is marked as. */
+static inline enum marked_kind delivery_kind(const svl_subscription *s)
+{
+    return s->redriving ? MARKED_REDRIVEN : MARKED_STORED;
+}
+
 /* The id that the position counts for record `i` of the batch. */
 static inline uint64_t delivery_id(const struct delivery *d, size_t i)
 {

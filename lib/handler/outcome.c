@@ -17,8 +17,7 @@
 
 void svl__set_position(svl_subscription *s, uint64_t position)
 {
-    svl__crash_settle(s->handlers->options.crash, s->redriving ? MARKED_REDRIVEN : MARKED_STORED,
-                      s->subject, position);
+    svl__crash_settle(s->handlers->options.crash, delivery_kind(s), s->subject, position);
     uint32_t ranges = s->redrive.count;
     if (s->redriving)
         svl__redrive_advance(&s->redrive, position);

@@ -151,6 +151,15 @@ bool svl__suspects_find(const struct suspects *suspects, enum marked_kind kind, 
     return found;
 }
 
+bool svl__suspects_has(const struct suspects *suspects, enum marked_kind kind, uint64_t subject)
+{
+    const struct suspect *list = list_of(suspects);
+    size_t n = svl__suspects_count(suspects), i = 0;
+    while (i < n && (list[i].what.kind != kind || list[i].what.subject != subject))
+        i++;
+    return i < n;
+}
+
 bool svl__suspects_forget(struct suspects *suspects, enum marked_kind kind, uint64_t subject,
                           uint64_t upto)
 {

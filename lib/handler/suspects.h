@@ -44,6 +44,7 @@ int svl__suspects_add(struct suspects *suspects, const struct marked *what, uint
 /* Whether record `at` of a subject is one, and its crashes. */
 bool svl__suspects_find(const struct suspects *suspects, enum marked_kind kind, uint64_t subject,
                         uint64_t at, uint32_t *crashes);
+bool svl__suspects_has(const struct suspects *suspects, enum marked_kind kind, uint64_t subject);
 /* Forgets those of a subject that end at or before `upto`; sets the crashes of all of a subject to 0. False:
  * there are none. */
 bool svl__suspects_forget(struct suspects *suspects, enum marked_kind kind, uint64_t subject,

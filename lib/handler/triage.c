@@ -55,7 +55,7 @@ enum triage svl__triage(svl_subscription *s)
     struct delivery *d = s->delivery;
     uint64_t age_ms = s->options.record_age_ms_max;
     struct judging j = { .s = s,
-                         .kind = s->redriving ? MARKED_REDRIVEN : MARKED_STORED,
+                         .kind = delivery_kind(s),
                          .oldest_ns = age_ms == 0 ? INT64_MIN
                                                   : svl__wall_ns() - (int64_t)age_ms * NS_PER_MS };
     enum triage triage = judge(&j, 0);
