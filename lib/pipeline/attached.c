@@ -168,8 +168,10 @@ static int open_ring(struct attached *a, const struct ring_path *path, struct ri
     if (rc == SVL_OK && is_known(a, svl__ring_uuid(*out))) {
         svl__ring_destroy(*out);
         *out = NULL;
-        rc = svl__fail(SVL_E_CORRUPT, "%s is in use already", path->name);
+        return svl__fail(SVL_E_CORRUPT, "%s is in use already", path->name);
     }
+    if (rc == SVL_OK)
+        svl__foreign_begin(*out);
     return rc;
 }
 

@@ -61,16 +61,20 @@ int svl__foreign_open(const struct foreign_place *place, ring_position_fn *posit
         svl__ring_destroy(ring);
         return rc;
     }
-    /* What was safe elsewhere is freed first; how far that was is looked up once. */
+    /* How far it was freed is looked up once. */
     uint64_t head = atomic_load_explicit(&ring->control->head, memory_order_acquire);
     if (head > start || start - head > ring->capacity)
         head = start; /* it has changed meanwhile */
     ring->drained = start;
     atomic_store_explicit(&ring->drained_seen, start, memory_order_relaxed);
     atomic_store_explicit(&ring->foreign_head, head, memory_order_relaxed);
-    svl__foreign_release(ring, start);
     *out = ring;
     return SVL_OK;
+}
+
+void svl__foreign_begin(struct ring *ring)
+{
+    svl__foreign_release(ring, ring->drained);
 }
 
 bool svl__foreign_lives(const struct ring *ring)

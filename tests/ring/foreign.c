@@ -51,7 +51,10 @@ static int open_foreign(struct ring **out, uint64_t known)
     struct foreign_place place = {
         .directory = DIRECTORY, .name = name, .store_uuid = store_uuid, .owner = geteuid()
     };
-    return svl__foreign_open(&place, unknown, &known, out);
+    int rc = svl__foreign_open(&place, unknown, &known, out);
+    if (rc == SVL_OK)
+        svl__foreign_begin(*out);
+    return rc;
 }
 
 static void remove_file(void)
@@ -396,6 +399,34 @@ static void test_file_when_cut_short_then_seen_before_it_is_touched(void **state
     remove_file();
 }
 
+/* A page that names a ring which is in use has it opened a second time: by a look alone nothing may be freed under
+ * who uses it. */
+static void test_ring_when_only_opened_then_nothing_of_it_has_changed(void **state)
+{
+    (void)state;
+    struct ring *ring = create(), *foreign;
+    struct foreign_place place = {
+        .directory = DIRECTORY, .name = name, .store_uuid = store_uuid, .owner = geteuid()
+    };
+    uint64_t none = 0;
+    size_t bytes = RING_DATA_OFFSET + (size_t)ring->capacity;
+    for (int i = 0; i < 100; i++)
+        publish(ring, "to be read");
+    /* As between the two stores of a release. */
+    atomic_store(&ring->control->consumed, svl__ring_tail(ring) / 16 * 8);
+    uint8_t *before = malloc(bytes);
+    assert_non_null(before);
+    memcpy(before, ring->mapping, bytes);
+    assert_ok(svl__foreign_open(&place, unknown, &none, &foreign));
+    assert_memory_equal(ring->mapping, before, bytes);
+    svl__foreign_begin(foreign);
+    assert_int_equal(atomic_load(&ring->control->head), svl__ring_drained(foreign));
+    free(before);
+    svl__ring_destroy(foreign);
+    svl__ring_destroy(ring);
+    remove_file();
+}
+
 static struct ring *victim;
 static _Atomic bool ends;
 
@@ -467,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_ring_when_a_claim_is_open_then_waited_for_until_its_process_ends),
         cmocka_unit_test(test_file_when_it_is_no_ring_of_ours_then_refused),
         cmocka_unit_test(test_file_when_cut_short_then_seen_before_it_is_touched),
+        cmocka_unit_test(test_ring_when_only_opened_then_nothing_of_it_has_changed),
         cmocka_unit_test(test_ring_when_scribbled_over_while_read_then_within_bounds),
     };
     return cmocka_run_group_tests_name("ring/foreign", tests, NULL, NULL);
