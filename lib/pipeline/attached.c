@@ -56,7 +56,7 @@ struct attached {
     ring_position_fn *position_of;
     void *user;
     const struct log_sink *log;
-    int64_t last_refusal_ns;
+    int64_t last_refusal_ns, last_damage_ns; /* when the host was told last */
 
     struct deaths *deaths;
     bool deaths_tried;
@@ -191,34 +191,31 @@ static void watch(struct attached *a, const struct ring_path *path)
     a->deaths_tried = true;
 }
 
-static void find(struct attached *a, size_t i, uint64_t found)
+/* A name changes only while its slot is free, and one that was taken again is of another generation: what was copied
+ * belongs to the state that was found if the slot still says so after it. The exchange keeps the copy before it. */
+static bool copy_path(struct attach_slot *slot, uint64_t found, struct ring_path *path)
 {
-    struct ring_path path;
-    struct ring *ring;
-    memcpy(path.directory, a->page->slots[i].directory, sizeof path.directory);
-    memcpy(path.name, a->page->slots[i].name, sizeof path.name);
-    int rc = a->round ? SVL_OK : SVL_E_NOMEM;
-    if (rc == SVL_OK)
-        rc = open_ring(a, &path, &ring);
-    if (is_shortage(rc)) {
-        a->look_again = true;
+    memcpy(path->directory, slot->directory, sizeof path->directory);
+    memcpy(path->name, slot->name, sizeof path->name);
+    return atomic_fetch_or_explicit(&slot->state, 0, memory_order_acq_rel) == found;
+}
+
+/* Frees the slot, if it still says what was found: a publisher that has left its empty ring meanwhile has done no
+ * damage. */
+static void give_up(struct attached *a, size_t i, uint64_t found, int code)
+{
+    if (!atomic_compare_exchange_strong(&a->page->slots[i].state, &found,
+                                        attach_state_as(found, ATTACH_FREE)))
         return;
-    }
-    if (rc != SVL_OK) {
-        add(&a->damaged, 1);
-        svl__log(a->log, SVL_SEVERITY_WARN, rc, "an attached ring cannot be used: %s",
+    add(&a->damaged, 1);
+    if (svl__log_due(&a->last_damage_ns))
+        svl__log(a->log, SVL_SEVERITY_WARN, code, "an attached ring cannot be used: %s",
                  svl_last_error());
-        atomic_compare_exchange_strong(&a->page->slots[i].state, &found,
-                                       attach_state_as(found, ATTACH_FREE));
-        return;
-    }
-    struct buffer fed = { 0 };
-    if (!buffer_reserve(&fed, sizeof(struct fed))) {
-        svl__ring_destroy(ring);
-        a->look_again = true;
-        return;
-    }
-    watch(a, &path);
+}
+
+static void enter(struct attached *a, size_t i, uint64_t found, struct ring *ring,
+                  struct buffer fed)
+{
     uint64_t start = svl__ring_drained(ring);
     pthread_mutex_lock(&a->lock);
     a->rings[i] = (struct attached_ring){ .ring = ring,
@@ -235,6 +232,30 @@ static void find(struct attached *a, size_t i, uint64_t found)
     add(&a->publishers, 1);
 }
 
+static void find(struct attached *a, size_t i, uint64_t found)
+{
+    struct ring_path path;
+    struct ring *ring;
+    struct buffer fed = { 0 };
+    if (!copy_path(&a->page->slots[i], found, &path)) {
+        a->look_again = true;
+        return;
+    }
+    int rc = a->round && buffer_reserve(&fed, sizeof(struct fed)) ? SVL_OK : SVL_E_NOMEM;
+    if (rc == SVL_OK)
+        rc = open_ring(a, &path, &ring);
+    if (rc == SVL_OK) {
+        watch(a, &path);
+        enter(a, i, found, ring, fed);
+        return;
+    }
+    svl__buffer_free(&fed);
+    if (is_shortage(rc))
+        a->look_again = true;
+    else
+        give_up(a, i, found, rc);
+}
+
 static void find_all(struct attached *a)
 {
     if (!a->round) {
@@ -244,11 +265,22 @@ static void find_all(struct attached *a)
     a->look_again = false;
     for (size_t i = 0; i < ATTACH_SLOTS; i++) {
         uint64_t state = atomic_load_explicit(&a->page->slots[i].state, memory_order_acquire);
-        enum attach_state kind = attach_state_of(state);
-        if (a->rings[i].ring ||
-            (kind != ATTACH_READY && kind != ATTACH_BROKEN && kind != ATTACH_LEFT))
+        if (a->rings[i].ring)
             continue;
-        find(a, i, state);
+        switch (attach_state_of(state)) {
+        case ATTACH_FREE:
+        case ATTACH_MAKING:
+            break;
+        case ATTACH_READY:
+        case ATTACH_BROKEN:
+        case ATTACH_LEFT:
+            find(a, i, state);
+            break;
+        default:
+            give_up(a, i, state,
+                    svl__fail(SVL_E_CORRUPT, "a slot of %s has no state that there is",
+                              ATTACH_PAGE_NAME));
+        }
     }
 }
 
