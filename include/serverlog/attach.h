@@ -10,7 +10,7 @@
  *   - a record whose publish returned is stored exactly once, whoever dies then: this process, the host, or both.
  *     Power loss takes what is not durable: svl_publisher_flush();
  *   - no host is needed to publish: what is published waits in the ring for the next one; a ring that is full
- *     answers by full_policy;
+ *     answers by full_policy. A host that stops takes what is in the rings by then;
  *   - the order in the log is first in, first out within one ring, and as it comes between rings;
  *   - who may write in the store's directory and is its owner, or root, may attach. Both processes must see the
  *     ring's directory under the same path; they may be in different PID namespaces;

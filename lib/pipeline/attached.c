@@ -28,6 +28,7 @@ struct attached_ring {
     uint64_t state;    /* its slot's, when it was found */
     uint32_t frames;   /* in this round */
     bool is_left;      /* an orphan, for the flusher */
+    uint64_t last;     /* where the host ends with it; UINT64_MAX: it goes on */
 
     uint64_t noted;    /* the highest position given to the store */
     uint64_t released; /* W2, Z2 */
@@ -62,7 +63,8 @@ struct attached {
     bool deaths_tried;
     uint32_t changes_seen;
     bool look_again; /* something could not be had for a shortage */
-    uint8_t *round;  /* SHARE_BYTES and one record more: payloads are copied here */
+    bool ends;
+    uint8_t *round; /* SHARE_BYTES and one record more: payloads are copied here */
     size_t round_bytes, round_used;
     svl_attribute attributes[RECORD_ATTRIBUTES_MAX];
 
@@ -220,6 +222,7 @@ static void enter(struct attached *a, size_t i, uint64_t found, struct ring *rin
     pthread_mutex_lock(&a->lock);
     a->rings[i] = (struct attached_ring){ .ring = ring,
                                           .state = attach_state_as(found, ATTACH_READY),
+                                          .last = a->ends ? start : UINT64_MAX,
                                           .noted = start,
                                           .released = start,
                                           .passed = start,
@@ -410,6 +413,23 @@ bool svl__attached_arm(struct attached *a)
     return true;
 }
 
+void svl__attached_end_here(struct attached *a)
+{
+    if (!a)
+        return;
+    a->ends = true;
+    for (size_t i = 0; i < ATTACH_SLOTS; i++)
+        if (a->rings[i].ring)
+            a->rings[i].last = svl__foreign_end(a->rings[i].ring);
+}
+
+void svl__attached_remove_done(struct attached *a)
+{
+    for (size_t i = 0; a && i < ATTACH_SLOTS; i++)
+        if (a->rings[i].ring)
+            look_at(a, i, true);
+}
+
 /* --- draining --- */
 
 bool svl__attached_begin(struct attached *a, size_t i)
@@ -417,8 +437,8 @@ bool svl__attached_begin(struct attached *a, size_t i)
     if (!a || !a->rings[i].ring)
         return false;
     struct attached_ring *r = &a->rings[i];
-    if (!svl__foreign_is_whole(r->ring))
-        return false; /* the next look drops it */
+    if (svl__ring_drained(r->ring) >= r->last || !svl__foreign_is_whole(r->ring))
+        return false; /* what is cut the next look drops */
     a->round_used = 0;
     r->frames = 0;
     uint64_t total = svl__foreign_dropped(r->ring);

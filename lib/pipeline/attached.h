@@ -49,6 +49,11 @@ void svl__attached_look(struct attached *attached);
 /* Sets the sleep bits. False: there is something to do. */
 bool svl__attached_arm(struct attached *attached);
 
+/* From now on every ring is drained to where it ends now, and no further. */
+void svl__attached_end_here(struct attached *attached);
+/* Of the rings that dead or closed publishers have left those go that are done. Nothing drains or flushes any more. */
+void svl__attached_remove_done(struct attached *attached);
+
 /* Begins a round with ring `i`, below ATTACH_SLOTS: false if there is none, or nothing to be had of it. */
 bool svl__attached_begin(struct attached *attached, size_t i);
 
@@ -82,7 +87,7 @@ void svl__attached_dropped(struct attached *attached, size_t i, struct outcome_t
 
 void svl__attached_written(struct attached *attached, const struct ring_position *rings, uint32_t n,
                            uint64_t ticket);
-/* Also the pipeline thread, after it has fed. */
+/* Also the pipeline thread, after it has fed; and who closes the store. */
 void svl__attached_durable(struct attached *attached, uint64_t ticket);
 
 struct attached_stats {

@@ -54,6 +54,24 @@ static svl_publisher *attach_with(uint64_t ring_bytes, uint32_t policy)
     return p;
 }
 
+/* In a child, where a failed assertion would go on with the next test. */
+static svl_publisher *attach_or_exit(uint32_t policy)
+{
+    svl_attach_options o;
+    svl_publisher *p;
+    int rc = svl_attach_options_init(&o, sizeof o);
+    o.ring_bytes = SMALL_RING;
+    o.full_policy = policy;
+    o.ring_directory = ring_directory;
+    while (rc == SVL_OK && (rc = svl_attach(path, &o, &p)) == SVL_E_RESOURCE) {
+        sleep_ms(1); /* the host is at those that have left */
+        rc = SVL_OK;
+    }
+    if (rc != SVL_OK)
+        _exit(9);
+    return p;
+}
+
 static int publish(svl_publisher *p, const char *source, uint64_t number, size_t body)
 {
     static char fill[32 << 10];
@@ -277,7 +295,7 @@ static void test_publisher_when_killed_then_its_ring_is_drained_and_removed(void
         pid_t child = fork();
         assert_true(child >= 0);
         if (child == 0) {
-            svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_BLOCK);
+            svl_publisher *p = attach_or_exit(SVL_FULL_BLOCK);
             char source[8];
             snprintf(source, sizeof source, "s%d", n);
             if (publish(p, source, 1, 10) != SVL_OK)
@@ -309,7 +327,7 @@ static void test_publisher_when_stopped_then_others_go_on(void **state)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_BLOCK);
+        svl_publisher *p = attach_or_exit(SVL_FULL_BLOCK);
         if (write(pipes[1], "x", 1) != 1)
             _exit(1);
         for (uint64_t i = 1;; i++)
@@ -349,6 +367,77 @@ static int drop_debug(svl_ingest *ingest, svl_record *record, void *user)
 static void drops(svl_pipeline *pipeline)
 {
     svl_on_ingest(pipeline, NULL, drop_debug, NULL);
+}
+
+static int sleep_on_host(svl_ingest *ingest, svl_record *record, void *user)
+{
+    (void)ingest;
+    (void)user;
+    if (record->source.len == 4 && memcmp(record->source.data, "host", 4) == 0)
+        sleep_ms(200);
+    return SVL_OK;
+}
+
+static void sleeps(svl_pipeline *pipeline)
+{
+    svl_on_ingest(pipeline, NULL, sleep_on_host, NULL);
+}
+
+/* A machine that goes down stops the publishers first, then the host; then the tmpfs is gone. */
+static void test_host_when_stopped_then_what_is_in_the_rings_by_then_is_stored(void **state)
+{
+    (void)state;
+    struct host host;
+    struct host_set_up set_up = { .handlers = sleeps };
+    new_path();
+    host_start(&host, path, &set_up);
+    svl_publisher *gone = attach_with(0, SVL_FULL_BLOCK);
+    svl_publisher *stays = attach_with(0, SVL_FULL_BLOCK);
+    host_publish(&host, "the host is at this one while others publish");
+    for (uint64_t i = 1; i <= 2000; i++) {
+        assert_ok(publish(gone, "gone", i, 100));
+        assert_ok(publish(stays, "stays", i, 100));
+    }
+    assert_ok(svl_publisher_close(gone));
+    host_stop(&host);
+    assert_ok(svl_publisher_flush(stays, 0));
+    assert_int_equal(count("gone"), 2000);
+    assert_int_equal(count("stays"), 2000);
+    assert_int_equal(ring_files(), 1);
+    assert_ok(svl_publisher_close(stays)); /* empty */
+    assert_int_equal(ring_files(), 0);
+}
+
+static void test_host_when_stopped_while_others_publish_then_it_ends(void **state)
+{
+    (void)state;
+    struct host host;
+    new_path();
+    host_start(&host, path, NULL);
+    pid_t children[3];
+    for (int c = 0; c < 3; c++) {
+        children[c] = fork();
+        assert_true(children[c] >= 0);
+        if (children[c] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            svl_publisher *p = attach_or_exit(SVL_FULL_FAIL);
+            for (;;)
+                publish(p, "a.b", 1, 10);
+        }
+    }
+    svl_pipeline_stats stats = { .attached_records = 0 };
+    while (stats.attached_records < 3000)
+        host_stats(&host, &stats);
+    host_stop(&host);
+    for (int c = 0; c < 3; c++) {
+        int status;
+        kill(children[c], SIGKILL);
+        assert_int_equal(waitpid(children[c], &status, 0), children[c]);
+    }
+    host_start(&host, path, NULL);
+    wait_gone(&host, 0);
+    host_stop(&host);
+    assert_int_equal(ring_files(), 0);
 }
 
 static void small_records(svl_store_options *store, svl_options *options)
@@ -589,7 +678,7 @@ static void test_ring_when_cut_short_then_given_up_and_others_go_on(void **state
     assert_true(child >= 0);
     if (child == 0) { /* which would get SIGBUS */
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        svl_publisher *bad = attach_with(SMALL_RING, SVL_FULL_BLOCK);
+        svl_publisher *bad = attach_or_exit(SVL_FULL_BLOCK);
         if (publish(bad, "bad", 1, 10) != SVL_OK || svl_publisher_flush(bad, 10000) != SVL_OK ||
             write(up[1], "x", 1) != 1)
             _exit(1);
@@ -672,7 +761,7 @@ static void test_slots_when_taken_and_left_in_a_hurry_then_none_is_given_up(void
         for (uint64_t n = 1; children[c] == 0; n++) {
             char source[16];
             snprintf(source, sizeof source, "hurry.%d", c);
-            svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_BLOCK);
+            svl_publisher *p = attach_or_exit(SVL_FULL_BLOCK);
             if ((n % 8 == 0 && publish(p, source, n / 8, 10) != SVL_OK) ||
                 svl_publisher_close(p) != SVL_OK)
                 _exit(1);
@@ -747,6 +836,8 @@ int main(void)
         cmocka_unit_test(test_ring_when_cut_short_then_given_up_and_others_go_on),
         cmocka_unit_test(test_page_when_forged_then_the_host_works_and_frees_it),
         cmocka_unit_test(test_slots_when_taken_and_left_in_a_hurry_then_none_is_given_up),
+        cmocka_unit_test(test_host_when_stopped_then_what_is_in_the_rings_by_then_is_stored),
+        cmocka_unit_test(test_host_when_stopped_while_others_publish_then_it_ends),
         cmocka_unit_test(test_publishers_when_two_of_a_process_then_each_has_its_lock),
         cmocka_unit_test(test_publisher_when_its_file_was_removed_then_it_is_told_by_the_next_host),
     };
