@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "deaths.h"
 #include "record/wire.h"
 #include "ring/foreign.h"
@@ -16,6 +17,10 @@
 /* What one ring may have of a round, in bytes and records. */
 #define SHARE_BYTES (64u << 10)
 #define SHARE_FRAMES 256
+
+/* How long the host sleeps at most while rings are attached, and before what it was short of is tried again. */
+#define SLEEP_MS_MAX 1000
+#define SHORTAGE_MS 100
 
 /* What was fed with this ticket ends here. */
 struct fed {
@@ -63,6 +68,7 @@ struct attached {
     bool deaths_tried;
     uint32_t changes_seen;
     bool look_again; /* something could not be had for a shortage */
+    int64_t locks_due_ns;
     bool ends;
     uint8_t *round; /* SHARE_BYTES and one record more: payloads are copied here */
     size_t round_bytes, round_used;
@@ -187,8 +193,7 @@ static void watch(struct attached *a, const struct ring_path *path)
         rc = svl__deaths_watch(a->deaths, path->directory, path->name);
     if (rc != SVL_OK)
         svl__log(a->log, SVL_SEVERITY_WARN, rc,
-                 "the end of a process that publishes will be seen only when another record comes: "
-                 "%s",
+                 "the end of a process that publishes will be seen up to a second late: %s",
                  svl_last_error());
     a->deaths_tried = true;
 }
@@ -384,8 +389,11 @@ void svl__attached_look(struct attached *a)
 {
     if (!a)
         return;
-    bool changed = has_changed(a);
-    bool at_locks = !a->deaths || svl__deaths_happened(a->deaths) || changed || a->look_again;
+    bool changed = has_changed(a), heard = a->deaths && svl__deaths_happened(a->deaths);
+    int64_t now_ns = svl__monotonic_ns();
+    bool at_locks = heard || changed || a->look_again || now_ns >= a->locks_due_ns;
+    if (at_locks)
+        a->locks_due_ns = now_ns + SLEEP_MS_MAX * NS_PER_MS;
     if (changed)
         a->changes_seen = atomic_load_explicit(&a->page->changes, memory_order_acquire);
     if (changed || a->look_again)
@@ -411,6 +419,14 @@ bool svl__attached_arm(struct attached *a)
             return false;
     }
     return true;
+}
+
+int64_t svl__attached_deadline_ns(const struct attached *a)
+{
+    if (a && a->look_again)
+        return svl__deadline_ns(SHORTAGE_MS);
+    bool any = a && atomic_load_explicit(&a->publishers, memory_order_relaxed) > 0;
+    return any ? a->locks_due_ns : INT64_MAX;
 }
 
 void svl__attached_end_here(struct attached *a)

@@ -9,8 +9,10 @@
  *   Z2  a ring is released up to a position only when the journal holds everything before it, and is told that
  *       a record is durable only when it is.
  *   Z3  the pipeline thread sleeps only after the sleep bit is set in every live ring (svl__attached_arm), on the
- *       word that they all share: no timer. A publisher's death closes its ring's file, which inotify tells a
- *       thread that stirs this word; where that cannot be had, a death is seen at the next wake.
+ *       word that they all share. A publisher's death closes its ring's file, which inotify tells a thread that stirs
+ *       this word. While rings are attached it sleeps a second at most, then looks at the locks: a wake is missed
+ *       where its publisher died before it or somebody wrote over the word, and a death where a child of the
+ *       publisher has the file open still, or inotify cannot be had.
  *   Z4  before how much an orphan holds is fixed, its slot says that it was left; publishers look at their slot after
  *       each commit. Both sides sequentially consistent: nothing is behind that end whose publish returned. */
 #ifndef SVL_PIPELINE_ATTACHED_H
@@ -48,6 +50,9 @@ void svl__attached_join(struct attached *attached, struct ring *own);
 void svl__attached_look(struct attached *attached);
 /* Sets the sleep bits. False: there is something to do. */
 bool svl__attached_arm(struct attached *attached);
+
+/* When to look again at the latest, after arming; INT64_MAX: when woken. */
+int64_t svl__attached_deadline_ns(const struct attached *attached);
 
 /* From now on every ring is drained to where it ends now, and no further. */
 void svl__attached_end_here(struct attached *attached);

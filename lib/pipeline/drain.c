@@ -485,7 +485,7 @@ void *svl__drain_run(void *argument)
         if (rc == SVL_OK)
             rc = drain_all_attached(&d, &frames);
         if (rc == SVL_OK && frames == 0 && svl__attached_arm(p->attached)) {
-            svl__ring_sleep(p->ring, INT64_MAX);
+            svl__ring_sleep(p->ring, svl__attached_deadline_ns(p->attached));
             svl__stall_report(p->ring, &d.stalls_told, p->log);
         }
     }

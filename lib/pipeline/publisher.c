@@ -33,6 +33,8 @@
 #define RING_DIRECTORY_DEFAULT "/dev/shm"
 #define ATTACH_MS_MAX 10000
 #define ATTACH_POLL_MS 5
+/* A host that cannot find a ring says so in its slot, and cannot wake who waits in it. */
+#define WAIT_MS_MAX 500
 
 /* Who waits for an outcome. A number is used again once its last record is settled: nothing is told for it then. */
 struct waiting {
@@ -359,7 +361,8 @@ static int wait_settled(svl_publisher *p, struct outcome_tag tag, uint64_t end, 
             return rc;
         if (svl__monotonic_ns() >= deadline_ns)
             return SVL_E_TIMEOUT;
-        svl__outcome_wait(p->ring, count, deadline_ns);
+        int64_t look_ns = svl__deadline_ns(WAIT_MS_MAX);
+        svl__outcome_wait(p->ring, count, look_ns < deadline_ns ? look_ns : deadline_ns);
     }
 }
 

@@ -544,14 +544,9 @@ static void test_publisher_when_forked_then_the_child_is_refused(void **state)
     assert_int_equal(count("child"), 1);
 }
 
-static void test_publisher_when_its_file_was_removed_then_it_is_told_by_the_next_host(void **state)
+/* As a cleaned tmpfs does. */
+static void remove_own_ring_file(void)
 {
-    (void)state;
-    struct host host;
-    make_store();
-    svl_publisher *p = attach_with(0, SVL_FULL_BLOCK);
-    assert_ok(publish(p, "a", 1, 10));
-    /* As a cleaned tmpfs does. */
     DIR *listing = opendir("/proc/self/fd");
     for (struct dirent *entry; (entry = readdir(listing));) {
         char link[300], target[300];
@@ -559,9 +554,19 @@ static void test_publisher_when_its_file_was_removed_then_it_is_told_by_the_next
         ssize_t n = readlink(link, target, sizeof target - 1);
         target[n > 0 ? n : 0] = 0;
         if (strncmp(target, ring_directory, strlen(ring_directory)) == 0)
-            assert_int_equal(unlink(target), 0);
+            unlink(target);
     }
     closedir(listing);
+}
+
+static void test_publisher_when_its_file_was_removed_then_it_is_told_by_the_next_host(void **state)
+{
+    (void)state;
+    struct host host;
+    make_store();
+    svl_publisher *p = attach_with(0, SVL_FULL_BLOCK);
+    assert_ok(publish(p, "a", 1, 10));
+    remove_own_ring_file();
     host_start(&host, path, NULL);
     for (int i = 0; i < 1000 && publish(p, "a", 2, 10) == SVL_OK; i++)
         sleep_ms(5);
@@ -572,6 +577,81 @@ static void test_publisher_when_its_file_was_removed_then_it_is_told_by_the_next
     assert_int_equal(stats.attached_damaged, 1);
     assert_ok(svl_publisher_close(p));
     host_stop(&host);
+}
+
+/* Waits for a child's end, for long; returns its status. */
+static int wait_end(pid_t child)
+{
+    int status;
+    for (int i = 0; i < 4000 && waitpid(child, &status, WNOHANG) == 0; i++) {
+        sleep_ms(5);
+        if (i == 3999) {
+            kill(child, SIGKILL);
+            waitpid(child, &status, 0);
+            fail_msg("it waits still");
+        }
+    }
+    return status;
+}
+
+static void test_flush_when_its_ring_is_given_up_meanwhile_then_it_ends(void **state)
+{
+    (void)state;
+    struct host host;
+    int up[2];
+    char c;
+    make_store();
+    assert_int_equal(pipe(up), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        svl_publisher *p = attach_or_exit(SVL_FULL_BLOCK);
+        remove_own_ring_file();
+        if (publish(p, "a", 1, 10) != SVL_OK || write(up[1], "x", 1) != 1)
+            _exit(1);
+        _exit(svl_publisher_flush(p, -1) == SVL_E_FAILED ? 0 : 2);
+    }
+    assert_int_equal(read(up[0], &c, 1), 1);
+    sleep_ms(50); /* it waits */
+    host_start(&host, path, NULL);
+    assert_int_equal(wait_end(child), 0);
+    host_stop(&host);
+}
+
+/* A child that was forked and runs no other program has the ring's file open as long as it lives. */
+static void test_publisher_when_killed_with_a_child_left_then_its_ring_is_removed(void **state)
+{
+    (void)state;
+    struct host host;
+    int up[2];
+    pid_t grandchild;
+    new_path();
+    host_start(&host, path, NULL);
+    assert_int_equal(pipe(up), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        svl_publisher *p = attach_or_exit(SVL_FULL_BLOCK);
+        if (publish(p, "a", 1, 10) != SVL_OK || svl_publisher_flush(p, 10000) != SVL_OK)
+            _exit(1);
+        grandchild = fork();
+        if (grandchild == 0) {
+            pause();
+            _exit(0);
+        }
+        if (write(up[1], &grandchild, sizeof grandchild) != sizeof grandchild)
+            _exit(2);
+        pause();
+    }
+    assert_int_equal(read(up[0], &grandchild, sizeof grandchild), sizeof grandchild);
+    sleep_ms(20); /* the host sleeps */
+    kill(child, SIGKILL);
+    assert_true(WIFSIGNALED(wait_end(child)));
+    wait_gone(&host, 1);
+    kill(grandchild, SIGKILL);
+    host_stop(&host);
+    assert_int_equal(ring_files(), 0);
 }
 
 /* The one ring file there is, open. */
@@ -838,6 +918,8 @@ int main(void)
         cmocka_unit_test(test_slots_when_taken_and_left_in_a_hurry_then_none_is_given_up),
         cmocka_unit_test(test_host_when_stopped_then_what_is_in_the_rings_by_then_is_stored),
         cmocka_unit_test(test_host_when_stopped_while_others_publish_then_it_ends),
+        cmocka_unit_test(test_flush_when_its_ring_is_given_up_meanwhile_then_it_ends),
+        cmocka_unit_test(test_publisher_when_killed_with_a_child_left_then_its_ring_is_removed),
         cmocka_unit_test(test_publishers_when_two_of_a_process_then_each_has_its_lock),
         cmocka_unit_test(test_publisher_when_its_file_was_removed_then_it_is_told_by_the_next_host),
     };
