@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "layout.h"
@@ -31,6 +32,8 @@ static int map_checked(int directory, const struct foreign_place *place, struct 
         rc = check_owner(fd, place);
     if (rc == SVL_OK)
         rc = svl__ring_map_file(fd, place->name, place->store_uuid, out);
+    if (rc == SVL_OK && !(load_u32((const uint8_t *)(*out)->mapping + 12) & RING_ATTACHED))
+        rc = svl__fail(SVL_E_CORRUPT, "%s is no ring for others to publish into", place->name);
     if (rc == SVL_OK)
         (*out)->fd = fd;
     else if (fd >= 0)

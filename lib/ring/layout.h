@@ -5,7 +5,7 @@
  *   offset  bytes  what
  *   0       8      magic "SVLRING1"
  *   8       4      format version, 1
- *   12      4      compatible feature flags
+ *   12      4      compatible feature flags: bit 0 attached, its producers are another process
  *   16      4      incompatible feature flags
  *   20      4      offset of the data, 8192
  *   24      8      capacity
@@ -45,6 +45,7 @@
 #define RING_MAGIC UINT64_C(0x31474e49524c5653) /* "SVLRING1" */
 #define RING_VERSION 1
 #define RING_HEADER_BYTES 80
+#define RING_ATTACHED UINT32_C(1)
 #define RING_DATA_OFFSET 8192
 
 #define TAIL_SLEEPS UINT64_C(1)

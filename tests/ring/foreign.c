@@ -351,12 +351,13 @@ static int open_changed(off_t at, const void *bytes, size_t len, off_t size)
 static void test_file_when_it_is_no_ring_of_ours_then_refused(void **state)
 {
     (void)state;
-    static const uint32_t two = 2, nine = 9;
+    static const uint32_t none = 0, two = 2, nine = 9;
     static const uint64_t odd = 4, huge = UINT64_C(1) << 40, far = UINT64_C(1) << 63;
     struct ring *foreign;
     assert_ok(open_changed(200, "", 1, 0));
     assert_int_equal(open_changed(0, "X", 1, 0), SVL_E_CORRUPT);
     assert_int_equal(open_changed(8, &two, 4, 0), SVL_E_VERSION);
+    assert_int_equal(open_changed(12, &none, 4, 0), SVL_E_CORRUPT); /* a host's own ring */
     assert_int_equal(open_changed(16, &two, 4, 0), SVL_E_VERSION);
     assert_int_equal(open_changed(20, &nine, 4, 0), SVL_E_CORRUPT);
     assert_int_equal(open_changed(24, &huge, 8, 0), SVL_E_CORRUPT);
@@ -381,6 +382,44 @@ static void test_file_when_it_is_no_ring_of_ours_then_refused(void **state)
     assert_int_equal(symlink(link, path), 0);
     assert_int_equal(open_foreign(&foreign, 0), SVL_E_PATH);
     unlink(link);
+    remove_file();
+}
+
+static bool is_there(void)
+{
+    char path[128];
+    snprintf(path, sizeof path, DIRECTORY "/%s", name);
+    return access(path, F_OK) == 0;
+}
+
+static void test_file_when_left_half_made_then_removed_but_no_other(void **state)
+{
+    (void)state;
+    static const uint8_t other_uuid[16] = { 1 };
+    struct ring_options own = { .capacity = RING_BYTES_MIN, .directory = DIRECTORY, .name = name };
+    struct ring *ring = create();
+    svl__ring_remove_attached(DIRECTORY, name, other_uuid);
+    svl__ring_remove_attached("/proc", name, store_uuid);
+    svl__ring_remove_attached("/no/such", name, store_uuid);
+    assert_true(is_there());
+    svl__ring_remove_attached(DIRECTORY, name, store_uuid);
+    assert_false(is_there());
+    svl__ring_destroy(ring);
+    memcpy(own.store_uuid, store_uuid, 16);
+    assert_ok(svl__ring_create(&own, &ring));
+    svl__ring_remove_attached(DIRECTORY, name, store_uuid);
+    assert_true(is_there());
+    svl__ring_destroy(ring);
+    char path[128];
+    snprintf(path, sizeof path, DIRECTORY "/%s", name);
+    static const off_t sizes[] = { 0, 40, RING_DATA_OFFSET }; /* cut off while it was made */
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        assert_int_equal(truncate(path, 0), 0);
+        assert_int_equal(truncate(path, sizes[i]), 0);
+        svl__ring_remove_attached(DIRECTORY, name, store_uuid);
+        assert_false(is_there());
+        close(open(path, O_RDWR | O_CREAT, 0600));
+    }
     remove_file();
 }
 
@@ -497,6 +536,7 @@ int main(void)
             test_ring_when_a_header_is_flipped_then_broken_and_the_rest_taken_after_its_end),
         cmocka_unit_test(test_ring_when_a_claim_is_open_then_waited_for_until_its_process_ends),
         cmocka_unit_test(test_file_when_it_is_no_ring_of_ours_then_refused),
+        cmocka_unit_test(test_file_when_left_half_made_then_removed_but_no_other),
         cmocka_unit_test(test_file_when_cut_short_then_seen_before_it_is_touched),
         cmocka_unit_test(test_ring_when_only_opened_then_nothing_of_it_has_changed),
         cmocka_unit_test(test_ring_when_scribbled_over_while_read_then_within_bounds),
