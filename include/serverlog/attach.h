@@ -53,15 +53,14 @@ SVL_EXPORT int svl_attach_options_init(svl_attach_options *options, size_t size)
  * Result     *out takes records at once, whether its host runs or not
  * Errors     SVL_E_NOT_FOUND  no pipeline was ever opened there (with words)
  *            SVL_E_RESOURCE   63 rings are attached, or wait for their host
- *            SVL_E_BUSY       this process has the store open: svl_publish(); or another one has been attaching for
- *                             ten seconds
+ *            SVL_E_BUSY       this process has the store open: svl_publish()
  *            SVL_E_FILE_SYSTEM, SVL_E_PATH  ring_directory is no tmpfs
  *            SVL_E_NO_SPACE   no space for the ring there
  *            SVL_E_ACCESS     the store is another user's
  *            SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION, SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_NOMEM, SVL_E_IO
  * Ownership  *out is owned: svl_publisher_close(). path and options are copied
  * Thread     any thread
- * Blocks     while other processes attach, ten seconds at most */
+ * Blocks     no, but for other threads of this process that attach */
 SVL_EXPORT int svl_attach(const char *path, const svl_attach_options *options, svl_publisher **out);
 
 /* Publishes a record, as svl_publish().

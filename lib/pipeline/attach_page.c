@@ -50,8 +50,8 @@ static void make(struct attach_page *page, const uint8_t store_uuid[16])
     }
     page->version = ATTACH_VERSION;
     memcpy(page->store_uuid, store_uuid, 16);
-    atomic_thread_fence(memory_order_release);
-    page->magic = ATTACH_MAGIC; /* last: without it nobody comes */
+    /* Last: without it nobody comes. */
+    atomic_store_explicit(&page->magic, ATTACH_MAGIC, memory_order_release);
 }
 
 int svl__attach_page_open_host(int directory, mode_t file_mode, const uint8_t store_uuid[16],
@@ -86,9 +86,10 @@ int svl__attach_page_open_host(int directory, mode_t file_mode, const uint8_t st
 
 static int check(const struct attach_page *page)
 {
-    if (page->magic == 0)
+    uint64_t magic = atomic_load_explicit(&page->magic, memory_order_acquire);
+    if (magic == 0)
         return SVL_E_NOT_FOUND; /* being made */
-    if (page->magic != ATTACH_MAGIC)
+    if (magic != ATTACH_MAGIC)
         return svl__fail(SVL_E_CORRUPT, "%s is damaged; the next svl_open() makes it anew",
                          ATTACH_PAGE_NAME);
     if (page->version != ATTACH_VERSION)

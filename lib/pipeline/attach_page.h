@@ -18,9 +18,9 @@
  *   (while the file of an empty ring is removed, its slot is as one half made)
  *
  * The host makes the page, and owns what comes after ready, where a publisher that leaves an empty ring may
- * be first. Publishers take slots one at a time, under an fcntl lock of the file that the host never waits for. Every
- * taking has a generation, so nobody frees another's slot. Every user of the page may write all of it: the host copies
- * what it reads and checks it. */
+ * be first. A publisher makes its ring under an fcntl lock on the bytes of the slot, which nobody waits for: one that
+ * is locked is passed by. Every taking has a generation, so nobody frees another's slot. Every user of the page may
+ * write all of it: the host copies what it reads and checks it. */
 #ifndef SVL_PIPELINE_ATTACH_PAGE_H
 #define SVL_PIPELINE_ATTACH_PAGE_H
 
@@ -63,7 +63,7 @@ struct attach_slot {
 };
 
 struct attach_page {
-    uint64_t magic;
+    _Atomic uint64_t magic;
     uint32_t version;
     uint32_t record_bytes_max;
     uint8_t store_uuid[16];
@@ -76,7 +76,7 @@ struct attach_page {
 /* The host: made where there is none; one that is damaged is made anew, and who is in it is told so by its slot. */
 int svl__attach_page_open_host(int directory, mode_t file_mode, const uint8_t store_uuid[16],
                                uint32_t record_bytes_max, struct attach_page **out);
-/* A publisher. *fd stays open for the lock: the caller's to close. SVL_E_NOT_FOUND (no words), SVL_E_CORRUPT,
+/* A publisher. *fd stays open for the locks: the caller's to close. SVL_E_NOT_FOUND (no words), SVL_E_CORRUPT,
  * SVL_E_VERSION. */
 int svl__attach_page_open(int directory, struct attach_page **out, int *fd);
 /* Frees the slot whose ready state is `state`, with its ring's file. While the file goes the slot is as one half

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "attach_page.h"
@@ -31,8 +30,6 @@
 #define OPTIONS_FIRST_SIZE sizeof(svl_attach_options)
 #define RING_BYTES_DEFAULT (UINT64_C(1) << 20)
 #define RING_DIRECTORY_DEFAULT "/dev/shm"
-#define ATTACH_MS_MAX 10000
-#define ATTACH_POLL_MS 5
 /* A host that cannot find a ring says so in its slot, and cannot wake who waits in it. */
 #define WAIT_MS_MAX 500
 
@@ -56,7 +53,7 @@ struct svl_publisher {
     struct waiting waiting[RING_OUTCOMES];
 };
 
-/* One thread of a process at a time: an fcntl lock is the process', and gone when any descriptor of the page is
+/* One thread of a process at a time: fcntl locks are the process', and gone when any descriptor of the page is
  * closed. */
 static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER;
 
@@ -90,52 +87,59 @@ static int check_options(const svl_attach_options *from, svl_attach_options *o)
 
 /* --- attaching --- */
 
-static int lock_page(int fd)
+/* A slot is one process' to make at a time, and none waits for another: that one may have been stopped for good.
+ * SVL_E_BUSY (no words): it is being made. The lock goes with `fd`, or with F_UNLCK. */
+static int lock_slot(int fd, size_t i, short type)
 {
-    int64_t deadline_ns = svl__deadline_ns(ATTACH_MS_MAX);
-    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    struct timespec pause = { .tv_nsec = ATTACH_POLL_MS * NS_PER_MS };
-    while (fcntl(fd, F_SETLK, &whole) != 0) {
-        if (errno != EACCES && errno != EAGAIN)
-            return svl__fail_errno(errno, "lock of %s", ATTACH_PAGE_NAME);
-        if (svl__monotonic_ns() >= deadline_ns)
-            return svl__fail(SVL_E_BUSY, "another process has been attaching for %d ms",
-                             ATTACH_MS_MAX);
-        nanosleep(&pause, NULL);
-    }
-    return SVL_OK;
+    struct flock bytes = { .l_type = type,
+                           .l_whence = SEEK_SET,
+                           .l_start = (off_t)(offsetof(struct attach_page, slots) +
+                                              i * sizeof(struct attach_slot)),
+                           .l_len = sizeof(struct attach_slot) };
+    if (fcntl(fd, F_SETLK, &bytes) == 0)
+        return SVL_OK;
+    if (errno == EACCES || errno == EAGAIN)
+        return SVL_E_BUSY;
+    return svl__fail_errno(errno, "lock in %s", ATTACH_PAGE_NAME);
 }
 
-/* The page's lock is held: who has left a slot half made is dead. */
-static void clear(struct attach_slot *slot)
+/* The slot's lock is held: who has left it half made is dead. */
+static void clear(struct attach_slot *slot, uint64_t making, const uint8_t store_uuid[16])
 {
-    int directory;
-    char path[sizeof slot->directory], name[sizeof slot->name];
-    memcpy(path, slot->directory, sizeof path);
+    char directory[sizeof slot->directory], name[sizeof slot->name];
+    memcpy(directory, slot->directory, sizeof directory);
     memcpy(name, slot->name, sizeof name);
-    path[sizeof path - 1] = name[sizeof name - 1] = 0;
-    if (strncmp(name, "serverlog-", 10) != 0 || strchr(name, '/') ||
-        svl__directory_open_shared(path, &directory) != SVL_OK)
-        return;
-    unlinkat(directory, name, 0);
-    close(directory);
+    directory[sizeof directory - 1] = name[sizeof name - 1] = 0;
+    if (strncmp(name, "serverlog-", 10) == 0 && !strchr(name, '/'))
+        svl__ring_remove_attached(directory, name, store_uuid);
+    atomic_compare_exchange_strong(&slot->state, &making, attach_state_as(making, ATTACH_FREE));
 }
 
-/* Nobody is told of a name while it changes: the slot is free meanwhile. */
-static int take_slot(svl_publisher *p)
+/* Takes the first free slot, which stays locked. All that are half made are cleared. */
+static int take_slot(svl_publisher *p, int fd)
 {
     for (size_t i = 0; i < ATTACH_SLOTS; i++) {
         struct attach_slot *slot = &p->page->slots[i];
+        enum attach_state kind =
+            attach_state_of(atomic_load_explicit(&slot->state, memory_order_acquire));
+        if (kind != ATTACH_MAKING && (kind != ATTACH_FREE || p->slot))
+            continue;
+        int rc = lock_slot(fd, i, F_WRLCK);
+        if (rc == SVL_E_BUSY)
+            continue;
+        if (rc != SVL_OK)
+            return rc;
         uint64_t word = atomic_load_explicit(&slot->state, memory_order_acquire);
         if (attach_state_of(word) == ATTACH_MAKING) {
-            clear(slot);
-            word = attach_state_as(word, ATTACH_FREE);
-            atomic_store_explicit(&slot->state, word, memory_order_release);
+            clear(slot, word, p->page->store_uuid);
+            word = atomic_load_explicit(&slot->state, memory_order_acquire);
         }
-        if (attach_state_of(word) != ATTACH_FREE || p->slot)
-            continue;
-        p->slot = slot;
-        p->state = attach_state_as(word, ATTACH_READY) + 256;
+        if (attach_state_of(word) == ATTACH_FREE && !p->slot) {
+            p->slot = slot;
+            p->state = attach_state_as(word, ATTACH_READY) + 256;
+        } else {
+            lock_slot(fd, i, F_UNLCK);
+        }
     }
     return p->slot ? SVL_OK
                    : svl__fail(SVL_E_RESOURCE,
@@ -144,6 +148,7 @@ static int take_slot(svl_publisher *p)
                                ATTACH_SLOTS);
 }
 
+/* Nobody is told of a name while it changes: the slot is free meanwhile. */
 static int name_ring(struct attach_slot *slot, const char *directory)
 {
     uint8_t random[16];
@@ -158,10 +163,9 @@ static int name_ring(struct attach_slot *slot, const char *directory)
     return SVL_OK;
 }
 
-/* The page's lock is held. */
-static int make_ring(svl_publisher *p, const svl_attach_options *o, uint32_t owner)
+static int make_ring(svl_publisher *p, int fd, const svl_attach_options *o, uint32_t owner)
 {
-    int rc = take_slot(p);
+    int rc = take_slot(p, fd);
     if (rc == SVL_OK)
         rc = name_ring(p->slot, o->ring_directory);
     if (rc != SVL_OK)
@@ -202,9 +206,7 @@ static int attach(svl_publisher *p, const char *path, int directory, const svl_a
     if (rc == SVL_E_NOT_FOUND)
         rc = svl__fail(SVL_E_NOT_FOUND, "no pipeline was ever opened on %s", path);
     if (rc == SVL_OK)
-        rc = lock_page(fd);
-    if (rc == SVL_OK)
-        rc = make_ring(p, o, st.st_uid);
+        rc = make_ring(p, fd, o, st.st_uid);
     if (fd >= 0)
         close(fd);
     pthread_mutex_unlock(&attaching);

@@ -781,6 +781,48 @@ static void test_ring_when_cut_short_then_given_up_and_others_go_on(void **state
     assert_int_equal(count("bad"), 1);
 }
 
+/* As one that was stopped, then killed, in svl_attach(): its slot is locked, and half made. */
+static void test_attach_when_another_process_is_stopped_in_it_then_goes_on(void **state)
+{
+    (void)state;
+    int up[2];
+    char c, name[600], file[200];
+    make_store();
+    assert_int_equal(pipe(up), 0);
+    snprintf(file, sizeof file, "%s/serverlog-half", ring_directory);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        struct flock slot = { .l_type = F_WRLCK, .l_start = 4096, .l_len = 512 };
+        char bytes[512] = { 1 };
+        snprintf(bytes + 8, 256, "%s", ring_directory);
+        snprintf(bytes + 264, 64, "serverlog-half");
+        snprintf(name, sizeof name, "%s/attach", path);
+        int fd = open(name, O_RDWR);
+        if (fcntl(fd, F_SETLK, &slot) != 0 || pwrite(fd, bytes, 512, 4096) != 512 ||
+            open(file, O_RDWR | O_CREAT, 0600) < 0 || write(up[1], "x", 1) != 1)
+            _exit(1);
+        pause();
+    }
+    assert_int_equal(read(up[0], &c, 1), 1);
+    svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_BLOCK);
+    assert_ok(publish(p, "a", 1, 10));
+    assert_int_equal(ring_files(), 2);
+    kill(child, SIGKILL);
+    assert_true(WIFSIGNALED(wait_end(child)));
+    svl_publisher *second = attach_with(SMALL_RING, SVL_FULL_BLOCK);
+    assert_int_equal(access(file, F_OK), -1);
+    assert_int_equal(ring_files(), 2);
+    assert_ok(svl_publisher_close(second));
+    assert_ok(svl_publisher_close(p));
+    struct host host;
+    host_start(&host, path, NULL);
+    wait_gone(&host, 1);
+    host_stop(&host);
+    assert_int_equal(count("a"), 1);
+}
+
 /* Slots with any bytes, and with names that are nobody's ring: the host's own, a second time the same, a path. */
 static void test_page_when_forged_then_the_host_works_and_frees_it(void **state)
 {
@@ -920,6 +962,7 @@ int main(void)
         cmocka_unit_test(test_host_when_stopped_while_others_publish_then_it_ends),
         cmocka_unit_test(test_flush_when_its_ring_is_given_up_meanwhile_then_it_ends),
         cmocka_unit_test(test_publisher_when_killed_with_a_child_left_then_its_ring_is_removed),
+        cmocka_unit_test(test_attach_when_another_process_is_stopped_in_it_then_goes_on),
         cmocka_unit_test(test_publishers_when_two_of_a_process_then_each_has_its_lock),
         cmocka_unit_test(test_publisher_when_its_file_was_removed_then_it_is_told_by_the_next_host),
     };
