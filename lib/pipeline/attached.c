@@ -38,7 +38,6 @@ struct attached_ring {
     uint64_t noted;    /* the highest position given to the store */
     uint64_t released; /* W2, Z2 */
     uint64_t passed;   /* drained behind it, but nothing of that was stored */
-    uint64_t settled;
     struct buffer fed; /* struct fed, ascending: not durable yet */
 
     struct gap gap;
@@ -231,7 +230,6 @@ static void enter(struct attached *a, size_t i, uint64_t found, struct ring *rin
                                           .noted = start,
                                           .released = start,
                                           .passed = start,
-                                          .settled = start,
                                           .fed = fed,
                                           .gap.total = svl__ring_dropped_told_get(ring) };
     pthread_mutex_unlock(&a->lock);
@@ -555,17 +553,28 @@ void svl__attached_note(struct attached *a, size_t i, uint64_t end)
     pthread_mutex_unlock(&a->lock);
 }
 
+/* `lock` held. Into a ring's file something is stored only while the file is whole: the flusher may come long after the
+ * last look. */
 static void release(struct attached_ring *r, uint64_t position)
 {
     if (position > r->released)
         r->released = position;
-    svl__foreign_release(r->ring, r->released);
+    if (svl__foreign_is_whole(r->ring))
+        svl__foreign_release(r->ring, r->released);
+}
+
+static void put_outcome(const struct attached_ring *r, struct outcome_tag tag,
+                        enum ring_outcome_kind kind, uint64_t id)
+{
+    if (tag.number != 0 && svl__foreign_is_whole(r->ring))
+        svl__outcome_put(r->ring, tag, kind, id);
 }
 
 /* `lock` held. */
-static void settle(struct attached_ring *r, uint64_t position)
+static void settle(const struct attached_ring *r, uint64_t position)
 {
-    r->settled = position;
+    if (!svl__foreign_is_whole(r->ring))
+        return;
     svl__outcome_settle(r->ring, position);
     svl__outcome_tell(r->ring);
 }
@@ -575,7 +584,8 @@ static void tell_gap(const struct attached *a, struct attached_ring *r)
 {
     if (r->gap_total == 0 || r->gap_ticket > a->written_ticket)
         return;
-    svl__ring_dropped_told(r->ring, r->gap_total);
+    if (svl__foreign_is_whole(r->ring))
+        svl__ring_dropped_told(r->ring, r->gap_total);
     r->gap_total = 0;
 }
 
@@ -628,8 +638,8 @@ void svl__attached_await(struct attached *a, size_t i, struct outcome_tag tag, u
 
 void svl__attached_dropped(struct attached *a, size_t i, struct outcome_tag tag)
 {
-    svl__outcome_put(a->rings[i].ring, tag, RING_DROPPED, 0);
-    if (tag.number != 0)
+    put_outcome(&a->rings[i], tag, RING_DROPPED, 0);
+    if (tag.number != 0 && svl__foreign_is_whole(a->rings[i].ring))
         svl__outcome_tell(a->rings[i].ring);
 }
 
@@ -669,7 +679,7 @@ static void tell_awaited(struct attached *a, uint64_t ticket)
     for (size_t k = 0; k < a->awaited.len / sizeof *awaited; k++) {
         const struct awaited *w = &awaited[k];
         if (w->ticket <= ticket)
-            svl__outcome_put(a->rings[w->ring].ring, w->tag, RING_STORED, w->id);
+            put_outcome(&a->rings[w->ring], w->tag, RING_STORED, w->id);
         else
             awaited[kept++] = *w;
     }
