@@ -48,6 +48,7 @@ struct svl_publisher {
     uint64_t state; /* the slot's, while it is ours */
     struct intake intake;
     struct store_lock *noted;
+    _Atomic bool is_told; /* that the host has given its ring up */
 
     pthread_mutex_t lock;
     struct waiting waiting[RING_OUTCOMES];
@@ -264,14 +265,22 @@ int svl_attach(const char *path, const svl_attach_options *options, svl_publishe
 
 /* --- publishing --- */
 
-/* The slot is somebody else's, or the host's mark is on it. */
-static int given_up(uint64_t word, uint64_t state)
+static int written_over(void)
 {
-    if (word == attach_state_as(state, ATTACH_BROKEN))
-        return svl__fail(SVL_E_CORRUPT,
-                         "something in this process wrote over its ring: what is whole in it is "
-                         "stored when it is closed; attach again");
-    if (word == attach_state_as(state, ATTACH_LEFT))
+    return svl__fail(SVL_E_CORRUPT, "something in this process wrote over its ring: what is whole "
+                                    "in it is stored when it is closed; attach again");
+}
+
+/* Is the slot somebody else's, or the host's mark on it? */
+static int check_slot(svl_publisher *p, memory_order order)
+{
+    uint64_t word = atomic_load_explicit(&p->slot->state, order);
+    if (word == p->state)
+        return SVL_OK;
+    atomic_store_explicit(&p->is_told, true, memory_order_relaxed);
+    if (word == attach_state_as(p->state, ATTACH_BROKEN))
+        return written_over();
+    if (word == attach_state_as(p->state, ATTACH_LEFT))
         return svl__fail(SVL_E_FAILED,
                          "this process has let its lock on the ring go (was the file opened and "
                          "closed again?): close and attach again; this record may be stored");
@@ -279,14 +288,13 @@ static int given_up(uint64_t word, uint64_t state)
                                    "find; close and attach again");
 }
 
-static int check(const svl_publisher *p)
+static int check(svl_publisher *p)
 {
     if (!p)
         return svl__fail(SVL_E_INVALID, "publisher is NULL");
     if (svl__forked(p->process_mark))
         return svl__fail(SVL_E_FORKED, "attached before fork(); attach in the child");
-    uint64_t word = atomic_load_explicit(&p->slot->state, memory_order_relaxed);
-    return word == p->state ? SVL_OK : given_up(word, p->state);
+    return check_slot(p, memory_order_relaxed);
 }
 
 static int publish(svl_publisher *p, const svl_record *record, struct outcome_tag tag,
@@ -296,11 +304,13 @@ static int publish(svl_publisher *p, const svl_record *record, struct outcome_ta
         .record = record, .tag = &tag, .deadline_ns = deadline_ns, .is_waited_for = tag.number != 0
     };
     int rc = svl__intake_put(&p->intake, p->ring, &item);
-    if (rc != SVL_OK)
+    if (rc == SVL_E_CLOSED) /* by nobody here */
+        return written_over();
+    if (rc != SVL_OK && rc != SVL_E_FULL)
         return rc;
-    /* The host did not take this process for dead before the commit (Z4). */
-    uint64_t word = atomic_load_explicit(&p->slot->state, memory_order_seq_cst);
-    return word == p->state ? SVL_OK : given_up(word, p->state);
+    /* The host did not take this process for dead before the commit (Z4). One that is full may be full for good. */
+    int slot = check_slot(p, memory_order_seq_cst);
+    return slot != SVL_OK ? slot : rc;
 }
 
 int svl_publisher_publish(svl_publisher *publisher, const svl_record *record)
@@ -423,11 +433,16 @@ int svl_publisher_close(svl_publisher *publisher)
     bool is_ours = word == p->state;
     bool is_given_up = !is_ours && word != attach_state_as(p->state, ATTACH_BROKEN) &&
                        word != attach_state_as(p->state, ATTACH_LEFT);
-    if (is_given_up || (is_ours && svl__ring_is_empty(p->ring)))
+    bool is_empty = svl__ring_is_empty(p->ring);
+    int rc = SVL_OK;
+    if (is_given_up && !is_empty && !atomic_load_explicit(&p->is_told, memory_order_relaxed))
+        rc = svl__fail(SVL_E_FAILED, "the host has given up this ring, which it could not use or "
+                                     "find: what was in it and not flushed is lost");
+    if (is_given_up || (is_ours && is_empty))
         svl__attach_page_remove(p->slot, p->state, p->ring);
     svl__ring_destroy(p->ring); /* lets the lock go */
     p->ring = NULL;
     svl__attach_page_tell(p->page);
     free_publisher(p);
-    return SVL_OK;
+    return rc;
 }

@@ -193,6 +193,44 @@ static void test_flush_when_its_ring_is_given_up_meanwhile_then_it_ends(void **s
     host_stop(&host);
 }
 
+static void test_close_when_its_ring_was_given_up_unheard_then_it_says_so(void **state)
+{
+    (void)state;
+    struct host host;
+    make_store();
+    for (int records = 0; records < 2; records++) {
+        svl_pipeline_stats stats = { .attached_damaged = 0 };
+        svl_publisher *p = attach_with(0, SVL_FULL_BLOCK);
+        if (records > 0)
+            assert_ok(publish(p, "a", 1, 10));
+        remove_own_ring_file();
+        host_start(&host, path, NULL);
+        while (stats.attached_damaged == 0)
+            host_stats(&host, &stats);
+        assert_int_equal(svl_publisher_close(p), records > 0 ? SVL_E_FAILED : SVL_OK);
+        host_stop(&host);
+    }
+}
+
+static void test_publish_when_full_and_given_up_then_it_says_so(void **state)
+{
+    (void)state;
+    struct host host;
+    make_store();
+    svl_pipeline_stats stats = { .attached_damaged = 0 };
+    svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_FAIL);
+    while (publish(p, "a", 1, 1000) == SVL_OK)
+        ;
+    assert_int_equal(publish(p, "a", 1, 1000), SVL_E_FULL);
+    remove_own_ring_file();
+    host_start(&host, path, NULL);
+    while (stats.attached_damaged == 0)
+        host_stats(&host, &stats);
+    assert_int_equal(publish(p, "a", 1, 1000), SVL_E_FAILED);
+    assert_ok(svl_publisher_close(p)); /* it was told */
+    host_stop(&host);
+}
+
 static void test_ring_when_written_over_then_its_publisher_is_told_and_others_go_on(void **state)
 {
     (void)state;
@@ -377,6 +415,8 @@ int main(void)
         cmocka_unit_test(test_publisher_when_its_lock_is_lost_then_nothing_that_was_published_is),
         cmocka_unit_test(test_publisher_when_its_file_was_removed_then_it_is_told_by_the_next_host),
         cmocka_unit_test(test_flush_when_its_ring_is_given_up_meanwhile_then_it_ends),
+        cmocka_unit_test(test_close_when_its_ring_was_given_up_unheard_then_it_says_so),
+        cmocka_unit_test(test_publish_when_full_and_given_up_then_it_says_so),
         cmocka_unit_test(test_ring_when_written_over_then_its_publisher_is_told_and_others_go_on),
         cmocka_unit_test(test_ring_when_cut_short_then_given_up_and_others_go_on),
         cmocka_unit_test(test_attach_when_another_process_is_stopped_in_it_then_goes_on),
