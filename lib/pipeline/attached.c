@@ -61,12 +61,12 @@ struct attached {
     ring_position_fn *position_of;
     void *user;
     const struct log_sink *log;
-    int64_t last_refusal_ns, last_damage_ns; /* when the host was told last */
+    int64_t last_refusal_ns, last_damage_ns, last_busy_ns; /* when the host was told last */
 
     struct deaths *deaths;
     bool deaths_tried;
     uint32_t changes_seen;
-    bool look_again; /* something could not be had for a shortage */
+    bool look_again; /* something could not be had for a shortage, or yet */
     int64_t locks_due_ns;
     bool ends;
     uint8_t *round; /* SHARE_BYTES and one record more: payloads are copied here */
@@ -103,6 +103,8 @@ int svl__attached_create(const struct attached_options *o, struct attached **out
     a->user = o->user;
     a->log = o->log;
     a->look_again = true;
+    a->last_busy_ns =
+        svl__monotonic_ns(); /* the host before, if it was killed, may be letting go still */
     int rc = svl__attach_page_open_host(o->directory, o->file_mode, o->store_uuid,
                                         o->record_bytes_max, &a->page);
     if (rc != SVL_OK) {
@@ -172,13 +174,14 @@ static int open_ring(struct attached *a, const struct ring_path *path, struct ri
     if (rc == SVL_E_NOT_FOUND)
         return svl__fail(SVL_E_NOT_FOUND, "%s/%s is gone (a reboot, or a cleaned tmpfs)",
                          path->directory, path->name);
-    if (rc == SVL_OK && is_known(a, svl__ring_uuid(*out))) {
+    if (rc == SVL_OK && is_known(a, svl__ring_uuid(*out)))
+        rc = svl__fail(SVL_E_CORRUPT, "%s is in use already", path->name);
+    else if (rc == SVL_OK)
+        rc = svl__foreign_begin(*out);
+    if (rc != SVL_OK) {
         svl__ring_destroy(*out);
         *out = NULL;
-        return svl__fail(SVL_E_CORRUPT, "%s is in use already", path->name);
     }
-    if (rc == SVL_OK)
-        svl__foreign_begin(*out);
     return rc;
 }
 
@@ -256,7 +259,10 @@ static void find(struct attached *a, size_t i, uint64_t found)
         return;
     }
     svl__buffer_free(&fed);
-    if (is_shortage(rc))
+    if (rc == SVL_E_BUSY && svl__log_due(&a->last_busy_ns))
+        svl__log(a->log, SVL_SEVERITY_WARN, rc, "an attached ring cannot be used: %s",
+                 svl_last_error());
+    if (rc == SVL_E_BUSY || is_shortage(rc))
         a->look_again = true;
     else
         give_up(a, i, found, rc);

@@ -75,14 +75,20 @@ int svl__foreign_open(const struct foreign_place *place, ring_position_fn *posit
     return SVL_OK;
 }
 
-void svl__foreign_begin(struct ring *ring)
+int svl__foreign_begin(struct ring *ring)
 {
+    struct flock lock = svl__ring_lock(RING_LOCK_CONSUMER);
+    if (fcntl(ring->fd, F_SETLK, &lock) != 0 && (errno == EACCES || errno == EAGAIN))
+        return svl__fail(SVL_E_BUSY,
+                         "another process drains %s (is this store a copy of one that is open?)",
+                         ring->name);
     svl__foreign_release(ring, ring->drained);
+    return SVL_OK;
 }
 
 bool svl__foreign_lives(const struct ring *ring)
 {
-    struct flock holder = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct flock holder = svl__ring_lock(RING_LOCK_PRODUCERS);
     return fcntl(ring->fd, F_GETLK, &holder) != 0 || holder.l_type != F_UNLCK;
 }
 

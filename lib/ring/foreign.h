@@ -32,8 +32,9 @@ struct foreign_place {
  * shortage: to be tried again. svl__ring_destroy() closes it. */
 int svl__foreign_open(const struct foreign_place *place, ring_position_fn *position_of, void *user,
                       struct ring **out);
-/* It is ours to drain: what was safe elsewhere is freed. Before anything else is done with it. */
-void svl__foreign_begin(struct ring *ring);
+/* It is this process' to drain: what was safe elsewhere is freed. Before anything else is done with it. SVL_E_BUSY: it
+ * is another one's. */
+int svl__foreign_begin(struct ring *ring);
 
 /* Its producers' process has the lock. */
 bool svl__foreign_lives(const struct ring *ring);

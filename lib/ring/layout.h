@@ -38,6 +38,7 @@
 #ifndef SVL_RING_LAYOUT_H
 #define SVL_RING_LAYOUT_H
 
+#include <fcntl.h>
 #include <stdatomic.h>
 
 #include "ring.h"
@@ -166,6 +167,10 @@ void svl__ring_futex_wait(const struct ring *ring, _Atomic uint32_t *word, uint3
                           int64_t deadline_ns);
 /* shared.c: opens a directory on a tmpfs: SVL_E_NOT_FOUND (no words), SVL_E_PATH, SVL_E_FILE_SYSTEM. */
 int svl__ring_open_directory(const char *directory, int *out);
+/* An fcntl lock on an attached ring's file, of its producers' process or of the one that drains it. */
+#define RING_LOCK_PRODUCERS 0
+#define RING_LOCK_CONSUMER 1
+struct flock svl__ring_lock(off_t byte);
 /* Where its file is, for the unlink. */
 int svl__ring_remember(struct ring *ring, const char *directory, const char *name);
 /* A ring from the file `fd`, mapped: SVL_E_END if it was never finished, and as

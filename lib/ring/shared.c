@@ -94,14 +94,19 @@ static void write_header(struct ring *ring, const uint8_t store_uuid[16])
     atomic_store_explicit((_Atomic uint64_t *)(void *)h, RING_MAGIC, memory_order_release);
 }
 
+struct flock svl__ring_lock(off_t byte)
+{
+    return (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+}
+
 /* An attached ring's file: locked as long as this process has it open, given to the store's owner, and not
  * seen by a child, whose mapping would keep the consumer from hearing of this process' end. */
 static int hold(struct ring *ring, int fd, const struct ring_options *o)
 {
-    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct flock lock = svl__ring_lock(RING_LOCK_PRODUCERS);
     ring->is_attached = true;
     ring->fd = fd;
-    if (fcntl(fd, F_SETLK, &whole) != 0)
+    if (fcntl(fd, F_SETLK, &lock) != 0)
         return svl__fail_errno(errno, "lock of %s/%s", o->directory, o->name);
     if (o->owner != geteuid() && fchown(fd, o->owner, (gid_t)-1) != 0)
         return svl__fail_errno(errno, "owner of %s/%s", o->directory, o->name);

@@ -406,6 +406,41 @@ static void test_page_when_forged_then_the_host_works_and_frees_it(void **state)
     }
 }
 
+/* A copy of a store that is open names the rings of those who publish into the other. */
+static void test_ring_when_its_store_is_copied_then_left_to_the_first_host(void **state)
+{
+    (void)state;
+    struct host host, second;
+    char first[512], copy[512];
+    new_path();
+    snprintf(first, sizeof first, "%s", path);
+    host_start(&host, path, NULL);
+    svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_BLOCK);
+    assert_ok(publish(p, "a", 1, 10));
+    assert_ok(svl_publisher_flush(p, 10000));
+    new_path();
+    snprintf(copy, sizeof copy, "%s", path);
+    host_stop(&host); /* LMDB's files are copied at rest */
+    copy_tree(first, copy);
+    host_start(&host, first, NULL);
+    svl_pipeline_stats stats = { .attached_publishers = 0 };
+    while (stats.attached_publishers == 0)
+        host_stats(&host, &stats);
+    host_start(&second, copy, NULL);
+    for (uint64_t i = 2; i <= 500; i++)
+        assert_ok(publish(p, "a", i, 100));
+    assert_ok(svl_publisher_flush(p, 10000));
+    host_stats(&second, &stats);
+    assert_int_equal(stats.attached_publishers, 0);
+    assert_int_equal(stats.attached_damaged, 0);
+    host_stop(&second);
+    assert_ok(svl_publisher_close(p));
+    wait_gone(&host, 499);
+    host_stop(&host);
+    snprintf(path, sizeof path, "%s", first);
+    assert_int_equal(count("a"), 500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -420,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_ring_when_written_over_then_its_publisher_is_told_and_others_go_on),
         cmocka_unit_test(test_ring_when_cut_short_then_given_up_and_others_go_on),
         cmocka_unit_test(test_attach_when_another_process_is_stopped_in_it_then_goes_on),
+        cmocka_unit_test(test_ring_when_its_store_is_copied_then_left_to_the_first_host),
         cmocka_unit_test(test_page_when_forged_then_the_host_works_and_frees_it),
     };
     return run_attached("pipeline/%s", tests, sizeof tests / sizeof tests[0]);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ static int open_foreign(struct ring **out, uint64_t known)
     };
     int rc = svl__foreign_open(&place, unknown, &known, out);
     if (rc == SVL_OK)
-        svl__foreign_begin(*out);
+        assert_ok(svl__foreign_begin(*out));
     return rc;
 }
 
@@ -321,6 +322,41 @@ static void test_lock_when_its_process_ends_then_free(void **state)
     remove_file();
 }
 
+/* A store that was copied names the rings of the one that it was copied from. */
+static void test_ring_when_another_process_drains_it_then_refused(void **state)
+{
+    (void)state;
+    struct ring *ring = create(), *foreign;
+    struct foreign_place place = {
+        .directory = DIRECTORY, .name = name, .store_uuid = store_uuid, .owner = geteuid()
+    };
+    uint64_t none = 0;
+    int up[2];
+    char c;
+    publish(ring, "one");
+    assert_int_equal(pipe(up), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        bool begun = svl__foreign_open(&place, unknown, &none, &foreign) == SVL_OK &&
+                     svl__foreign_begin(foreign) == SVL_OK;
+        if (!begun || write(up[1], "x", 1) != 1)
+            _exit(1);
+        pause();
+    }
+    assert_int_equal(read(up[0], &c, 1), 1);
+    assert_ok(svl__foreign_open(&place, unknown, &none, &foreign));
+    assert_int_equal(svl__foreign_begin(foreign), SVL_E_BUSY);
+    kill(child, SIGKILL);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_ok(svl__foreign_begin(foreign));
+    svl__ring_destroy(foreign);
+    svl__ring_destroy(ring);
+    remove_file();
+}
+
 /* Changes the file's bytes and size; -> what opening says. */
 static int open_changed(off_t at, const void *bytes, size_t len, off_t size)
 {
@@ -458,7 +494,7 @@ static void test_ring_when_only_opened_then_nothing_of_it_has_changed(void **sta
     memcpy(before, ring->mapping, bytes);
     assert_ok(svl__foreign_open(&place, unknown, &none, &foreign));
     assert_memory_equal(ring->mapping, before, bytes);
-    svl__foreign_begin(foreign);
+    assert_ok(svl__foreign_begin(foreign));
     assert_int_equal(atomic_load(&ring->control->head), svl__ring_drained(foreign));
     free(before);
     svl__ring_destroy(foreign);
@@ -538,6 +574,7 @@ int main(void)
         cmocka_unit_test(test_file_when_it_is_no_ring_of_ours_then_refused),
         cmocka_unit_test(test_file_when_left_half_made_then_removed_but_no_other),
         cmocka_unit_test(test_file_when_cut_short_then_seen_before_it_is_touched),
+        cmocka_unit_test(test_ring_when_another_process_drains_it_then_refused),
         cmocka_unit_test(test_ring_when_only_opened_then_nothing_of_it_has_changed),
         cmocka_unit_test(test_ring_when_scribbled_over_while_read_then_within_bounds),
     };
