@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <stddef.h>
 #include <string.h>
@@ -146,7 +147,7 @@ void svl__attach_page_close(struct attach_page *page)
 void svl__attach_page_wake(struct attach_page *page)
 {
     atomic_fetch_add_explicit(&page->word, 1, memory_order_release);
-    syscall(SYS_futex, &page->word, FUTEX_WAKE, 1, NULL, NULL, 0);
+    syscall(SYS_futex, &page->word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 void svl__attach_page_tell(struct attach_page *page)

@@ -144,6 +144,32 @@ static void test_frames_when_threads_publish_then_each_comes_once_and_wakes(void
     remove_file();
 }
 
+static _Atomic uint32_t page_word;
+
+static void *sleep_on_word(void *ring)
+{
+    svl__ring_futex_wait(ring, &page_word, 0, INT64_MAX);
+    return NULL;
+}
+
+/* Anybody who has the page mapped may sleep on its word. */
+static void test_wake_when_others_sleep_on_the_word_too_then_all_wake(void **state)
+{
+    (void)state;
+    struct ring *ring = create();
+    pthread_t threads[3];
+    svl__ring_wake_through(ring, &page_word);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, sleep_on_word, ring), 0);
+    usleep(50000); /* they sleep */
+    svl__ring_wake(ring);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i],
+                     NULL); /* without end: a wake that is missed is a test that hangs */
+    svl__ring_destroy(ring);
+    remove_file();
+}
+
 static void *wait_for_outcome(void *argument)
 {
     struct ring *ring = argument;
@@ -566,6 +592,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_when_its_process_ends_then_free),
         cmocka_unit_test(test_frames_when_threads_publish_then_each_comes_once_and_wakes),
+        cmocka_unit_test(test_wake_when_others_sleep_on_the_word_too_then_all_wake),
         cmocka_unit_test(test_outcome_when_told_then_who_waits_has_it),
         cmocka_unit_test(test_ring_when_its_positions_lie_then_broken),
         cmocka_unit_test(
