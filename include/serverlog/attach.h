@@ -60,7 +60,7 @@ SVL_EXPORT int svl_attach_options_init(svl_attach_options *options, size_t size)
  *            SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION, SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_NOMEM, SVL_E_IO
  * Ownership  *out is owned: svl_publisher_close(). path and options are copied
  * Thread     any thread
- * Blocks     no, but for other threads of this process that attach */
+ * Blocks     no */
 SVL_EXPORT int svl_attach(const char *path, const svl_attach_options *options, svl_publisher **out);
 
 /* Publishes a record, as svl_publish().

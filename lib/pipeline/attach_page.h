@@ -18,9 +18,9 @@
  *   (while the file of an empty ring is removed, its slot is as one half made)
  *
  * The host makes the page, and owns what comes after ready, where a publisher that leaves an empty ring may
- * be first. A publisher makes its ring under an fcntl lock on the bytes of the slot, which nobody waits for: one that
- * is locked is passed by. Every taking has a generation, so nobody frees another's slot. Every user of the page may
- * write all of it: the host copies what it reads and checks it. */
+ * be first. A publisher makes its ring under an open file's lock on the bytes of the slot, which nobody waits for: one
+ * that is locked is passed by. Every taking has a generation, so nobody frees another's slot. Every user of the page
+ * may write all of it: the host copies what it reads and checks it. */
 #ifndef SVL_PIPELINE_ATTACH_PAGE_H
 #define SVL_PIPELINE_ATTACH_PAGE_H
 

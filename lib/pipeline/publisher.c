@@ -54,10 +54,6 @@ struct svl_publisher {
     struct waiting waiting[RING_OUTCOMES];
 };
 
-/* One thread of a process at a time: fcntl locks are the process', and gone when any descriptor of the page is
- * closed. */
-static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER;
-
 int svl_attach_options_init(svl_attach_options *options, size_t size)
 {
     return svl__options_init(options, size, OPTIONS_FIRST_SIZE, "svl_attach_options");
@@ -88,16 +84,17 @@ static int check_options(const svl_attach_options *from, svl_attach_options *o)
 
 /* --- attaching --- */
 
-/* A slot is one process' to make at a time, and none waits for another: that one may have been stopped for good.
- * SVL_E_BUSY (no words): it is being made. The lock goes with `fd`, or with F_UNLCK. */
-static int lock_slot(int fd, size_t i, short type)
+/* A slot is one thread's to make at a time, and none waits for another: that one may have been stopped for good. The
+ * lock is the open file's, not the process': other threads, other descriptors of the page and a fork in between do not
+ * disturb it. SVL_E_BUSY (no words): it is being made. */
+static int lock_slots(int fd, short type, size_t first, size_t n)
 {
     struct flock bytes = { .l_type = type,
                            .l_whence = SEEK_SET,
                            .l_start = (off_t)(offsetof(struct attach_page, slots) +
-                                              i * sizeof(struct attach_slot)),
-                           .l_len = sizeof(struct attach_slot) };
-    if (fcntl(fd, F_SETLK, &bytes) == 0)
+                                              first * sizeof(struct attach_slot)),
+                           .l_len = (off_t)(n * sizeof(struct attach_slot)) };
+    if (fcntl(fd, F_OFD_SETLK, &bytes) == 0)
         return SVL_OK;
     if (errno == EACCES || errno == EAGAIN)
         return SVL_E_BUSY;
@@ -125,7 +122,7 @@ static int take_slot(svl_publisher *p, int fd)
             attach_state_of(atomic_load_explicit(&slot->state, memory_order_acquire));
         if (kind != ATTACH_MAKING && (kind != ATTACH_FREE || p->slot))
             continue;
-        int rc = lock_slot(fd, i, F_WRLCK);
+        int rc = lock_slots(fd, F_WRLCK, i, 1);
         if (rc == SVL_E_BUSY)
             continue;
         if (rc != SVL_OK)
@@ -139,7 +136,7 @@ static int take_slot(svl_publisher *p, int fd)
             p->slot = slot;
             p->state = attach_state_as(word, ATTACH_READY) + 256;
         } else {
-            lock_slot(fd, i, F_UNLCK);
+            lock_slots(fd, F_UNLCK, i, 1);
         }
     }
     return p->slot ? SVL_OK
@@ -202,15 +199,15 @@ static int attach(svl_publisher *p, const char *path, int directory, const svl_a
     if (rc != SVL_OK)
         return rc;
     int fd;
-    pthread_mutex_lock(&attaching);
     rc = svl__attach_page_open(directory, &p->page, &fd);
     if (rc == SVL_E_NOT_FOUND)
         rc = svl__fail(SVL_E_NOT_FOUND, "no pipeline was ever opened on %s", path);
     if (rc == SVL_OK)
         rc = make_ring(p, fd, o, st.st_uid);
-    if (fd >= 0)
-        close(fd);
-    pthread_mutex_unlock(&attaching);
+    if (fd < 0)
+        return rc;
+    lock_slots(fd, F_UNLCK, 0, ATTACH_SLOTS); /* a child may have the descriptor too */
+    close(fd);
     return rc;
 }
 

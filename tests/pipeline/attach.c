@@ -1,5 +1,6 @@
 /* Publishing from another process: what is taken, told, refused; with a host, before it and after it. */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -342,6 +343,52 @@ static void test_publisher_when_forked_then_the_child_is_refused(void **state)
     assert_int_equal(count("child"), 1);
 }
 
+static void *attach_seven(void *number)
+{
+    svl_publisher *p[7];
+    intptr_t failed = 0;
+    for (int i = 0; i < 7; i++) {
+        svl_attach_options o;
+        char source[16];
+        snprintf(source, sizeof source, "t%d/%d", *(const int *)number, i);
+        failed |= svl_attach_options_init(&o, sizeof o);
+        o.ring_bytes = SMALL_RING;
+        o.ring_directory = ring_directory;
+        failed |= svl_attach(path, &o, &p[i]);
+        failed |= publish(p[i], source, 1, 10);
+    }
+    for (int i = 0; i < 7; i++)
+        failed |= svl_publisher_close(p[i]);
+    return (void *)failed;
+}
+
+static void test_publishers_when_threads_attach_at_once_then_each_has_a_ring(void **state)
+{
+    (void)state;
+    struct host host;
+    pthread_t threads[8];
+    int numbers[8];
+    new_path();
+    host_start(&host, path, NULL);
+    for (int t = 0; t < 8; t++) {
+        numbers[t] = t;
+        assert_int_equal(pthread_create(&threads[t], NULL, attach_seven, &numbers[t]), 0);
+    }
+    for (int t = 0; t < 8; t++) {
+        void *failed;
+        pthread_join(threads[t], &failed);
+        assert_null(failed);
+    }
+    wait_gone(&host, 56);
+    host_stop(&host);
+    for (int i = 0; i < 56; i++) {
+        char source[16];
+        snprintf(source, sizeof source, "t%d/%d", i / 7, i % 7);
+        assert_int_equal(count(source), 1);
+    }
+    assert_int_equal(ring_files(), 0);
+}
+
 /* Rings that are gone, or another's, before the host has looked at what their slot names. */
 static void test_slots_when_taken_and_left_in_a_hurry_then_none_is_given_up(void **state)
 {
@@ -427,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_attach_when_it_cannot_be_then_says_why),
         cmocka_unit_test(test_publisher_when_forked_then_the_child_is_refused),
         cmocka_unit_test(test_slots_when_taken_and_left_in_a_hurry_then_none_is_given_up),
+        cmocka_unit_test(test_publishers_when_threads_attach_at_once_then_each_has_a_ring),
         cmocka_unit_test(test_publishers_when_two_of_a_process_then_each_has_its_lock),
     };
     return run_attached("pipeline/%s", tests, sizeof tests / sizeof tests[0]);
