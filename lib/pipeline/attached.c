@@ -54,6 +54,7 @@ struct awaited {
 
 struct attached {
     struct attach_page *page;
+    int page_fd;
     uint8_t store_uuid[16];
     uint8_t own_uuid[16];
     uint32_t owner;
@@ -106,7 +107,7 @@ int svl__attached_create(const struct attached_options *o, struct attached **out
     a->last_busy_ns =
         svl__monotonic_ns(); /* the host before, if it was killed, may be letting go still */
     int rc = svl__attach_page_open_host(o->directory, o->file_mode, o->store_uuid,
-                                        o->record_bytes_max, &a->page);
+                                        o->record_bytes_max, &a->page, &a->page_fd);
     if (rc != SVL_OK) {
         svl__attached_destroy(a);
         return rc;
@@ -131,6 +132,8 @@ void svl__attached_destroy(struct attached *a)
         free_ring(&a->rings[i]);
     svl__buffer_free(&a->awaited);
     svl__attach_page_close(a->page);
+    if (a->page_fd >= 0)
+        close(a->page_fd);
     pthread_mutex_destroy(&a->lock);
     svl__free(a->round);
     svl__free(a);
@@ -268,6 +271,15 @@ static void find(struct attached *a, size_t i, uint64_t found)
         give_up(a, i, found, rc);
 }
 
+/* Nobody may attach any more: what died half-way goes with the host that finds it. */
+static void clear(struct attached *a, size_t i)
+{
+    if (svl__attach_page_lock(a->page_fd, i) != SVL_OK)
+        return; /* it is being made */
+    svl__attach_page_clear(a->page, i);
+    svl__attach_page_unlock(a->page_fd, i, 1);
+}
+
 static void find_all(struct attached *a)
 {
     if (!a->round) {
@@ -281,7 +293,9 @@ static void find_all(struct attached *a)
             continue;
         switch (attach_state_of(state)) {
         case ATTACH_FREE:
+            break;
         case ATTACH_MAKING:
+            clear(a, i);
             break;
         case ATTACH_READY:
         case ATTACH_BROKEN:

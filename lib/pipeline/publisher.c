@@ -1,13 +1,12 @@
 /* publisher.c - publishing into a ring that another process drains.
  *
  * Attaching: a slot of the attach page is marked as being made, with the name of the ring's file in it; the file is
- * made and locked; then the slot is ready, and the host is told. A process that dies in between leaves a slot that
- * nobody but the next one to attach looks at: it removes the file and takes the slot.
+ * made and locked; then the slot is ready, and the host is told. A process that dies in between leaves a slot half
+ * made, which the next one to attach, or the host, clears.
  *
  * A frame is an outcome tag (8 bytes, zero for all but svl_publisher_publish_sync()) and the wire record. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <serverlog/attach.h>
 #include <stdio.h>
@@ -84,35 +83,6 @@ static int check_options(const svl_attach_options *from, svl_attach_options *o)
 
 /* --- attaching --- */
 
-/* A slot is one thread's to make at a time, and none waits for another: that one may have been stopped for good. The
- * lock is the open file's, not the process': other threads, other descriptors of the page and a fork in between do not
- * disturb it. SVL_E_BUSY (no words): it is being made. */
-static int lock_slots(int fd, short type, size_t first, size_t n)
-{
-    struct flock bytes = { .l_type = type,
-                           .l_whence = SEEK_SET,
-                           .l_start = (off_t)(offsetof(struct attach_page, slots) +
-                                              first * sizeof(struct attach_slot)),
-                           .l_len = (off_t)(n * sizeof(struct attach_slot)) };
-    if (fcntl(fd, F_OFD_SETLK, &bytes) == 0)
-        return SVL_OK;
-    if (errno == EACCES || errno == EAGAIN)
-        return SVL_E_BUSY;
-    return svl__fail_errno(errno, "lock in %s", ATTACH_PAGE_NAME);
-}
-
-/* The slot's lock is held: who has left it half made is dead. */
-static void clear(struct attach_slot *slot, uint64_t making, const uint8_t store_uuid[16])
-{
-    char directory[sizeof slot->directory], name[sizeof slot->name];
-    memcpy(directory, slot->directory, sizeof directory);
-    memcpy(name, slot->name, sizeof name);
-    directory[sizeof directory - 1] = name[sizeof name - 1] = 0;
-    if (strncmp(name, "serverlog-", 10) == 0 && !strchr(name, '/'))
-        svl__ring_remove_attached(directory, name, store_uuid);
-    atomic_compare_exchange_strong(&slot->state, &making, attach_state_as(making, ATTACH_FREE));
-}
-
 /* Takes the first free slot, which stays locked. All that are half made are cleared. */
 static int take_slot(svl_publisher *p, int fd)
 {
@@ -122,21 +92,17 @@ static int take_slot(svl_publisher *p, int fd)
             attach_state_of(atomic_load_explicit(&slot->state, memory_order_acquire));
         if (kind != ATTACH_MAKING && (kind != ATTACH_FREE || p->slot))
             continue;
-        int rc = lock_slots(fd, F_WRLCK, i, 1);
+        int rc = svl__attach_page_lock(fd, i);
         if (rc == SVL_E_BUSY)
             continue;
         if (rc != SVL_OK)
             return rc;
-        uint64_t word = atomic_load_explicit(&slot->state, memory_order_acquire);
-        if (attach_state_of(word) == ATTACH_MAKING) {
-            clear(slot, word, p->page->store_uuid);
-            word = atomic_load_explicit(&slot->state, memory_order_acquire);
-        }
+        uint64_t word = svl__attach_page_clear(p->page, i);
         if (attach_state_of(word) == ATTACH_FREE && !p->slot) {
             p->slot = slot;
             p->state = attach_state_as(word, ATTACH_READY) + 256;
         } else {
-            lock_slots(fd, F_UNLCK, i, 1);
+            svl__attach_page_unlock(fd, i, 1);
         }
     }
     return p->slot ? SVL_OK
@@ -168,8 +134,10 @@ static int make_ring(svl_publisher *p, int fd, const svl_attach_options *o, uint
         rc = name_ring(p->slot, o->ring_directory);
     if (rc != SVL_OK)
         return rc;
+    RING_STEP("slot named");
     atomic_store_explicit(&p->slot->state, attach_state_as(p->state, ATTACH_MAKING),
                           memory_order_release);
+    RING_STEP("slot making");
     char name[sizeof p->slot->name];
     memcpy(name, p->slot->name, sizeof name);
     struct ring_options ring = { .capacity = o->ring_bytes,
@@ -184,8 +152,10 @@ static int make_ring(svl_publisher *p, int fd, const svl_attach_options *o, uint
                               memory_order_release);
         return rc;
     }
+    RING_STEP("ring made");
     svl__ring_wake_through(p->ring, &p->page->word);
     atomic_store_explicit(&p->slot->state, p->state, memory_order_release);
+    RING_STEP("slot ready");
     svl__attach_page_tell(p->page);
     return SVL_OK;
 }
@@ -206,7 +176,7 @@ static int attach(svl_publisher *p, const char *path, int directory, const svl_a
         rc = make_ring(p, fd, o, st.st_uid);
     if (fd < 0)
         return rc;
-    lock_slots(fd, F_UNLCK, 0, ATTACH_SLOTS); /* a child may have the descriptor too */
+    svl__attach_page_unlock(fd, 0, ATTACH_SLOTS); /* a child may have the descriptor too */
     close(fd);
     return rc;
 }

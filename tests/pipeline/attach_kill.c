@@ -189,10 +189,10 @@ static pid_t start_publisher(int process, struct rng *rng)
     o.ring_bytes = 64 << 10;
     o.ring_directory = ring_directory;
     o.block_timeout_ms = 20;
+    die_between_steps(&own, rng_below(&own, 3) ? 5000 : 12); /* some while they attach */
     int rc = svl_attach(path, &o, &handle);
     if (rc != SVL_OK)
         give_up("attach", rc);
-    die_between_steps(&own, 5000);
     for (int i = 0; i < THREADS; i++) {
         publishers[i] = (struct publisher){ handle, process, i, life };
         pthread_create(&threads[i], NULL, publish, &publishers[i]);
