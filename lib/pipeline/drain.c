@@ -353,18 +353,21 @@ static int drain_attached(struct drain *d, size_t i, size_t *frames)
     struct attached_record record;
     uint64_t before = svl__attached_end(a, i), end = before;
     struct gap *gap = svl__attached_gap(a, i);
-    int rc = SVL_OK;
     begin_round(d);
-    while (rc == SVL_OK && !is_abandoned(d->pipeline) && svl__attached_next(a, i, &record)) {
+    while (!is_abandoned(d->pipeline) && svl__attached_next(a, i, &record)) {
         bool dropped;
         if (gap->count != 0 && record.end > gap->position)
             add_gap(d, gap, end);
         size_t first = d->items.len / sizeof(struct feed_item);
         struct ingest_record ingest = { record.wire, record.len, svl__attached_uuid(a, i),
                                         record.end, true };
-        rc = add_record(d, &ingest, &dropped);
-        if (rc != SVL_OK)
-            break;
+        int rc = add_record(d, &ingest, &dropped);
+        if (rc == SVL_E_NOMEM || rc == SVL_E_CLOSED)
+            return SVL_OK; /* the pipeline is being closed: what was not fed stays in the ring */
+        if (rc != SVL_OK) {
+            tell_damaged(d, rc);
+            continue;
+        }
         if (dropped)
             svl__attached_dropped(a, i, record.tag);
         else
@@ -372,13 +375,11 @@ static int drain_attached(struct drain *d, size_t i, size_t *frames)
         end = record.end;
         ++*frames;
     }
-    if (rc == SVL_E_NOMEM || rc == SVL_E_CLOSED)
-        return SVL_OK; /* the pipeline is being closed: what was not fed stays in the ring */
     end = svl__attached_end(a, i);
     if (gap->count != 0 && svl__attached_is_behind(a, i, gap->position))
         add_gap(d, gap, end);
     *frames += end != before;
-    rc = end != before || d->items.len > 0 ? feed_attached(d, i, end) : SVL_OK;
+    int rc = end != before || d->items.len > 0 ? feed_attached(d, i, end) : SVL_OK;
     if (rc == SVL_OK)
         settle_suspects(d->pipeline, svl__attached_uuid(a, i), end);
     return rc;
@@ -393,6 +394,32 @@ static int drain_all_attached(struct drain *d, size_t *frames)
     for (size_t i = 0; i < ATTACH_SLOTS && rc == SVL_OK && !is_abandoned(p); i++)
         if (svl__attached_begin(p->attached, i))
             rc = drain_attached(d, i, frames);
+    return rc;
+}
+
+/* Waits until the store takes records; false: it never will again, or nobody waits for it any more. */
+static bool wait_accepts(svl_pipeline *p)
+{
+    while (!is_abandoned(p)) {
+        int rc = svl__store_wait_accepts(p->store, svl__deadline_ns(ACCEPT_POLL_MS));
+        if (rc != SVL_E_TIMEOUT)
+            return rc == SVL_OK;
+    }
+    return false;
+}
+
+/* The host stops. What was published by now is taken, and no more, however fast others go on. */
+static int drain_last_attached(struct drain *d)
+{
+    svl_pipeline *p = d->pipeline;
+    size_t frames = 1;
+    int rc = SVL_OK;
+    svl__attached_look(p->attached);
+    svl__attached_end_here(p->attached);
+    while (rc == SVL_OK && frames > 0 && wait_accepts(p)) {
+        frames = 0;
+        rc = drain_all_attached(d, &frames);
+    }
     return rc;
 }
 
@@ -418,17 +445,6 @@ static void drain_end(struct drain *d)
     svl__buffer_free(&d->waiters);
     svl__buffer_free(&d->result.emits);
     svl__buffer_free(&d->unprocessed);
-}
-
-/* Waits until the store takes records; false: it never will again, or nobody waits for it any more. */
-static bool wait_accepts(svl_pipeline *p)
-{
-    while (!is_abandoned(p)) {
-        int rc = svl__store_wait_accepts(p->store, svl__deadline_ns(ACCEPT_POLL_MS));
-        if (rc != SVL_E_TIMEOUT)
-            return rc == SVL_OK;
-    }
-    return false;
 }
 
 static void tell_fed(svl_pipeline *p, uint64_t position)
@@ -477,6 +493,8 @@ void *svl__drain_run(void *argument)
         bool finished = is_finished(p, end);
         if (rc == SVL_OK && finished && !is_abandoned(p))
             rc = tell_last_gap(&d, end);
+        if (rc == SVL_OK && finished)
+            rc = drain_last_attached(&d);
         if (rc == SVL_OK) {
             settle_suspects(p, svl__ring_uuid(p->ring), end);
             tell_fed(p, end);
@@ -486,7 +504,7 @@ void *svl__drain_run(void *argument)
         if (rc == SVL_OK)
             rc = drain_all_attached(&d, &frames);
         if (rc == SVL_OK && frames == 0 && svl__attached_arm(p->attached)) {
-            svl__ring_sleep(p->ring, INT64_MAX);
+            svl__ring_sleep(p->ring, svl__attached_deadline_ns(p->attached));
             svl__stall_report(p->ring, &d.stalls_told, p->log);
         }
     }
