@@ -10,7 +10,7 @@
  *   20      4      offset of the data, 8192
  *   24      8      capacity
  *   32      4      salt of the stamps
- *   36      4      zero
+ *   36      4      extra: bytes behind the data that are the owner's, a multiple of 8
  *   40      16     uuid of the ring
  *   56      16     uuid of the store
  *   72      8      XXH3-64 of bytes 0 to 71
@@ -27,6 +27,7 @@
  *   4744    4      settled word: counts changes of this position and of the outcomes
  *   4864    1024   64 outcomes of 16 bytes: record id; generation << 3 | RING_* outcome; zero
  *   8192           data
+ *   8192 + capacity  extra
  *
  * A frame starts at a multiple of 8:
  *
@@ -127,6 +128,7 @@ struct ring {
 
     void *mapping;
     size_t mapping_bytes;
+    uint32_t extra_bytes;
     uint8_t uuid[16];
     char *directory, *name;
 };

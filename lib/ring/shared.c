@@ -21,7 +21,7 @@
 #include "base/file.h"
 #include "layout.h"
 
-static int create_object(uint64_t capacity, struct ring **out)
+static int create_object(uint64_t capacity, uint32_t extra_bytes, struct ring **out)
 {
     struct ring *ring = svl__aligned_alloc(_Alignof(struct ring), sizeof *ring);
     *out = ring;
@@ -33,7 +33,8 @@ static int create_object(uint64_t capacity, struct ring **out)
     ring->payload_max = (uint32_t)(capacity / RING_FRAME_PART - FRAME_HEADER);
     ring->mapping = MAP_FAILED;
     ring->fd = -1;
-    ring->mapping_bytes = RING_DATA_OFFSET + (size_t)capacity;
+    ring->extra_bytes = extra_bytes;
+    ring->mapping_bytes = RING_DATA_OFFSET + (size_t)capacity + extra_bytes;
     return SVL_OK;
 }
 
@@ -84,6 +85,7 @@ static void write_header(struct ring *ring, const uint8_t store_uuid[16])
     store_u32(h + 20, RING_DATA_OFFSET);
     store_u64(h + 24, ring->capacity);
     store_u32(h + 32, ring->salt);
+    store_u32(h + 36, ring->extra_bytes);
     memcpy(h + 40, ring->uuid, 16);
     memcpy(h + 56, store_uuid, 16);
     uint8_t copy[72];
@@ -154,7 +156,7 @@ int svl__ring_create(const struct ring_options *options, struct ring **out)
                          (unsigned long long)capacity, (unsigned long long)RING_BYTES_MIN,
                          (unsigned long long)RING_BYTES_MAX);
     struct ring *ring;
-    int rc = create_object(capacity, &ring);
+    int rc = create_object(capacity, options->extra_bytes, &ring);
     if (rc == SVL_OK)
         rc = svl__random(ring->uuid, sizeof ring->uuid);
     if (rc == SVL_OK)
@@ -188,6 +190,12 @@ void svl__ring_destroy(struct ring *ring)
     svl__free(ring->directory);
     svl__free(ring->name);
     svl__aligned_free(ring);
+}
+
+void *svl__ring_extra(const struct ring *ring, size_t *bytes)
+{
+    *bytes = ring->extra_bytes;
+    return ring->extra_bytes > 0 ? ring->data + ring->capacity : NULL;
 }
 
 bool svl__ring_is_empty(struct ring *ring)
@@ -256,9 +264,11 @@ static int check_header(const uint8_t *h, uint64_t size, const char *name,
         return svl__fail(SVL_E_VERSION, "crash ring %s: version %u with features %#x", name,
                          load_u32(h + 8), load_u32(h + 16));
     uint64_t capacity = load_u64(h + 24);
+    uint32_t extra_bytes = load_u32(h + 36);
     if (capacity < RING_BYTES_MIN || capacity > RING_BYTES_MAX ||
         (capacity & (capacity - 1)) != 0 || load_u32(h + 20) != RING_DATA_OFFSET ||
-        size != RING_DATA_OFFSET + capacity)
+        extra_bytes > RING_EXTRA_MAX || extra_bytes % 8 != 0 ||
+        size != RING_DATA_OFFSET + capacity + extra_bytes)
         return svl__fail(SVL_E_CORRUPT, "crash ring %s: sizes that cannot be", name);
     if (memcmp(h + 56, store_uuid, 16) != 0)
         return svl__fail(SVL_E_FOREIGN, "crash ring %s belongs to another store", name);
@@ -325,7 +335,7 @@ int svl__ring_map_file(int fd, const char *name, const uint8_t store_uuid[16], s
     if (rc == SVL_OK)
         rc = check_header(header, size, name, store_uuid);
     if (rc == SVL_OK)
-        rc = create_object(load_u64(header + 24), out);
+        rc = create_object(load_u64(header + 24), load_u32(header + 36), out);
     if (rc != SVL_OK)
         return rc;
     struct ring *ring = *out;
