@@ -136,9 +136,11 @@ typedef struct svl_attribute {
     uint64_t reserved;   /* zero */
 } svl_attribute;
 
-/* svl_record.flags. Hops are given by svl_batch_emit(), and kept when a copy is published. */
+/* svl_record.flags. Hops are given by svl_batch_emit(), the other by the pipeline, when the process had died three
+ * times while its ingest handlers had this record, with nothing else. Both are kept when a copy is published. */
 enum svl_record_flag {
-    SVL_RECORD_HOPS = 255 /* mask: emits that led to it, one behind the other; 255 = or more */
+    SVL_RECORD_HOPS = 255, /* mask: emits that led to it, one behind the other; 255 = or more */
+    SVL_RECORD_UNPROCESSED = 256 /* no ingest handler has seen it to the end */
 };
 
 /* A record: one log line, one event. Size frozen. All zero is a valid, empty record. */
@@ -154,7 +156,7 @@ typedef struct svl_record {
     svl_slice body;     /* any bytes */
     const svl_attribute *attributes;
     uint32_t attribute_count; /* at most 255 */
-    uint32_t flags;           /* SVL_RECORD_HOPS, else zero */
+    uint32_t flags;           /* SVL_RECORD_*, else zero */
     uint64_t reserved[4];     /* zero */
 } svl_record;
 
@@ -230,8 +232,9 @@ SVL_EXPORT const char *svl_strerror(int code);
 
 /* The calling thread's last failure in words: what failed, on what, what to do.
  *
- * Result     text, never NULL; "" before the first failure. Outcomes (SVL_E_END, SVL_E_TIMEOUT,
- *            SVL_E_FULL, SVL_E_AGAIN, SVL_E_DROPPED, SVL_E_NOT_FOUND) leave it as it was
+ * Result     text, never NULL, that begins with svl_strerror() of its code; "" before the first failure.
+ *            Outcomes (SVL_E_END, SVL_E_TIMEOUT, SVL_E_FULL, SVL_E_AGAIN, SVL_E_DROPPED,
+ *            SVL_E_NOT_FOUND) leave it as it was, unless opening or closing ends with one
  * Errors     none
  * Ownership  borrowed until the thread's next failing call
  * Thread     any thread, about its own calls
