@@ -17,7 +17,9 @@
  *   - several consumers of one name share its subscription: one of them has a batch at a time, the others
  *     wait, so the log's order holds; the options of the first one are in force while any is open;
  *   - nothing runs in the background for it: retries, deadlines and positions are looked after when somebody
- *     polls or acknowledges. Each acknowledgement is written with the next flush. */
+ *     polls or acknowledges. Each acknowledgement is written with the next flush;
+ *   - a record that kills the process between poll and acknowledgement comes again at each start: only of
+ *     callbacks it is known which one it was. svl_batch_reject() is how the host gives it up. */
 #ifndef SERVERLOG_CONSUMER_H
 #define SERVERLOG_CONSUMER_H
 

@@ -121,11 +121,12 @@ SVL_EXPORT int svl_pattern_match_json(const svl_pattern *pattern, const char *js
                                       uint32_t flags, int *matched);
 
 /* Does this record match? A body of kind JSON is read only where the pattern names `detail`; one that turns
- * out malformed has no detail, with SVL_JSON_CHECK it is an error.
+ * out malformed, larger than 16 MiB or deeper than 128 levels is no detail, with SVL_JSON_CHECK it is an error.
  *
  * Result     *matched is 1 or 0
  * Errors     SVL_E_JSON   with SVL_JSON_CHECK: the body, of kind JSON, is none
- *            SVL_E_LIMIT  as svl_pattern_match_json(), of the body
+ *            SVL_E_LIMIT  with SVL_JSON_CHECK: the body is too large or too deep; or its repeated names, as
+ *                         svl_pattern_match_json()
  *            SVL_E_INVALID, SVL_E_NOMEM
  * Ownership  nothing changes hands
  * Thread     any thread
@@ -218,8 +219,8 @@ SVL_EXPORT int svl_ruleset_remove(svl_ruleset *ruleset, uint64_t id);
  *                 "transformer": {"InputTemplate": "..."}, "state": "enabled"}, ...]}
  *
  * A name is 1 to 255 bytes, and of one rule only; a transformer is one of svl_transformer_compile(), or left
- * out; a state is "enabled", also when there is none, or "disabled". A loaded rule's id is 2^63 or more; it stays while files with its name are loaded into this
- * ruleset one after the other, also while it is disabled.
+ * out; a state is "enabled", also when there is none, or "disabled". A loaded rule's id is 2^63 or more; it
+ * stays while files with its name are loaded into this ruleset one after the other, also while it is disabled.
  *
  * Result     *rules (may be NULL) is how many are now loaded and enabled. *where is filled
  * Errors     SVL_E_PATTERN  it is no list of rules, or a rule's pattern is none; *where (may be NULL) says
@@ -270,11 +271,12 @@ SVL_EXPORT int svl_ruleset_match_json(svl_ruleset *ruleset, const char *json, si
                                       uint32_t flags, uint64_t *ids, size_t capacity,
                                       size_t *matched);
 
-/* Which rules does this record match?
+/* Which rules does this record match? Its body is read as svl_pattern_match_record() says.
  *
  * Result     as svl_ruleset_match_json()
  * Errors     SVL_E_JSON   with SVL_JSON_CHECK: the body, of kind JSON, is none
- *            SVL_E_LIMIT  as svl_ruleset_match_json(), of the body
+ *            SVL_E_LIMIT  with SVL_JSON_CHECK: the body is too large or too deep; or its repeated names, as
+ *                         svl_ruleset_match_json()
  *            SVL_E_INVALID, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread, also while rules are added, removed and loaded: lock-free

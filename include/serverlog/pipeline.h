@@ -68,6 +68,8 @@ typedef struct svl_pipeline_stats {
     uint64_t attached_records;    /* records taken from them since open */
     uint64_t attached_refused;    /* records of theirs that broke a limit */
     uint64_t attached_damaged;    /* rings of theirs that are damaged or gone */
+    uint64_t unprocessed;         /* stored with SVL_RECORD_UNPROCESSED */
+    uint64_t suspects;            /* batches or records in a callback at a crash: to run alone */
 } svl_pipeline_stats;
 
 /* Fills `options` with zeros (all defaults) and its size.
@@ -89,7 +91,7 @@ SVL_EXPORT int svl_options_init(svl_options *options, size_t size);
 SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeline **out);
 
 /* Starts: hands the records that a crash left in the ring through the ingest handlers to the store,
- * then takes new ones.
+ * then takes new ones. Those that were in a callback when the process died run alone: see handler.h.
  *
  * Result     SVL_OK
  * Errors     SVL_E_STATE     started before

@@ -101,8 +101,8 @@ SVL_EXPORT int svl_transformer_apply_record(const svl_transformer *transformer,
                                             const svl_record *record, const char *rule,
                                             char *buffer, size_t capacity, size_t *needed);
 
-/* Transforms a JSON document as a loaded rule says (svl_ruleset_load()), for the ids that a match gives. The
- * rule's name is that of the rule.
+/* Transforms a JSON document as the transformer of a loaded rule says, for the ids that a match gives; see
+ * svl_ruleset_load(). <aws.events.rule-name> is the rule's name.
  *
  * Result     as svl_transformer_apply_json()
  * Errors     SVL_E_NOT_FOUND  no loaded rule has this id, or it has no transformer

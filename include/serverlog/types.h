@@ -136,9 +136,11 @@ typedef struct svl_attribute {
     uint64_t reserved;   /* zero */
 } svl_attribute;
 
-/* svl_record.flags. Hops are given by svl_batch_emit(), and kept when a copy is published. */
+/* svl_record.flags. Hops are given by svl_batch_emit(), the other by the pipeline, when the process had died three
+ * times while its ingest handlers had this record, with nothing else. Both are kept when a copy is published. */
 enum svl_record_flag {
-    SVL_RECORD_HOPS = 255 /* mask: emits that led to it, one behind the other; 255 = or more */
+    SVL_RECORD_HOPS = 255, /* mask: emits that led to it, one behind the other; 255 = or more */
+    SVL_RECORD_UNPROCESSED = 256 /* no ingest handler has seen it to the end */
 };
 
 /* A record: one log line, one event. Size frozen. All zero is a valid, empty record. */
@@ -154,7 +156,7 @@ typedef struct svl_record {
     svl_slice body;     /* any bytes */
     const svl_attribute *attributes;
     uint32_t attribute_count; /* at most 255 */
-    uint32_t flags;           /* SVL_RECORD_HOPS, else zero */
+    uint32_t flags;           /* SVL_RECORD_*, else zero */
     uint64_t reserved[4];     /* zero */
 } svl_record;
 

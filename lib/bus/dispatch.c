@@ -237,7 +237,8 @@ static int take_record(struct dispatch *dispatch, const struct dispatch_result *
     return rc == SVL_OK ? svl__filter_set_take(dispatch->filters, record) : rc;
 }
 
-int svl__dispatch_go_on(struct dispatch *dispatch, struct dispatch_result *result)
+/* From result->next on. */
+static int go_on(struct dispatch *dispatch, struct dispatch_result *result)
 {
     svl_record record;
     int rc = take_record(dispatch, result, &record);
@@ -264,13 +265,17 @@ int svl__dispatch_go_on(struct dispatch *dispatch, struct dispatch_result *resul
 int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t len,
                       struct dispatch_result *result)
 {
-    result->dropped = false;
-    result->record = wire;
-    result->record_len = len;
-    result->count = 0;
-    result->next = 0;
-    result->emits.len = 0;
-    return svl__dispatch_go_on(dispatch, result);
+    if (result->unfinished != wire) {
+        result->dropped = false;
+        result->record = wire;
+        result->record_len = len;
+        result->count = 0;
+        result->next = 0;
+        result->emits.len = 0;
+    }
+    int rc = go_on(dispatch, result);
+    result->unfinished = rc == SVL_E_NOMEM ? wire : NULL;
+    return rc;
 }
 
 void svl__dispatch_stats_get(struct dispatch *dispatch, struct dispatch_stats *stats)

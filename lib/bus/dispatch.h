@@ -39,16 +39,15 @@ struct dispatch_result {
     struct buffer emits; /* wire records; the caller's, emptied by run, kept from run to run */
     uint32_t count;      /* of them */
     size_t next;         /* the handler that is to be asked next */
+    const uint8_t *unfinished; /* the record that there was no memory for; NULL: none */
 };
 
 /* Runs all handlers that match over the wire record. A failing handler leaves the record as it came.
  * SVL_OK, SVL_E_CORRUPT (not a record), SVL_E_CLOSED (without words: `ends`, with handlers not called yet:
- * nothing is to be stored), SVL_E_NOMEM: a pattern could not be asked. What a handler leaves has its place
- * already. */
+ * nothing is to be stored). SVL_E_NOMEM: a pattern could not be asked; the next run, of the same bytes, goes on
+ * there, and calls no handler again. What a handler leaves has its place already. */
 int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t len,
                       struct dispatch_result *result);
-/* After SVL_E_NOMEM: goes on with the handler that was to be asked; no other is called again. */
-int svl__dispatch_go_on(struct dispatch *dispatch, struct dispatch_result *result);
 
 struct dispatch_stats {
     uint64_t dropped, failures, emitted;

@@ -9,15 +9,17 @@
  *       are what a dead letter delivered again has caused and the record that resolves it.
  *
  * handler.h the face · registry.c who is subscribed · subscription.c what the host does with one ·
- * progress.c durable positions · delivery.c a turn · reading.c its batch · outcome.c what becomes of it ·
- * deadletter.c what was given up · redrive.c delivering it again · retry.c waits · workers.c the pool ·
- * pull.c turns on the host's threads · consumer.c its handles · batch.c what a callback may do */
+ * progress.c durable positions · delivery.c a turn · reading.c its batch · triage.c what of it is shown ·
+ * outcome.c what becomes of it · deadletter.c what was given up · redrive.c delivering it again ·
+ * retry.c waits · workers.c the pool · pull.c turns on the host's threads · consumer.c its handles ·
+ * batch.c what a callback may do · crash.c, marks.c, suspects.c callbacks that kill the process */
 #ifndef SVL_HANDLER_HANDLER_H
 #define SVL_HANDLER_HANDLER_H
 
 #include <serverlog/consumer.h>
 #include <stdbool.h>
 
+#include "crash.h"
 #include "store/store.h"
 
 struct handlers;
@@ -27,6 +29,7 @@ struct handlers_options {
     uint32_t workers_max;
     uint32_t worker_idle_ms;
     uint32_t record_bytes_max;
+    struct crash_marker *crash; /* NULL: callbacks are not marked */
 };
 
 int svl__handlers_create(const struct handlers_options *options, struct handlers **out);

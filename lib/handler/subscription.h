@@ -104,6 +104,7 @@ struct svl_subscription {
     int64_t window_until_ns;                 /* 0 = none open */
     uint64_t window_id; /* the durable id when the open window was last looked at */
     svl_subscription_info counts;
+    uint64_t subject;               /* of its marks */
     bool pulls;                     /* polled: `fn` is NULL */
     struct svl_consumer *consumers; /* of a polled one */
     struct svl_consumer *holder;    /* HELD: who has the batch */
@@ -117,8 +118,9 @@ struct svl_subscription {
         uint64_t end; /* the cursor has seen everything up to here when it is at its end */
     } live, letters;
     struct delivery *delivery;
-    int64_t
-        limit_told_ns; /* when the log was last told of a record that the pattern cannot be asked of */
+    int64_t limit_told_ns; /* of a record that the pattern cannot be asked of */
+    uint32_t slot;         /* of the worker's marks */
+    int64_t alone_told_ns;
 };
 
 enum worker_state { WORKER_NONE, WORKER_RUNS, WORKER_ENDED };
@@ -163,6 +165,7 @@ struct handlers {
     uint64_t durable_id;
     uint64_t stop_id;
     uint64_t emitted, dead_letters, dropped;
+    uint32_t unnamed;                  /* handlers without a name that were ever registered */
     bool short_of_threads, short_told; /* no worker could be started; the log was told */
     void (*last)(void *);
     void *last_user;

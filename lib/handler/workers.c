@@ -121,13 +121,16 @@ void svl__subscription_settle(svl_subscription *s, enum subscription_state next)
 }
 
 /* `lock` held, let go while the subscription has its turn. */
-static void serve(struct handlers *h, svl_subscription *s)
+static void serve(const struct worker *self, svl_subscription *s)
 {
+    struct handlers *h = self->handlers;
     enum subscription_state next = SUBSCRIPTION_IDLE;
     s->state = SUBSCRIPTION_RUNNING;
+    s->slot = (uint32_t)(self - h->threads) + 1;
     h->running++;
     pthread_mutex_unlock(&h->lock);
     svl__deliver(s, &next);
+    svl__crash_save(h->options.crash);
     pthread_mutex_lock(&h->lock);
     if (s->paused) {
         pthread_mutex_unlock(&h->lock);
@@ -185,7 +188,7 @@ static void *run(void *argument)
         hand_over_time(h, next_ns);
         if (h->ready_first)
             svl__workers_wake(h);
-        serve(h, s);
+        serve(self, s);
     }
     h->workers--;
     bool orphaned = h->last != NULL, last = orphaned && h->workers + h->pulling == 0;

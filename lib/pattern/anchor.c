@@ -5,7 +5,6 @@
  * So of a path's wildcards only those are compared with a value whose gram is in it, each once. */
 #include <string.h>
 
-#include "base/error.h"
 #include "machine.h"
 #include "wildcard.h"
 
@@ -98,9 +97,7 @@ static struct gram *new_gram(struct machine *machine, struct path *path,
 int svl__anchor_put(struct machine *machine, struct condition *c)
 {
     if (c->path->wildcards == WILDCARDS_A_PATH_MAX)
-        return svl__fail(SVL_E_PATTERN_COMPLEX,
-                         "%d wildcards on one field: each may have to be compared with its value",
-                         WILDCARDS_A_PATH_MAX);
+        return SVL_E_PATTERN_COMPLEX;
     struct choice choice = choose(machine, c);
     struct gram *gram = choice.gram ? choice.gram : new_gram(machine, c->path, &choice);
     if (!gram)

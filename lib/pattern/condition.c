@@ -56,6 +56,8 @@ struct path *svl__path_acquire(struct machine *machine, struct path *parent, svl
     parent->children++;
     atomic_fetch_or_explicit(&parent->children_filter, path_filter(path->name, name.len),
                              memory_order_relaxed);
+    atomic_fetch_or_explicit(&parent->children_first, first_filter(path->name, name.len),
+                             memory_order_relaxed);
     return path;
 }
 
@@ -65,8 +67,10 @@ void svl__path_release(struct machine *machine, struct path *path)
         struct path *parent = path->parent;
         struct path_trees *trees = atomic_load_explicit(&path->trees, memory_order_relaxed);
         svl__table_remove(&machine->paths, path->hash, path);
-        if (--parent->children == 0)
+        if (--parent->children == 0) {
             atomic_store_explicit(&parent->children_filter, 0, memory_order_relaxed);
+            atomic_store_explicit(&parent->children_first, 0, memory_order_relaxed);
+        }
         if (trees)
             svl__epoch_retire(&machine->epoch, &trees->retired, sizeof *trees);
         svl__epoch_retire(&machine->epoch, &path->retired, path_size(path->name_len));

@@ -171,9 +171,11 @@ static int link_rule(struct loading *l, struct members *m)
         return rc;
     const struct loaded_rule *before = svl__loaded_find(l->ruleset, m->decoded);
     rule.id = before ? before->id : l->ruleset->next_id + rule_count(l);
+    size_t pattern_at = (size_t)(m->pattern.at - m->pattern.start); /* but for spaces */
     rc = svl__plan_parse(&plan, &m->pattern, &l->ruleset->plan_limits, &l->place);
     if (rc == SVL_OK && !m->is_disabled)
-        rc = svl__machine_link(&l->ruleset->machine, &plan, rule.id, &rule.rule);
+        rc = svl__machine_link(&l->ruleset->machine, &plan, rule.id, &l->place, pattern_at,
+                               &rule.rule);
     svl__plan_free(&plan);
     if (rc != SVL_OK)
         return rc;

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/error.h"
 #include "base/file.h"
+#include "place.h"
 
 /* What linking a plan needs for a while. */
 struct linking {
@@ -76,6 +76,7 @@ static bool link_paths(struct linking *l)
     return true;
 }
 
+/* Of a NOT its members too, which have none. */
 static struct condition *link_test(struct linking *l, struct path *path,
                                    const struct plan_test *test)
 {
@@ -277,7 +278,7 @@ static void settle(struct machine *machine)
 }
 
 int svl__machine_link(struct machine *machine, const struct plan *plan, uint64_t id,
-                      struct rule **out)
+                      struct place *place, size_t offset, struct rule **out)
 {
     struct linking l = { .machine = machine, .plan = plan, .code = SVL_E_NOMEM };
     struct rule *rule = NULL;
@@ -291,9 +292,16 @@ int svl__machine_link(struct machine *machine, const struct plan *plan, uint64_t
     }
     end_linking(&l);
     *out = rule;
-    if (!rule)
-        settle(machine);
-    return rule ? SVL_OK : l.code;
+    if (rule)
+        return SVL_OK;
+    settle(machine);
+    if (l.code == SVL_E_PATTERN_COMPLEX)
+        return svl__place_fail(
+            place, l.code, offset,
+            "all rules together have more than %d wildcards on one field, and each "
+            "may have to be compared with its value",
+            WILDCARDS_A_PATH_MAX);
+    return l.code;
 }
 
 void svl__machine_unlink(struct machine *machine, struct rule *rule)

@@ -53,6 +53,7 @@ struct path {
     uint64_t hash;
     uint64_t seed;                    /* of the hashes of what lies at it and below */
     _Atomic uint64_t children_filter; /* bits of path_filter() of the children's names */
+    _Atomic uint64_t children_first;  /* ... of first_filter() */
     _Atomic uint32_t kinds;           /* a bit a kind of condition here */
     _Atomic uint32_t grams;           /* a bit a length of wildcards' grams here */
     _Atomic(struct path_trees *) trees;
@@ -147,9 +148,10 @@ struct machine {
 int svl__machine_init(struct machine *machine);
 void svl__machine_destroy(struct machine *machine);
 
-/* Links a plan as rule `id`, which no reader sees before svl__machine_publish(). On failure nothing is left. */
+/* Links a plan as rule `id`, which no reader sees before svl__machine_publish(). On failure nothing is left;
+ * what is wrong with it is told at `place`, as of byte `offset`. */
 int svl__machine_link(struct machine *machine, const struct plan *plan, uint64_t id,
-                      struct rule **out);
+                      struct place *place, size_t offset, struct rule **out);
 /* The rules of one change: all appear and disappear at once. What can be freed then, is. */
 void svl__machine_publish(struct machine *machine, struct rule *const *added, size_t added_count,
                           struct rule *const *removed, size_t removed_count);
@@ -183,7 +185,8 @@ static inline struct posting *condition_postings(struct condition *c)
     return (struct posting *)(void *)(c->bytes + align_up(c->len, _Alignof(struct posting)));
 }
 
-/* anchor.c: the writer's, for conditions of kind WILDCARD. SVL_OK, SVL_E_NOMEM or SVL_E_PATTERN_COMPLEX. */
+/* anchor.c: the writer's, for conditions of kind WILDCARD. SVL_OK, SVL_E_NOMEM, or, without words,
+ * SVL_E_PATTERN_COMPLEX: WILDCARDS_A_PATH_MAX. */
 int svl__anchor_put(struct machine *machine, struct condition *condition);
 void svl__anchor_remove(struct machine *machine, struct condition *condition);
 struct path_trees *svl__path_trees(struct machine *machine, struct path *path);
@@ -224,6 +227,12 @@ static inline uint64_t path_filter(const uint8_t *name, size_t len)
 {
     unsigned bit = len == 0 ? 0 : (unsigned)(len * 11 + name[0] * 5u + name[len - 1]);
     return UINT64_C(1) << bit % 64;
+}
+
+/* A bit of the first byte of a name's first step: a name whose bit no child has leads to none. */
+static inline uint64_t first_filter(const uint8_t *name, size_t len)
+{
+    return len == 0 || name[0] == '.' ? 1 : UINT64_C(2) << name[0] % 63;
 }
 
 /* A bit of a whole gram: one whose bit is not set is none. */

@@ -31,7 +31,7 @@ static int compile(svl_pattern *pattern, struct place *place)
     if (rc == SVL_OK)
         rc = svl__machine_init(&pattern->machine);
     if (rc == SVL_OK)
-        rc = svl__machine_link(&pattern->machine, &pattern->plan, 0, &rule);
+        rc = svl__machine_link(&pattern->machine, &pattern->plan, 0, place, 0, &rule);
     if (rc != SVL_OK)
         return rc;
     svl__machine_publish(&pattern->machine, &rule, 1, NULL, 0);

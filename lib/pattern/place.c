@@ -78,7 +78,11 @@ static int write_step(const struct place_step *step, char out[PLACE_STEP_MAX])
     svl_slice name = { decoded, svl__json_decode(&rest, decoded, sizeof decoded) };
     if (rest.len == 0 && is_plain(name))
         return snprintf(out, PLACE_STEP_MAX, ".%.*s", (int)name.len, (const char *)name.data);
-    size_t shown = step->name.len < NAME_SHOWN_MAX ? step->name.len : NAME_SHOWN_MAX;
+    const uint8_t *written = step->name.data;
+    size_t shown = step->name.len;
+    if (shown > NAME_SHOWN_MAX) /* and no part of a character */
+        for (shown = NAME_SHOWN_MAX; (written[shown] & 0xc0) == 0x80;)
+            shown--;
     return snprintf(out, PLACE_STEP_MAX, "[\"%.*s\"]", (int)shown, (const char *)step->name.data);
 }
 

@@ -150,8 +150,8 @@ int svl__match_walk_record(struct match *m, const svl_record *record)
         rc = svl__match_walk(m, detail, record->body, WALK_ANY_VALUE);
     else if (has_detail && m->flags & SVL_JSON_CHECK)
         rc = svl__match_check_json(m, record->body);
-    if (rc == SVL_E_JSON && !(m->flags & SVL_JSON_CHECK)) {
-        svl__match_restart(m); /* it is no JSON, so there is no detail */
+    if ((rc == SVL_E_JSON || rc == SVL_E_LIMIT) && !(m->flags & SVL_JSON_CHECK)) {
+        svl__match_restart(m); /* it is no JSON, or too deep or large: so there is no detail */
         rc = SVL_OK;
     }
     if (rc == SVL_OK)

@@ -133,7 +133,7 @@ static int parse(const svl_ruleset *ruleset, struct plan *plan, svl_slice json, 
 }
 
 /* With the lock. */
-static int add(svl_ruleset *ruleset, uint64_t id, const struct plan *plan)
+static int add(svl_ruleset *ruleset, uint64_t id, const struct plan *plan, struct place *place)
 {
     struct rule *rule;
     if (svl__machine_rule(&ruleset->machine, id))
@@ -141,7 +141,7 @@ static int add(svl_ruleset *ruleset, uint64_t id, const struct plan *plan)
     if (ruleset->machine.rules.live >= ruleset->rules_max)
         return svl__fail(SVL_E_LIMIT, "%llu rules: rules_max",
                          (unsigned long long)ruleset->rules_max);
-    int rc = svl__machine_link(&ruleset->machine, plan, id, &rule);
+    int rc = svl__machine_link(&ruleset->machine, plan, id, place, 0, &rule);
     if (rc == SVL_OK)
         svl__machine_publish(&ruleset->machine, &rule, 1, NULL, 0);
     return rc;
@@ -165,7 +165,7 @@ int svl_ruleset_add(svl_ruleset *ruleset, uint64_t id, const char *json, size_t 
     if (rc == SVL_OK)
         rc = svl__ruleset_enter(ruleset);
     if (rc == SVL_OK) {
-        rc = add(ruleset, id, &plan);
+        rc = add(ruleset, id, &plan, &place);
         pthread_mutex_unlock(&ruleset->lock);
     }
     rc = svl__place_report(&place, rc, where);

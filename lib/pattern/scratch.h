@@ -36,7 +36,7 @@ struct address_place {
     uint32_t number;
 };
 
-#define ADDRESSES_FIRST 64
+#define ADDRESSES_FIRST 32
 struct address_map {
     struct address_place *places;
     uint32_t mask, count, round;

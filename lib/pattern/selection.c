@@ -58,6 +58,23 @@ static int asks_all(const struct plan *plan, bool *asks)
     return rc;
 }
 
+/* *asks: else the head would hold for every record, and is not compiled. */
+static int link_head(svl_pattern *head, struct place *place, bool *asks)
+{
+    struct rule *rule;
+    int rc = drop_body(&head->plan, place);
+    if (rc == SVL_OK)
+        rc = asks_all(&head->plan, asks);
+    if (rc != SVL_OK || !*asks)
+        return rc;
+    rc = svl__machine_init(&head->machine);
+    if (rc == SVL_OK)
+        rc = svl__machine_link(&head->machine, &head->plan, 0, place, 0, &rule);
+    if (rc == SVL_OK)
+        svl__machine_publish(&head->machine, &rule, 1, NULL, 0);
+    return rc;
+}
+
 static int compile_head(const svl_pattern *whole, svl_pattern *head, bool *asks)
 {
     struct place place;
@@ -66,18 +83,8 @@ static int compile_head(const svl_pattern *whole, svl_pattern *head, bool *asks)
     svl__json_start(&scan, whole->text, whole->len, JSON_DEPTH_LIMIT);
     int rc = svl__plan_parse(&head->plan, &scan, &svl__plan_limits_default, &place);
     if (rc == SVL_OK)
-        rc = drop_body(&head->plan, &place);
+        rc = link_head(head, &place, asks);
     svl__place_free(&place);
-    if (rc == SVL_OK)
-        rc = asks_all(&head->plan, asks);
-    if (rc != SVL_OK || !*asks)
-        return rc;
-    struct rule *rule;
-    rc = svl__machine_init(&head->machine);
-    if (rc == SVL_OK)
-        rc = svl__machine_link(&head->machine, &head->plan, 0, &rule);
-    if (rc == SVL_OK)
-        svl__machine_publish(&head->machine, &rule, 1, NULL, 0);
     return rc;
 }
 

@@ -44,6 +44,10 @@ static struct path *child(const struct match *m, const struct path *path, const 
 struct path *svl__match_descend(const struct match *m, const struct path *path, const uint8_t *name,
                                 size_t len)
 {
+    uint64_t first = atomic_load_explicit(&((struct path *)(uintptr_t)path)->children_first,
+                                          memory_order_relaxed);
+    if (!(first & first_filter(name, len)))
+        return NULL;
     for (;;) {
         const uint8_t *dot = len > 0 ? memchr(name, '.', len) : NULL;
         size_t step = dot ? (size_t)(dot - name) : len;

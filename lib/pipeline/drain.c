@@ -11,7 +11,7 @@
 #include "base/thread.h"
 #include "bus/gap.h"
 #include "bus/stall.h"
-#include "pipeline.h"
+#include "ingest.h"
 #include "record/wire.h"
 
 #define ROUND_BYTES (256u << 10)
@@ -33,6 +33,7 @@ struct drain {
     struct buffer scratch; /* records that handlers made or changed, and gap records */
     struct buffer waiters;
     struct dispatch_result result;
+    struct buffer unprocessed; /* a record that has killed the process, flagged */
     size_t bytes;
     struct gap gap;
     bool gap_added; /* in this round */
@@ -140,19 +141,18 @@ static bool wait_for_memory(struct drain *d)
 
 /* What the ingest handlers make of one record. SVL_E_NOMEM, SVL_E_CLOSED: nobody waits for memory, or for them,
  * any more: nothing of it was added. */
-static int add_record(struct drain *d, const uint8_t *wire, uint32_t len, uint64_t end,
-                      bool *dropped)
+static int add_record(struct drain *d, const struct ingest_record *r, bool *dropped)
 {
     int rc = SVL_OK;
     /* Once: a handler is not called again because memory was short after it. */
     bool shaped = svl__dispatch_count(d->pipeline->dispatch) > 0;
     if (shaped)
-        rc = svl__dispatch_run(d->pipeline->dispatch, wire, len, &d->result);
-    while (rc == SVL_E_NOMEM && wait_for_memory(d))
-        rc = svl__dispatch_go_on(d->pipeline->dispatch, &d->result);
+        while ((rc = svl__ingest_run(d->pipeline, r, &d->result, &d->unprocessed)) == SVL_E_NOMEM &&
+               wait_for_memory(d))
+            ;
     if (rc != SVL_OK)
         return rc;
-    while (!(shaped ? add_result(d, wire, end) : add_untouched(d, wire, len, end)))
+    while (!(shaped ? add_result(d, r->wire, r->end) : add_untouched(d, r->wire, r->len, r->end)))
         if (!wait_for_memory(d))
             return SVL_E_NOMEM;
     *dropped = shaped && d->result.dropped;
@@ -181,7 +181,9 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
         return rc;
     bool dropped;
     size_t first = d->items.len / sizeof(struct feed_item);
-    rc = add_record(d, wire, len, frame->end, &dropped);
+    struct ingest_record record = { wire, len, svl__ring_uuid(d->ring), frame->end,
+                                    svl__ring_is_shared(d->ring) };
+    rc = add_record(d, &record, &dropped);
     if (rc != SVL_OK)
         return rc;
     if (dropped)
@@ -303,6 +305,13 @@ static int feed(struct drain *d, uint64_t end)
     return SVL_OK;
 }
 
+/* All before `end` has been fed, or dropped: in the log its suspects are forgotten behind it. */
+static void settle_suspects(const svl_pipeline *p, const uint8_t uuid[16], uint64_t end)
+{
+    svl__crash_settle(p->crash, MARKED_INGEST, svl__crash_ring(uuid), end);
+    svl__crash_save(p->crash);
+}
+
 /* --- the rings of other processes --- */
 
 static int feed_attached(struct drain *d, size_t i, uint64_t end)
@@ -344,16 +353,21 @@ static int drain_attached(struct drain *d, size_t i, size_t *frames)
     struct attached_record record;
     uint64_t before = svl__attached_end(a, i), end = before;
     struct gap *gap = svl__attached_gap(a, i);
-    int rc = SVL_OK;
     begin_round(d);
-    while (rc == SVL_OK && !is_abandoned(d->pipeline) && svl__attached_next(a, i, &record)) {
+    while (!is_abandoned(d->pipeline) && svl__attached_next(a, i, &record)) {
         bool dropped;
         if (gap->count != 0 && record.end > gap->position)
             add_gap(d, gap, end);
         size_t first = d->items.len / sizeof(struct feed_item);
-        rc = add_record(d, record.wire, record.len, record.end, &dropped);
-        if (rc != SVL_OK)
-            break;
+        struct ingest_record ingest = { record.wire, record.len, svl__attached_uuid(a, i),
+                                        record.end, true };
+        int rc = add_record(d, &ingest, &dropped);
+        if (rc == SVL_E_NOMEM || rc == SVL_E_CLOSED)
+            return SVL_OK; /* the pipeline is being closed: what was not fed stays in the ring */
+        if (rc != SVL_OK) {
+            tell_damaged(d, rc);
+            continue;
+        }
         if (dropped)
             svl__attached_dropped(a, i, record.tag);
         else
@@ -361,13 +375,14 @@ static int drain_attached(struct drain *d, size_t i, size_t *frames)
         end = record.end;
         ++*frames;
     }
-    if (rc == SVL_E_NOMEM || rc == SVL_E_CLOSED)
-        return SVL_OK; /* the pipeline is being closed: what was not fed stays in the ring */
     end = svl__attached_end(a, i);
     if (gap->count != 0 && svl__attached_is_behind(a, i, gap->position))
         add_gap(d, gap, end);
     *frames += end != before;
-    return end != before || d->items.len > 0 ? feed_attached(d, i, end) : SVL_OK;
+    int rc = end != before || d->items.len > 0 ? feed_attached(d, i, end) : SVL_OK;
+    if (rc == SVL_OK)
+        settle_suspects(d->pipeline, svl__attached_uuid(a, i), end);
+    return rc;
 }
 
 /* One round over all of them. */
@@ -379,6 +394,32 @@ static int drain_all_attached(struct drain *d, size_t *frames)
     for (size_t i = 0; i < ATTACH_SLOTS && rc == SVL_OK && !is_abandoned(p); i++)
         if (svl__attached_begin(p->attached, i))
             rc = drain_attached(d, i, frames);
+    return rc;
+}
+
+/* Waits until the store takes records; false: it never will again, or nobody waits for it any more. */
+static bool wait_accepts(svl_pipeline *p)
+{
+    while (!is_abandoned(p)) {
+        int rc = svl__store_wait_accepts(p->store, svl__deadline_ns(ACCEPT_POLL_MS));
+        if (rc != SVL_E_TIMEOUT)
+            return rc == SVL_OK;
+    }
+    return false;
+}
+
+/* The host stops. What was published by now is taken, and no more, however fast others go on. */
+static int drain_last_attached(struct drain *d)
+{
+    svl_pipeline *p = d->pipeline;
+    size_t frames = 1;
+    int rc = SVL_OK;
+    svl__attached_look(p->attached);
+    svl__attached_end_here(p->attached);
+    while (rc == SVL_OK && frames > 0 && wait_accepts(p)) {
+        frames = 0;
+        rc = drain_all_attached(d, &frames);
+    }
     return rc;
 }
 
@@ -403,17 +444,7 @@ static void drain_end(struct drain *d)
     svl__buffer_free(&d->scratch);
     svl__buffer_free(&d->waiters);
     svl__buffer_free(&d->result.emits);
-}
-
-/* Waits until the store takes records; false: it never will again, or nobody waits for it any more. */
-static bool wait_accepts(svl_pipeline *p)
-{
-    while (!is_abandoned(p)) {
-        int rc = svl__store_wait_accepts(p->store, svl__deadline_ns(ACCEPT_POLL_MS));
-        if (rc != SVL_E_TIMEOUT)
-            return rc == SVL_OK;
-    }
-    return false;
+    svl__buffer_free(&d->unprocessed);
 }
 
 static void tell_fed(svl_pipeline *p, uint64_t position)
@@ -462,14 +493,18 @@ void *svl__drain_run(void *argument)
         bool finished = is_finished(p, end);
         if (rc == SVL_OK && finished && !is_abandoned(p))
             rc = tell_last_gap(&d, end);
-        if (rc == SVL_OK)
+        if (rc == SVL_OK && finished)
+            rc = drain_last_attached(&d);
+        if (rc == SVL_OK) {
+            settle_suspects(p, svl__ring_uuid(p->ring), end);
             tell_fed(p, end);
+        }
         if (finished)
             break;
         if (rc == SVL_OK)
             rc = drain_all_attached(&d, &frames);
         if (rc == SVL_OK && frames == 0 && svl__attached_arm(p->attached)) {
-            svl__ring_sleep(p->ring, INT64_MAX);
+            svl__ring_sleep(p->ring, svl__attached_deadline_ns(p->attached));
             svl__stall_report(p->ring, &d.stalls_told, p->log);
         }
     }
@@ -501,6 +536,8 @@ int svl__drain_crashed(svl_pipeline *p, struct ring *ring, int64_t wait_ms)
         rc = d.failed;
         if (rc == SVL_OK && (end != before || d.items.len > 0))
             rc = feed(&d, end);
+        if (rc == SVL_OK)
+            settle_suspects(p, svl__ring_uuid(ring), end);
         if (rc != SVL_OK || frames == 0)
             break;
         p->ring_recovered += frames;

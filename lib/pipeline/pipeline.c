@@ -66,10 +66,13 @@ static int create_parts(svl_pipeline *p)
     int rc = svl__dispatch_create(&dispatch, &p->dispatch);
     if (rc == SVL_OK)
         rc = svl__slots_create(&p->slots);
+    if (rc == SVL_OK)
+        rc = svl__crash_create(p->store, &p->crash);
     struct handlers_options handlers = { .store = p->store,
                                          .workers_max = p->options.workers_max,
                                          .worker_idle_ms = p->options.worker_idle_ms,
-                                         .record_bytes_max = store->record_bytes_max };
+                                         .record_bytes_max = store->record_bytes_max,
+                                         .crash = p->crash };
     if (rc == SVL_OK)
         rc = svl__handlers_create(&handlers, &p->handlers);
     return rc;
@@ -80,10 +83,15 @@ static int create_parts(svl_pipeline *p)
 static int free_pipeline(svl_pipeline *p)
 {
     int rc = p->store ? svl__store_end(p->store) : SVL_OK;
+    if (p->store)
+        svl__attached_durable(p->attached, svl__store_durable_ticket(p->store));
+    svl__attached_remove_done(p->attached);
+    svl__mark_page_end(p);
     svl__pipeline_end_rings(p);
     svl__attached_destroy(p->attached);
     if (p->store)
         svl__store_release(p->store);
+    svl__crash_destroy(p->crash);
     svl__dispatch_destroy(p->dispatch);
     svl__slots_destroy(p->slots);
     pthread_cond_destroy(&p->fed);
@@ -221,6 +229,7 @@ int svl_close(svl_pipeline *pipeline)
     int64_t soon_ns = svl__deadline_ns(END_MS);
     if (deadline_ns < soon_ns)
         deadline_ns = soon_ns;
+    svl__crash_end(p->crash);
     end_drainer(p, deadline_ns);
     svl__pipeline_observe_writes(p);
     end_handlers(p, deadline_ns);

@@ -10,7 +10,8 @@
  *   W3  nothing here is waited for while a lock is held, but its own condition variables.
  *
  * pipeline.c open, close · options.c · start.c rings, recovery · publish.c · drain.c the pipeline
- * thread · attached.c, attach_page.c, deaths.c rings of other processes · publisher.c their side of it ·
+ * thread · ingest.c a record through its handlers · mark_page.c where callbacks are marked ·
+ * attached.c, attach_page.c, deaths.c rings of other processes · publisher.c their side of it ·
  * slots.c svl_publish_sync()'s waiters · deadletters.c · stop.c flush and stop · stats.c */
 #ifndef SVL_PIPELINE_PIPELINE_H
 #define SVL_PIPELINE_PIPELINE_H
@@ -47,6 +48,8 @@ struct svl_pipeline {
     struct handlers *handlers;
     struct slots *slots;
     struct attached *attached; /* NULL: nobody can attach */
+    struct crash_marker *crash;
+    void *marks; /* its page, where that is a file of its own; NULL: it is not */
 
     pthread_t drainer;
     bool drainer_runs;
@@ -72,7 +75,7 @@ struct svl_pipeline {
                             before it */
     uint64_t gap_total;  /* the ring's drops that are told with it; 0: none under way */
 
-    _Atomic uint64_t published;
+    _Atomic uint64_t published, unprocessed;
     uint64_t ring_recovered, ring_unfinished, ring_missing; /* set at start */
 };
 
@@ -93,6 +96,13 @@ void svl__pipeline_observe(svl_pipeline *pipeline);
 /* From now on only for the ring's sake: nobody is told any more. */
 void svl__pipeline_observe_writes(svl_pipeline *pipeline);
 void svl__pipeline_end_rings(svl_pipeline *pipeline);
+
+/* mark_page.c. What a crash of a pipeline with a private ring has left; the page of this one; its end, when
+ * nothing runs any more. */
+int svl__mark_page_take_file(svl_pipeline *pipeline, int64_t deadline_ns);
+void svl__mark_page_use_file(svl_pipeline *pipeline);
+void svl__mark_page_use_ring(svl_pipeline *pipeline, const struct ring *ring);
+void svl__mark_page_end(svl_pipeline *pipeline);
 
 /* drain.c */
 void *svl__drain_run(void *pipeline);

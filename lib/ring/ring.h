@@ -26,6 +26,7 @@
 #define RING_FRAME_PART 8
 #define RING_FRAME_HEADER 8
 #define RING_OUTCOMES 64
+#define RING_EXTRA_MAX 65536
 
 struct ring;
 
@@ -34,6 +35,7 @@ struct ring_options {
     const char *directory;  /* a tmpfs; NULL = private memory */
     const char *name;       /* file name in it, new: O_EXCL */
     uint8_t store_uuid[16]; /* whose ring it is: checked at recovery */
+    uint32_t extra_bytes;   /* as svl__ring_extra() gives them: a multiple of 8 */
     bool is_attached; /* a file whose consumer is another process: locked while this one lives */
     uint32_t
         owner; /* of an attached one: the user that the file is given to, if not the caller's */
@@ -51,11 +53,18 @@ void svl__ring_destroy(struct ring *ring);
 bool svl__ring_is_empty(struct ring *ring);
 /* Removes the file of an empty ring. SVL_E_STATE if it is not empty: never unlinked. */
 int svl__ring_unlink(struct ring *ring);
+/* Removes the file that a process left which died while it made an attached ring, or removed it. What is no such file
+ * of this store stays. */
+void svl__ring_remove_attached(const char *directory, const char *name,
+                               const uint8_t store_uuid[16]);
 
 const uint8_t *svl__ring_uuid(const struct ring *ring); /* 16 random bytes, given at creation */
 uint64_t svl__ring_capacity(const struct ring *ring);
 uint32_t svl__ring_payload_max(const struct ring *ring); /* largest reservation */
 bool svl__ring_is_shared(const struct ring *ring);       /* on tmpfs: survives the process */
+/* Memory that is kept with the ring, for whatever its owner has to find again after a crash: zero when the ring
+ * was made, and at the start of a page. NULL: of 0 bytes. */
+void *svl__ring_extra(const struct ring *ring, size_t *bytes);
 
 /* --- producers: any thread --- */
 

@@ -58,7 +58,8 @@ void svl__ring_pay_wake(struct ring *ring)
 {
     atomic_fetch_add_explicit(ring->wake_word, 1, memory_order_release); /* B1 */
     RING_STEP("wake");
-    futex(ring, ring->wake_word, FUTEX_WAKE, 1, NULL);
+    /* All: whoever else sleeps on a word that others have mapped must not get the one wake. */
+    futex(ring, ring->wake_word, FUTEX_WAKE, INT_MAX, NULL);
 }
 
 void svl__ring_wake_through(struct ring *ring, _Atomic uint32_t *word)

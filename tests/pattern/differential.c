@@ -67,7 +67,7 @@ static bool differs(const struct generated *pattern, const struct generated *eve
     bool different = !same_refusal(&pair);
     if (!different && pair.reference)
         different = !agrees(pair.pattern, event,
-                            reference_match(pair.reference, event->text, event->length));
+                            (int)reference_match(pair.reference, event->text, event->length));
     close_pair(&pair);
     return different;
 }
@@ -101,7 +101,7 @@ static void fail_pair(const struct generated *pattern, const struct generated *e
         fail_msg("the library: %s; the reference %s",
                  pair.rc == SVL_OK ? "taken" : svl_last_error(),
                  pair.reference ? "takes it" : "refuses it");
-    int wanted = reference_match(pair.reference, small_event.text, small_event.length);
+    int wanted = (int)reference_match(pair.reference, small_event.text, small_event.length);
     int checked = library_verdict(pair.pattern, &small_event, SVL_JSON_CHECK);
     if (checked == wanted)
         checked = library_verdict(pair.pattern, &small_event, 0);
@@ -147,7 +147,7 @@ static void test_pattern_when_compared_with_the_reference_then_agrees(void **sta
                 fail_pair(&pattern, &event);
             counts.refused += !pair.reference;
             if (pair.reference) {
-                int wanted = reference_match(pair.reference, event.text, event.length);
+                int wanted = (int)reference_match(pair.reference, event.text, event.length);
                 if (!agrees(pair.pattern, &event, wanted))
                     fail_pair(&pattern, &event);
                 count(&counts, wanted);
@@ -201,7 +201,7 @@ static void check_event(struct rules *rules, const struct generated *event, stru
     for (uint64_t id = 0; id < RULES; id++) {
         if (!rules->references[id])
             continue;
-        int wanted = reference_match(rules->references[id], event->text, event->length);
+        int wanted = (int)reference_match(rules->references[id], event->text, event->length);
         int answer = rc == SVL_OK       ? next < found && ids[next] == id
                      : rc == SVL_E_JSON ? REFERENCE_ERROR
                                         : -1;

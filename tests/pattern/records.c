@@ -285,7 +285,7 @@ static void test_reference_when_given_records_as_documents_then_agrees(void **st
             reference_compile(cases[i].pattern, strlen(cases[i].pattern), &offset);
         assert_non_null(reference);
         char *event = document(cases[i].record);
-        int verdict = reference_match(reference, event, strlen(event));
+        int verdict = (int)reference_match(reference, event, strlen(event));
         if (verdict != cases[i].matches)
             fail_msg("%d, by hand %d\n  pattern %s\n  event   %s", verdict, cases[i].matches,
                      cases[i].pattern, event);

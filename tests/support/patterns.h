@@ -96,4 +96,21 @@ static svl_record pattern_record(struct rng *rng)
                          .attribute_count = (uint32_t)rng_below(rng, 3) };
 }
 
+#define HARD_NAMES 24
+#define HARD_BYTES 8192
+
+/* A pattern and a body that together leave more ways to match than are tried: SVL_E_LIMIT. */
+static void pattern_hard(char pattern[HARD_BYTES], char body[HARD_BYTES])
+{
+    strcpy(pattern, "{\"detail\":{");
+    strcpy(body, "{");
+    for (int i = 0; i < HARD_NAMES; i++) {
+        sprintf(pattern + strlen(pattern), "\"a.x%d\":[1],", i);
+        sprintf(body + strlen(body), "\"a\":[{\"x%d\":1,\"x%d\":1},{\"x%d\":1,\"x%d\":1}],", i,
+                (i + 7) % (HARD_NAMES - 1), (i + 1) % HARD_NAMES, (i + 3) % (HARD_NAMES - 1));
+    }
+    strcat(pattern, "\"a.none\":[{\"exists\":false}],\"b\":[{\"exists\":true}]}}");
+    strcat(body, "\"a\":{\"none\":1},\"b\":1}");
+}
+
 #endif
