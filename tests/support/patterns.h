@@ -41,7 +41,7 @@ static const char *const pattern_fields[] = {
 #define PATTERN_FIELDS (sizeof pattern_fields / sizeof pattern_fields[0])
 
 /* Into `out`, of at least 1,024 bytes: one to three fields, or an `$or` of such, or both. A name may come twice. */
-static const char *pattern_any(struct rng *rng, char *out)
+static inline const char *pattern_any(struct rng *rng, char *out)
 {
     size_t at = 0, fields = rng_below(rng, 3), branches = rng_below(rng, 3) == 0 ? 2 : 0;
     if (fields + branches == 0)
@@ -69,7 +69,7 @@ static const char *const pattern_bodies[] = {
 };
 
 /* Its slices and attributes live until the next call. */
-static svl_record pattern_record(struct rng *rng)
+static inline svl_record pattern_record(struct rng *rng)
 {
     static const char *const sources[] = { "shop", "sshd", "cron", "" };
     static const char *const types[] = { "order", "login", "" };
@@ -100,7 +100,7 @@ static svl_record pattern_record(struct rng *rng)
 #define HARD_BYTES 8192
 
 /* A pattern and a body that together leave more ways to match than are tried: SVL_E_LIMIT. */
-static void pattern_hard(char pattern[HARD_BYTES], char body[HARD_BYTES])
+static inline void pattern_hard(char pattern[HARD_BYTES], char body[HARD_BYTES])
 {
     strcpy(pattern, "{\"detail\":{");
     strcpy(body, "{");
