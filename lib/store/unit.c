@@ -282,9 +282,11 @@ int svl__unit_record(svl_cursor *cursor, uint32_t row, svl_attribute *attributes
     const struct selection *selection = cursor->selection;
     *matches = true;
     int rc = read_head(cursor, row, attributes, out);
+    if (cursor->batch)
+        return rc == SVL_OK && selection ? svl__selection_meets(selection, out, matches) : rc;
     if (rc == SVL_OK && selection)
         rc = svl__selection_meets_head(selection, out, matches);
-    if (rc == SVL_OK && *matches && !cursor->batch)
+    if (rc == SVL_OK && *matches)
         rc = svl__block_reader_body(cursor->reader, row, &out->body);
     if (rc == SVL_OK && *matches && selection)
         rc = svl__selection_meets_body(selection, out, matches);
