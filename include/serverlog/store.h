@@ -39,7 +39,7 @@ enum svl_codec {
 
 typedef struct svl_store_options {
     uint32_t struct_size;      /* set by svl_store_options_init() */
-    uint32_t flags;            /* SVL_STORE_* */
+    uint32_t flags;            /* SVL_STORE_*, SVL_THREADLESS */
     uint32_t file_mode;        /* 0600; of new files; directories get x where r is. At most 0666 */
     uint32_t codec;            /* SVL_CODEC_* */
     uint32_t record_bytes_max; /* 1 MiB; 256 to an eighth of journal_file_bytes_max and of

@@ -174,6 +174,11 @@ enum svl_full_policy {
                              answers SVL_E_FULL instead */
 };
 
+/* A flag of svl_options and of svl_store_options. */
+enum svl_common_flag {
+    SVL_THREADLESS = 256 /* no thread is started: the host's threads do all work, see svl_pump() */
+};
+
 /* A diagnostic for the host's own log: not an error of a call, but something that happened in the
  * background. `level` is SVL_SEVERITY_*; `code` SVL_OK or the SVL_E_* at hand; `text` is borrowed until
  * the callback returns. Called on the library's threads and inside the host's calls, never with an
