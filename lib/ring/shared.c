@@ -98,7 +98,7 @@ static void write_header(struct ring *ring, const uint8_t store_uuid[16])
 static int hold(struct ring *ring, int fd, const struct ring_options *o)
 {
     struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    ring->is_attached = true;
+    ring->commit_looks = true;
     ring->fd = fd;
     if (fcntl(fd, F_SETLK, &whole) != 0)
         return svl__fail_errno(errno, "lock of %s/%s", o->directory, o->name);
