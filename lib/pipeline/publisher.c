@@ -156,6 +156,14 @@ static int name_ring(struct attach_slot *slot, const char *directory)
     return SVL_OK;
 }
 
+/* The sleep bit that is paid for was set after the host had said how it waits. */
+static bool wake_polling_host(void *publisher)
+{
+    const svl_publisher *p = publisher;
+    return atomic_load_explicit(&p->page->host_polls, memory_order_acquire) &&
+           svl__ring_touch(p->ring);
+}
+
 /* The page's lock is held. */
 static int make_ring(svl_publisher *p, const svl_attach_options *o, uint32_t owner)
 {
@@ -181,6 +189,7 @@ static int make_ring(svl_publisher *p, const svl_attach_options *o, uint32_t own
         return rc;
     }
     svl__ring_wake_through(p->ring, &p->page->word);
+    svl__ring_wake_by(p->ring, wake_polling_host, p);
     atomic_store_explicit(&p->slot->state, p->state, memory_order_release);
     svl__attach_page_tell(p->page);
     return SVL_OK;
@@ -203,6 +212,8 @@ static int attach(svl_publisher *p, const char *path, int directory, const svl_a
         rc = lock_page(fd);
     if (rc == SVL_OK)
         rc = make_ring(p, o, st.st_uid);
+    if (rc == SVL_OK)
+        svl__attach_page_touch(p->page, fd);
     if (fd >= 0)
         close(fd);
     pthread_mutex_unlock(&attaching);
