@@ -299,8 +299,7 @@ static int64_t begin_due_ns(const svl_store *store)
  * the journal. */
 static bool has_blocks(const svl_store *store)
 {
-    return store->tail.encoded_id >= store->commit_upto ||
-           (store->ending && store->encoder_short);
+    return store->tail.encoded_id >= store->commit_upto || (store->ending && store->encoder_short);
 }
 
 int64_t svl__commit_due_ns(const svl_store *store)

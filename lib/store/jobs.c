@@ -92,20 +92,26 @@ static int64_t next_due_ns(const svl_store *store)
     return next_ns;
 }
 
+static bool take_step(svl_store *store, enum job i)
+{
+    const struct store_job *job = &store->jobs[i];
+    if (!job->runs || !has_come(job->kind->due_ns(store)))
+        return false;
+    pthread_mutex_unlock(&store->lock);
+    job->kind->step(store);
+    pthread_mutex_lock(&store->lock);
+    return true;
+}
+
 /* A step of each job that is due, in the order in which one makes work for the next. `lock` is let go of. */
 static bool take_steps(svl_store *store)
 {
     bool any = false;
     store->working = true;
-    for (size_t i = 0; i < JOBS; i++) {
-        const struct store_job *job = &store->jobs[i];
-        if (!job->runs || !has_come(job->kind->due_ns(store)))
-            continue;
-        pthread_mutex_unlock(&store->lock);
-        job->kind->step(store);
-        pthread_mutex_lock(&store->lock);
-        any = true;
-    }
+    for (enum job i = 0; i < JOBS; i++)
+        any |= take_step(store, i);
+    if (store->failed) /* whoever waits hears it before this returns */
+        take_step(store, JOB_FLUSH);
     store->working = false;
     pthread_cond_broadcast(&store->progress);
     if (any && store->observer.due) /* it may have looked meanwhile */

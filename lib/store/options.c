@@ -51,8 +51,9 @@ static int check_words(svl_store_options *o)
                                SVL_STORE_READ_ONLY | SVL_THREADLESS))
         return svl__fail(SVL_E_OPTION, "flags has unknown bits: %#x", o->flags);
     if (o->flags & SVL_THREADLESS && o->flags & SVL_STORE_READ_ONLY)
-        return svl__fail(SVL_E_OPTION, "SVL_THREADLESS with SVL_STORE_READ_ONLY: a reader's thread "
-                                       "listens for cursors that follow, and there is no other way");
+        return svl__fail(SVL_E_OPTION,
+                         "SVL_THREADLESS with SVL_STORE_READ_ONLY: a reader's thread "
+                         "listens for cursors that follow, and there is no other way");
     if (o->file_mode == 0)
         o->file_mode = 0600;
     if (o->file_mode & ~(uint32_t)0666 || (o->file_mode & 0600) != 0600)

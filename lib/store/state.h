@@ -65,9 +65,9 @@ struct svl_store {
     uint64_t wakes;     /* svl_store_wake() was called this often */
     bool followers_end; /* who has seen everything that is durable is at the end */
 
-    bool ending;  /* about to be closed: nothing waits for disk space any more */
-    bool closing; /* no new feeds; the threads finish what is there and end */
-    int failed;   /* 0, or the code of the failure that stopped the store */
+    bool ending;       /* about to be closed: nothing waits for disk space any more */
+    bool closing;      /* no new feeds; the threads finish what is there and end */
+    int failed;        /* 0, or the code of the failure that stopped the store */
     bool failure_told; /* to the observer */
     /* 0, or why what is fed, or commits, wait and are tried again: is_shortage() */
     int write_waits, commit_waits;
