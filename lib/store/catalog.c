@@ -176,11 +176,12 @@ static int del(struct catalog_change *change, const void *key, size_t key_len)
 static int open_table(struct catalog *catalog)
 {
     MDB_txn *txn;
-    int code = mdb_txn_begin(catalog->lmdb.env, NULL, catalog->read_only ? MDB_RDONLY : 0, &txn);
-    if (code == 0) {
-        code = mdb_dbi_open(txn, NULL, 0, &catalog->table);
-        mdb_txn_abort(txn);
-    }
+    int rc = catalog->read_only ? svl__lmdb_begin_new_read(&catalog->lmdb, &txn)
+                                : svl__lmdb_begin_write(&catalog->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    int code = mdb_dbi_open(txn, NULL, 0, &catalog->table);
+    mdb_txn_abort(txn);
     return error(catalog, code, "open");
 }
 

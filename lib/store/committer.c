@@ -238,7 +238,6 @@ static bool settle(struct commit *c, const struct segment_info *info)
     if (c->roll && c->count > 0)
         store->roll_wanted = false;
     store->stats.commits++;
-    store->commit_waits = 0;
     store->oldest_uncommitted_ns = has_uncommitted(store) ? svl__monotonic_ns() : 0;
     pthread_cond_broadcast(&store->progress);
     return svl__store_turns_ready(store);

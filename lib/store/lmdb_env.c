@@ -222,6 +222,16 @@ int svl__lmdb_commit(struct lmdb_env *env, MDB_txn *txn)
     return svl__fail(SVL_E_FAILED, "%.300s", svl_last_error());
 }
 
+/* Places of processes that were killed are had again once somebody looks: a writer does before it writes, but
+ * to a segment that is full nobody writes any more. */
+int svl__lmdb_begin_new_read(struct lmdb_env *env, MDB_txn **txn)
+{
+    int dead, code = mdb_txn_begin(env->env, NULL, MDB_RDONLY, txn);
+    if (code == MDB_READERS_FULL && mdb_reader_check(env->env, &dead) == 0)
+        code = mdb_txn_begin(env->env, NULL, MDB_RDONLY, txn);
+    return svl__lmdb_error(env, code, "a read transaction");
+}
+
 int svl__lmdb_begin_read(struct lmdb_env *env, MDB_txn **txn)
 {
     *txn = NULL;
@@ -230,8 +240,7 @@ int svl__lmdb_begin_read(struct lmdb_env *env, MDB_txn **txn)
         *txn = env->readers[--env->reader_count];
     pthread_mutex_unlock(&env->lock);
     if (!*txn)
-        return svl__lmdb_error(env, mdb_txn_begin(env->env, NULL, MDB_RDONLY, txn),
-                               "a read transaction");
+        return svl__lmdb_begin_new_read(env, txn);
     int code = mdb_txn_renew(*txn);
     if (code != 0) {
         mdb_txn_abort(*txn);

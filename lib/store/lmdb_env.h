@@ -54,6 +54,8 @@ int svl__lmdb_begin_write(struct lmdb_env *env, MDB_txn **txn);
 /* Commits. SVL_E_NO_SPACE: nothing changed. Another failure poisons: SVL_E_FAILED. */
 int svl__lmdb_commit(struct lmdb_env *env, MDB_txn *txn);
 
+/* A read transaction of the caller's own, to be aborted or committed. */
+int svl__lmdb_begin_new_read(struct lmdb_env *env, MDB_txn **txn);
 /* A read transaction, to be given back in the same call. */
 int svl__lmdb_begin_read(struct lmdb_env *env, MDB_txn **txn);
 void svl__lmdb_end_read(struct lmdb_env *env, MDB_txn *txn);

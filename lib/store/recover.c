@@ -314,9 +314,13 @@ int svl__store_recover(svl_store *store)
     store->next_ticket = 1;
     store->last_op = store->durable_op;
     store->durable_ingest_ns = store->ingest_last_ns;
-    if (store->tail.durable_id > store->committed_id || store->values.count > 0)
+    /* The segment may be ahead of the catalog, by which other processes go: until a commit has told them, the
+     * journal keeps what they do not know of. */
+    uint64_t known_id =
+        store->catalog_state.next_id_floor ? store->catalog_state.next_id_floor - 1 : 0;
+    if (store->tail.durable_id > known_id || store->values.count > 0)
         store->oldest_uncommitted_ns = svl__monotonic_ns();
-    svl__journal_recycle(store->journal, store->committed_id, store->committed_op);
+    svl__journal_recycle(store->journal, known_id, store->committed_op);
     if (store->stats.recovered_records > 0)
         svl__log(&store->log, SVL_SEVERITY_INFO, SVL_OK,
                  "%s: %llu records recovered from the journal", store->path,

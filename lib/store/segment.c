@@ -229,10 +229,10 @@ static int read_meta(struct segment *segment)
 {
     MDB_txn *txn;
     MDB_val value;
-    int code = mdb_txn_begin(segment->lmdb.env, NULL, MDB_RDONLY, &txn);
-    if (code != 0)
-        return svl__lmdb_error(&segment->lmdb, code, "open");
-    int rc = open_tables(segment, txn, 0);
+    int rc = svl__lmdb_begin_new_read(&segment->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    rc = open_tables(segment, txn, 0);
     if (rc == SVL_OK)
         rc = get_meta(segment, txn, &value);
     if (rc == SVL_OK)

@@ -354,7 +354,7 @@ static void test_processes_when_killed_and_stopped_at_random_then_nothing_is_los
     (void)state;
     struct rng rng = { test_seed() };
     uint64_t records = 0;
-    for (int s = 0; s < STORES; s++) {
+    for (int s = 0; s < test_times(STORES); s++) {
         snprintf(path, sizeof path, "%s", temp_path());
         memset(noted, 0, sizeof *noted);
         pid_t child = fork(); /* the store is made: nobody attaches to none */
@@ -377,8 +377,9 @@ static void test_processes_when_killed_and_stopped_at_random_then_nothing_is_los
         records += atomic_load(&noted->begun[0][0]);
         remove_tree(path);
     }
-    print_message("%d steps, %llu records\n", STORES * STEPS, (unsigned long long)records);
-    assert_true(records > STORES * STEPS);
+    print_message("%d steps, %llu records\n", test_times(STORES) * STEPS,
+                  (unsigned long long)records);
+    assert_true(records > (uint64_t)test_times(STORES) * STEPS);
 }
 
 int main(void)

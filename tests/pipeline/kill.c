@@ -181,7 +181,7 @@ static void test_process_when_killed_again_and_again_then_nothing_is_lost_or_dou
     (void)state;
     struct rng rng = { test_seed() };
     uint64_t records = 0;
-    for (int s = 0; s < STORES; s++) {
+    for (int s = 0; s < test_times(STORES); s++) {
         snprintf(path, sizeof path, "%s", temp_path());
         memset(noted, 0, sizeof *noted);
         for (int round = 0; round < ROUNDS; round++)
@@ -200,8 +200,9 @@ static void test_process_when_killed_again_and_again_then_nothing_is_lost_or_dou
         records += n;
         remove_tree(path);
     }
-    print_message("%d kills, %llu records\n", STORES * ROUNDS, (unsigned long long)records);
-    assert_true(records > STORES * ROUNDS);
+    print_message("%d kills, %llu records\n", test_times(STORES) * ROUNDS,
+                  (unsigned long long)records);
+    assert_true(records > (uint64_t)test_times(STORES) * ROUNDS);
 }
 
 int main(void)

@@ -245,7 +245,7 @@ static void test_process_when_killed_while_letters_are_redriven_then_all_done_on
     (void)state;
     struct rng rng = { test_seed() };
     uint64_t records = 0, letters = 0;
-    for (int s = 0; s < STORES; s++) {
+    for (int s = 0; s < test_times(STORES); s++) {
         snprintf(path, sizeof path, "%s", temp_path());
         atomic_store(&mended, false);
         polls = s % 2;
@@ -259,9 +259,9 @@ static void test_process_when_killed_while_letters_are_redriven_then_all_done_on
         close_pipeline(p);
         remove_tree(path);
     }
-    print_message("%d kills, %llu records, %llu dead letters\n", STORES * ROUNDS,
+    print_message("%d kills, %llu records, %llu dead letters\n", test_times(STORES) * ROUNDS,
                   (unsigned long long)records, (unsigned long long)letters);
-    assert_true(letters > STORES * ROUNDS);
+    assert_true(letters > (uint64_t)test_times(STORES) * ROUNDS);
 }
 
 int main(void)

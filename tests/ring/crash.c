@@ -170,7 +170,7 @@ static void test_process_when_killed_then_committed_frames_are_recovered(void **
     (void)state;
     struct rng rng = { test_seed() };
     uint64_t recovered = 0, unfinished = 0;
-    for (int round = 0; round < ROUNDS; round++) {
+    for (int round = 0; round < test_times(ROUNDS); round++) {
         snprintf(name, sizeof name, "serverlog-test-%d-%d", (int)getpid(), round);
         kill_child(&rng);
         struct ring *ring;

@@ -363,7 +363,7 @@ static void test_follower_when_the_writer_is_killed_again_and_again_then_none_ch
     svl_cursor *cursor = follow(store, 0);
     const svl_record *record;
     uint64_t seen = 0;
-    for (int i = 0; i < KILLS; i++) {
+    for (int i = 0; i < test_times(KILLS); i++) {
         uint64_t end = seen + rng_below(&rng, 400);
         while (seen < end) {
             assert_ok(svl_cursor_next(cursor, 20000, &record));
@@ -414,7 +414,7 @@ static void test_writer_when_readers_are_killed_or_stopped_then_undisturbed(void
     pid_t writer = start_writer(&o, 3000, UINT64_MAX), readers[READERS] = { 0 };
     struct rng rng = { test_seed() };
     wait_ready();
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < test_times(ROUNDS); i++) {
         pid_t *reader = &readers[i % READERS];
         struct order order = { .run = read_until_killed };
         if (*reader > 0)
@@ -435,6 +435,35 @@ static void test_writer_when_readers_are_killed_or_stopped_then_undisturbed(void
     svl_store *store = open_reader();
     assert_true(read_all(store, 0, false) == atomic_load(&noted->acknowledged));
     assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    assert_ok(svl_store_close(store));
+}
+
+static void read_once_and_die(const struct order *order)
+{
+    svl_store_options o = order->options;
+    svl_store *store;
+    o.flags = SVL_STORE_READ_ONLY;
+    assert_ok(svl_store_open(path, &o, &store));
+    read_all(store, 100, false);
+    kill(getpid(), SIGKILL);
+}
+
+/* Nobody writes who would clear them from the tables; one reader lives, who keeps these. */
+static void test_store_when_more_readers_died_than_it_has_places_then_others_read(void **state)
+{
+    (void)state;
+    struct order order = { .run = read_once_and_die, .options = small_options() };
+    order.options.readers_max = 8;
+    expect_exit(start_writer(&order.options, 3000, 100));
+    svl_store_options o = order.options;
+    svl_store *store;
+    o.flags = SVL_STORE_READ_ONLY;
+    assert_ok(svl_store_open(path, &o, &store));
+    read_all(store, 100, false);
+    for (int i = 0; i < 20; i++) {
+        int status = wait_child(start_child(&order));
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    }
     assert_ok(svl_store_close(store));
 }
 
@@ -690,6 +719,8 @@ int main(void)
             test_follower_when_the_writer_is_killed_again_and_again_then_none_changes, start),
         cmocka_unit_test_setup(test_writer_when_readers_are_killed_or_stopped_then_undisturbed,
                                start),
+        cmocka_unit_test_setup(
+            test_store_when_more_readers_died_than_it_has_places_then_others_read, start),
         cmocka_unit_test_setup(test_reader_when_retention_takes_a_segment_then_gap_and_no_damage,
                                start),
         cmocka_unit_test_setup(test_store_when_read_only_then_nothing_is_written, start),

@@ -162,6 +162,48 @@ static void test_segment_when_the_catalog_is_older_then_never_overwritten(void *
     assert_ok(svl_store_close(store));
 }
 
+static void append_filled(svl_store *store, size_t n)
+{
+    static char body[50000];
+    svl_record record = { .body = { body, sizeof body } };
+    for (size_t i = 0; i < n; i++)
+        assert_ok(svl_store_append(store, &record, 1, NULL));
+}
+
+/* A crash between a segment's commit and the catalog's: what other processes go by is the catalog, so what it
+ * does not know to be in a segment stays in the journal. */
+static void test_segment_when_ahead_of_the_catalog_then_readers_miss_nothing(void **state)
+{
+    (void)state;
+    svl_store_options o;
+    svl_store *store;
+    char cut_off[512], from[600], to[600], seen[512];
+    snprintf(path, sizeof path, "%s", temp_path());
+    snprintf(cut_off, sizeof cut_off, "%s", temp_path());
+    snprintf(seen, sizeof seen, "%s", temp_path());
+    assert_ok(svl_store_options_init(&o, sizeof o));
+    o.commit_age_ms = 3600000;
+    o.segment_bytes = 8 << 20;
+    assert_ok(svl_store_open(path, &o, &store));
+    append_and_commit(store, SVL_OK);
+    append_filled(store, 3);
+    copy_tree(path, cut_off);
+    assert_ok(svl_store_commit(store, -1));
+    snprintf(from, sizeof from, "%s/00000000000000000001-01.seg", path);
+    snprintf(to, sizeof to, "%s/00000000000000000001-01.seg", cut_off);
+    copy_file(from, to);
+    assert_ok(svl_store_close(store));
+    assert_ok(svl_store_open(cut_off, &o, &store));
+    append_filled(store, 60); /* files of the journal are full, and others used again */
+    copy_tree(cut_off, seen);
+    svl_store *reader;
+    o.flags = SVL_STORE_READ_ONLY;
+    assert_ok(svl_store_open(seen, &o, &reader));
+    assert_records(reader, 64);
+    assert_ok(svl_store_close(reader));
+    assert_ok(svl_store_close(store));
+}
+
 /* A crash between a segment's creation and its name in the catalog, passed by other ids since. */
 static void test_empty_segment_when_not_named_then_removed(void **state)
 {
@@ -261,6 +303,7 @@ int main(void)
         cmocka_unit_test(test_clock_when_it_was_set_back_before_the_crash_then_is_not_told_again),
         cmocka_unit_test(test_batch_when_it_gives_ids_again_then_corrupt),
         cmocka_unit_test(test_segment_when_the_catalog_is_older_then_never_overwritten),
+        cmocka_unit_test(test_segment_when_ahead_of_the_catalog_then_readers_miss_nothing),
         cmocka_unit_test(test_empty_segment_when_not_named_then_removed),
         cmocka_unit_test(test_empty_segment_when_named_then_taken),
         cmocka_unit_test(test_empty_segment_when_too_small_for_what_comes_then_replaced),

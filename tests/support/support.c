@@ -93,6 +93,13 @@ uint64_t test_seed(void)
     return seed;
 }
 
+int test_times(int n)
+{
+    const char *given = getenv("SVL_TEST_TIMES");
+    int times = given ? atoi(given) : 1;
+    return times > 0 ? n * times : n;
+}
+
 /* splitmix64 (Steele, Lea, Flood 2014). */
 uint64_t rng_next(struct rng *rng)
 {

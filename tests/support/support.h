@@ -23,6 +23,8 @@ void copy_tree(const char *from, const char *to);
 
 /* The run's seed: SVL_TEST_SEED, else the clock; printed once. */
 uint64_t test_seed(void);
+/* `n` rounds in the fast suite, SVL_TEST_TIMES as many in the slow one. */
+int test_times(int n);
 struct rng {
     uint64_t state;
 };
