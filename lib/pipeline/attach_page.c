@@ -51,8 +51,8 @@ static void make(struct attach_page *page, const uint8_t store_uuid[16])
     }
     page->version = ATTACH_VERSION;
     memcpy(page->store_uuid, store_uuid, 16);
-    atomic_thread_fence(memory_order_release);
-    page->magic = ATTACH_MAGIC; /* last: without it nobody comes */
+    /* Last: without it nobody comes. */
+    atomic_store_explicit(&page->magic, ATTACH_MAGIC, memory_order_release);
 }
 
 int svl__attach_page_open_host(int directory, mode_t file_mode, const uint8_t store_uuid[16],

@@ -64,7 +64,7 @@ struct attach_slot {
 };
 
 struct attach_page {
-    uint64_t magic;
+    _Atomic uint64_t magic;
     uint32_t version;
     uint32_t record_bytes_max;
     uint8_t store_uuid[16];
