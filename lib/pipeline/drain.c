@@ -15,10 +15,10 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/thread.h"
-#include "bus/gap.h"
 #include "bus/stall.h"
 #include "pipeline.h"
 #include "record/wire.h"
+#include "round.h"
 
 #define ROUND_BYTES (256u << 10)
 #define ROUND_FRAMES 1024
@@ -26,24 +26,13 @@
 #define MEMORY_POLL_MS 10
 #define OWN_RING ATTACH_SLOTS /* the number of the ring that is no attached one */
 
-/* A record whose publisher waits: told its id after the feed. */
-struct waiter {
-    struct slot_tag tag;
-    size_t item;
-};
-
 struct drain {
     svl_pipeline *pipeline;
     struct ring *ring;
-    struct buffer items;   /* struct feed_item: `wire` is an offset into `scratch` where `copied` */
-    struct buffer copied;  /* one byte an item: 1 = in scratch */
-    struct buffer scratch; /* records that handlers made or changed, and gap records */
-    struct buffer waiters;
+    struct round round;
     struct dispatch_result result;
-    size_t bytes;
     size_t frames_max; /* of a ring in this round */
     struct gap gap;
-    bool gap_added; /* in this round */
     uint64_t stalls_told;
     bool patient;            /* the live ring: what cannot be stored now can be later */
     size_t at;               /* the ring of this round: an attached one's number, or OWN_RING */
@@ -56,86 +45,6 @@ struct drain {
     struct attached_record record; /* the one held, of an attached one */
     int64_t retry_ns;              /* short of memory: when to go on; 0 = not */
 };
-
-static struct feed_item *items_of(struct drain *d)
-{
-    return (struct feed_item *)(void *)d->items.data;
-}
-
-/* Room for what one ring record may become, so that adding it cannot fail half-way. */
-static bool reserve(struct drain *d, size_t items, size_t bytes)
-{
-    bool ok = buffer_reserve(&d->items, items * sizeof(struct feed_item)) &&
-              buffer_reserve(&d->copied, items) && buffer_reserve(&d->scratch, bytes) &&
-              buffer_reserve(&d->waiters, sizeof(struct waiter));
-    d->items.failed = d->copied.failed = d->scratch.failed = d->waiters.failed = false;
-    return ok;
-}
-
-static void add_item(struct drain *d, const uint8_t *wire, uint32_t len, bool copy, bool follows,
-                     uint64_t ring_end)
-{
-    struct feed_item item = { .wire = wire, .len = len, .follows = follows, .ring_end = ring_end };
-    uint8_t copied = copy;
-    if (copy) {
-        item.wire = (const uint8_t *)(uintptr_t)d->scratch.len;
-        svl__buffer_append(&d->scratch, wire, len);
-    }
-    svl__buffer_append(&d->items, &item, sizeof item);
-    svl__buffer_append(&d->copied, &copied, 1);
-    d->bytes += len;
-}
-
-/* What DROP_NEW dropped, as a record at the place where it is missing. */
-static bool add_gap(struct drain *d, struct gap *told, uint64_t ring_end)
-{
-    struct gap_record gap;
-    uint8_t wire[GAP_WIRE_BYTES_MAX];
-    svl__gap_record(told, &gap);
-    uint32_t len = svl__wire_size(&gap.record);
-    svl__wire_encode(&gap.record, svl__wall_ns(), wire);
-    if (!reserve(d, 1, len))
-        return false;
-    add_item(d, wire, len, true, false, ring_end);
-    told->count = 0;
-    d->gap_added = true;
-    return true;
-}
-
-/* The records that dispatch made of one, as one group. */
-static bool add_result(struct drain *d, const uint8_t *wire, uint64_t ring_end)
-{
-    const struct dispatch_result *r = &d->result;
-    bool follows = false;
-    if (!reserve(d, (size_t)r->count + 1, r->record_len + r->emits.len))
-        return false;
-    if (!r->dropped) {
-        add_item(d, r->record, r->record_len, r->record != wire, false, ring_end);
-        follows = true;
-    }
-    for (size_t at = 0; at < r->emits.len;) {
-        uint32_t size = svl__wire_length(r->emits.data + at, r->emits.len - at);
-        add_item(d, r->emits.data + at, size, true, follows, ring_end);
-        follows = true;
-        at += size;
-    }
-    return true;
-}
-
-static bool add_untouched(struct drain *d, const uint8_t *wire, uint32_t len, uint64_t ring_end)
-{
-    if (!reserve(d, 1, 0))
-        return false;
-    add_item(d, wire, len, false, false, ring_end);
-    return true;
-}
-
-static void add_waiter(struct drain *d, struct slot_tag tag, size_t item)
-{
-    struct waiter waiter = { tag, item };
-    if (tag.number != 0)
-        svl__buffer_append(&d->waiters, &waiter, sizeof waiter);
-}
 
 static bool is_abandoned(const svl_pipeline *p)
 {
@@ -155,7 +64,8 @@ static int add_record(struct drain *d, const uint8_t *wire, uint32_t len, uint64
     if (rc != SVL_OK)
         return rc;
     d->is_shaped = has_handlers;
-    if (!(has_handlers ? add_result(d, wire, end) : add_untouched(d, wire, len, end)))
+    if (!(has_handlers ? svl__round_add_result(&d->round, &d->result, wire, end)
+                       : svl__round_add(&d->round, wire, len, end)))
         return SVL_E_NOMEM;
     d->is_shaped = false;
     *dropped = has_handlers && d->result.dropped;
@@ -182,14 +92,14 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
     if (rc != SVL_OK)
         return rc;
     bool dropped;
-    size_t first = d->items.len / sizeof(struct feed_item);
+    size_t first = round_count(&d->round);
     rc = add_record(d, wire, len, frame->end, &dropped);
     if (rc != SVL_OK)
         return rc;
     if (dropped)
         svl__slots_dropped(d->pipeline->slots, tag);
     else
-        add_waiter(d, tag, first);
+        svl__round_add_waiter(&d->round, tag, first);
     return SVL_OK;
 }
 
@@ -201,9 +111,7 @@ static void tell_damaged(struct drain *d, int code)
 
 static void begin_round(struct drain *d, size_t at)
 {
-    d->items.len = d->copied.len = d->scratch.len = d->waiters.len = 0;
-    d->bytes = 0;
-    d->gap_added = false;
+    svl__round_begin(&d->round);
     d->at = at;
 }
 
@@ -221,10 +129,10 @@ static int collect(struct drain *d, size_t *frames)
 {
     begin_round(d, OWN_RING);
     svl__gap_look(&d->gap, d->ring, svl__ring_dropped(d->ring));
-    while (*frames < d->frames_max && d->bytes < ROUND_BYTES && !is_abandoned(d->pipeline) &&
+    while (*frames < d->frames_max && d->round.bytes < ROUND_BYTES && !is_abandoned(d->pipeline) &&
            hold_frame(d)) {
         if (d->gap.count != 0 && d->frame.end > d->gap.position)
-            add_gap(d, &d->gap, d->end);
+            svl__round_add_gap(&d->round, &d->gap, d->end);
         int rc = add_frame(d, &d->frame);
         if (rc == SVL_E_NOMEM || rc == SVL_E_CLOSED)
             return rc;
@@ -239,7 +147,7 @@ static int collect(struct drain *d, size_t *frames)
     if (!d->is_held)
         d->end = svl__ring_drained(d->ring);
     if (d->gap.count != 0 && d->end >= d->gap.position)
-        add_gap(d, &d->gap, d->end);
+        svl__round_add_gap(&d->round, &d->gap, d->end);
     return SVL_OK;
 }
 
@@ -253,18 +161,6 @@ static void pass(svl_pipeline *p, struct ring *ring, uint64_t end)
         p->noted_position = p->released_position = end;
     }
     pthread_mutex_unlock(&p->release_lock);
-}
-
-/* Nothing is added any more: what was copied has its place. */
-static struct feed_item *place_items(struct drain *d, size_t count)
-{
-    struct feed_item *items = items_of(d);
-    for (size_t i = 0; i < count; i++) {
-        if (d->copied.data[i])
-            items[i].wire = d->scratch.data + (uintptr_t)items[i].wire;
-        d->copied.data[i] = 0; /* also when it is fed once more */
-    }
-    return items;
 }
 
 /* The ring's drops count as told once the gap record is written; perhaps it is already. */
@@ -285,12 +181,13 @@ static void await_gap(struct drain *d, uint64_t ticket)
 static void settle_own(struct drain *d, const struct feed_item *items, uint64_t ticket)
 {
     svl_pipeline *p = d->pipeline;
-    const struct waiter *waiters = (const struct waiter *)(const void *)d->waiters.data;
-    if (d->gap_added)
+    size_t n;
+    const struct waiter *waiters = svl__round_waiters(&d->round, &n);
+    if (d->round.has_gap)
         await_gap(d, ticket);
-    for (size_t i = 0; i < d->waiters.len / sizeof *waiters; i++)
+    for (size_t i = 0; i < n; i++)
         svl__slots_fed(p->slots, waiters[i].tag, items[waiters[i].item].id, ticket);
-    if (d->waiters.len > 0)
+    if (n > 0)
         svl__slots_durable(p->slots, svl__store_durable_ticket(p->store));
 }
 
@@ -298,12 +195,13 @@ static void settle_own(struct drain *d, const struct feed_item *items, uint64_t 
 static void settle_attached(struct drain *d, const struct feed_item *items, uint64_t ticket)
 {
     struct attached *a = d->pipeline->attached;
-    const struct waiter *waiters = (const struct waiter *)(const void *)d->waiters.data;
-    for (size_t k = 0; k < d->waiters.len / sizeof *waiters; k++) {
+    size_t n;
+    const struct waiter *waiters = svl__round_waiters(&d->round, &n);
+    for (size_t k = 0; k < n; k++) {
         struct outcome_tag tag = { waiters[k].tag.number, waiters[k].tag.generation };
         svl__attached_await(a, d->at, tag, items[waiters[k].item].id, ticket);
     }
-    svl__attached_fed(a, d->at, d->end, ticket, d->gap_added);
+    svl__attached_fed(a, d->at, d->end, ticket, d->round.has_gap);
     svl__attached_durable(a, svl__store_durable_ticket(d->pipeline->store));
 }
 
@@ -325,7 +223,7 @@ static int feed(struct drain *d)
 {
     svl_pipeline *p = d->pipeline;
     bool is_own = d->at == OWN_RING;
-    size_t count = d->items.len / sizeof(struct feed_item);
+    size_t count = round_count(&d->round);
     d->is_unfed = count > 0;
     if (count == 0 && is_own)
         pass(p, d->ring, d->end);
@@ -333,12 +231,12 @@ static int feed(struct drain *d)
         svl__attached_passed(p->attached, d->at, d->end);
     if (count == 0)
         return SVL_OK;
-    struct feed_item *items = place_items(d, count);
+    struct feed_item *items = svl__round_items(&d->round);
     struct ring_position position = { .position = d->end };
     memcpy(position.uuid, is_own ? svl__ring_uuid(d->ring) : svl__attached_uuid(p->attached, d->at),
            sizeof position.uuid);
     struct feed feed = {
-        .items = items, .count = count, .ring = &position, .urgent = d->waiters.len > 0
+        .items = items, .count = count, .ring = &position, .urgent = d->round.waiters.len > 0
     };
     note(d);
     uint64_t ticket;
@@ -381,7 +279,7 @@ static int drain_own(struct drain *d, size_t *frames)
     int rc = collect(d, &n);
     *frames += n;
     atomic_fetch_add_explicit(&d->pipeline->published, n, memory_order_relaxed);
-    int fed = d->end != d->own_end || d->items.len > 0 ? feed_own(d) : SVL_OK;
+    int fed = d->end != d->own_end || round_count(&d->round) > 0 ? feed_own(d) : SVL_OK;
     return fed != SVL_OK ? fed : rc;
 }
 
@@ -399,9 +297,9 @@ static int tell_last_gap(struct drain *d)
     begin_round(d, OWN_RING);
     d->end = d->own_end;
     svl__gap_look(&d->gap, d->ring, svl__ring_dropped_end(d->ring));
-    if (d->gap.count != 0 && !add_gap(d, &d->gap, d->end))
+    if (d->gap.count != 0 && !svl__round_add_gap(&d->round, &d->gap, d->end))
         return SVL_E_NOMEM;
-    return d->items.len > 0 ? feed(d) : SVL_OK;
+    return round_count(&d->round) > 0 ? feed(d) : SVL_OK;
 }
 
 /* --- the rings of other processes --- */
@@ -425,16 +323,17 @@ static int drain_attached(struct drain *d, size_t i, uint64_t end, size_t *frame
     while (n < d->frames_max && !is_abandoned(d->pipeline) && hold_record(d)) {
         bool dropped;
         if (gap->count != 0 && d->record.end > gap->position)
-            add_gap(d, gap, d->end);
-        size_t first = d->items.len / sizeof(struct feed_item);
+            svl__round_add_gap(&d->round, gap, d->end);
+        size_t first = round_count(&d->round);
         rc = add_record(d, d->record.wire, d->record.len, d->record.end, &dropped);
         if (rc != SVL_OK)
             break;
         if (dropped)
             svl__attached_dropped(a, i, d->record.tag);
         else
-            add_waiter(d, (struct slot_tag){ d->record.tag.number, d->record.tag.generation },
-                       first);
+            svl__round_add_waiter(
+                &d->round, (struct slot_tag){ d->record.tag.number, d->record.tag.generation },
+                first);
         d->is_held = false;
         d->end = d->record.end;
         n++;
@@ -444,9 +343,9 @@ static int drain_attached(struct drain *d, size_t i, uint64_t end, size_t *frame
     if (!d->is_held)
         d->end = svl__attached_end(a, i);
     if (!d->is_held && gap->count != 0 && svl__attached_is_behind(a, i, gap->position))
-        add_gap(d, gap, d->end);
+        svl__round_add_gap(&d->round, gap, d->end);
     *frames += n;
-    int fed = d->end != end || d->items.len > 0 ? feed(d) : SVL_OK;
+    int fed = d->end != end || round_count(&d->round) > 0 ? feed(d) : SVL_OK;
     return fed != SVL_OK ? fed : rc;
 }
 
@@ -482,10 +381,7 @@ static void drain_begin(struct drain *d, svl_pipeline *p, struct ring *ring, boo
 
 static void drain_end(struct drain *d)
 {
-    svl__buffer_free(&d->items);
-    svl__buffer_free(&d->copied);
-    svl__buffer_free(&d->scratch);
-    svl__buffer_free(&d->waiters);
+    svl__round_free(&d->round);
     svl__buffer_free(&d->result.emits);
 }
 
@@ -626,7 +522,8 @@ int svl__drain_crashed(svl_pipeline *p, struct ring *ring, int64_t wait_ms)
         frames = 0;
         d.end = d.own_end;
         rc = collect(&d, &frames);
-        int fed = rc == SVL_OK && (d.end != d.own_end || d.items.len > 0) ? feed(&d) : SVL_OK;
+        int fed =
+            rc == SVL_OK && (d.end != d.own_end || round_count(&d.round) > 0) ? feed(&d) : SVL_OK;
         rc = fed != SVL_OK ? fed : rc;
         d.own_end = d.end;
         p->ring_recovered += rc == SVL_OK ? frames : 0;

@@ -9,8 +9,8 @@
  *   W2  the ring is released up to a position only when the journal holds everything before it.
  *   W3  nothing here is waited for while a lock is held, but its own condition variables.
  *
- * pipeline.c open, close · options.c · start.c rings, recovery · publish.c · drain.c the pipeline
- * thread · pump.c, alarm.c without it · attached.c, attach_page.c, deaths.c rings of other processes ·
+ * pipeline.c open, close · options.c · start.c rings, recovery · publish.c · drain.c, round.c the
+ * pipeline thread · pump.c, alarm.c without it · attached.c, attach_page.c, deaths.c rings of other processes ·
  * publisher.c their side of it · slots.c svl_publish_sync()'s waiters · deadletters.c · stop.c flush and
  * stop · stats.c */
 #ifndef SVL_PIPELINE_PIPELINE_H
