@@ -38,7 +38,9 @@ CALL(svl_consumer_close, return svl_consumer_close(consumer))
 CALL(svl_consumer_fd, int fd; return svl_consumer_fd(consumer, &fd))
 CALL(svl_consumer_open, return svl_consumer_open(pipeline, NULL, &opened))
 CALL(svl_consumer_poll, svl_batch *b; int rc = svl_consumer_poll(consumer, 0, &b);
-     return rc == SVL_E_AGAIN ? SVL_OK : rc)
+     return rc == SVL_OK        ? svl_batch_ack(b)
+            : rc == SVL_E_AGAIN ? SVL_OK
+                                : rc)
 CALL(svl_consumer_seek, return svl_consumer_seek(consumer, SVL_START_LATEST, 0))
 CALL(svl_consumer_subscription, return svl_consumer_subscription(consumer) ? SVL_OK : SVL_FAIL)
 CALL(svl_cursor_next, const svl_record *r; int rc = svl_cursor_next(follower, 1, &r);
