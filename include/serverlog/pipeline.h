@@ -13,6 +13,8 @@
  *     go through them at start; publishing before it answers SVL_E_STATE;
  *   - a published record survives the death of the process at once (crash ring), and power loss when it
  *     is flushed: within sync_interval_ms, or when svl_flush() or svl_publish_sync() has returned;
+ *   - a host that is an event loop opens with SVL_THREADLESS and calls svl_pump(): then no thread is started,
+ *     handlers are called there, and SVL_FULL_BLOCK acts as SVL_FULL_FAIL;
  *   - open after fork(), not before. */
 #ifndef SERVERLOG_PIPELINE_H
 #define SERVERLOG_PIPELINE_H
@@ -131,7 +133,8 @@ SVL_EXPORT int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms);
 /* Does a step of all work of a pipeline with SVL_THREADLESS, on this thread: takes records from the rings, its
  * own and those of attached processes, through the ingest handlers; writes, flushes, encodes and commits what
  * is due of it; calls the stored handlers that have something to do, one batch each; writes their positions.
- * Waits only when there is nothing of this to do.
+ * Takes `max_records` of each ring at most; 0 = as many as make a round, 1,024 of its own, 256 of another
+ * process'. Waits only when there is nothing of this to do.
  *
  *     while (svl_pump(log, 0, 0, NULL) == SVL_OK)
  *         ;                                          everything that can be done now is done
@@ -148,9 +151,7 @@ SVL_EXPORT int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms);
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     one thread at a time, it need not be the same
- * Blocks     on something to do, timeout_ms at most (0 = never, -1 = without end); on the disk; in callbacks.
- *            `max_records` bounds a step: so many of each ring at most, 0 = 1,024 of its own and 256 of another
- *            process' */
+ * Blocks     on something to do, timeout_ms at most (0 = never, -1 = without end); on the disk; in callbacks */
 SVL_EXPORT int svl_pump(svl_pipeline *pipeline, size_t max_records, int64_t timeout_ms,
                         size_t *drained);
 
@@ -165,7 +166,8 @@ SVL_EXPORT int svl_pump(svl_pipeline *pipeline, size_t max_records, int64_t time
 SVL_EXPORT int svl_next_deadline_ns(svl_pipeline *pipeline, int64_t *deadline_ns);
 
 /* A descriptor for an event loop: readable as long as svl_pump() would not wait, deadlines included. It is to be
- * polled (select, poll, epoll, level-triggered), never read; svl_pump() makes it quiet.
+ * polled (select, poll, epoll, level-triggered), never read; svl_pump() makes it quiet. Where another thread did
+ * the work meanwhile it may be readable for nothing: then svl_pump() answers SVL_E_TIMEOUT.
  *
  * Result     *fd; the same at each call
  * Errors     SVL_E_STATE  the pipeline was opened without SVL_THREADLESS

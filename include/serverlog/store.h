@@ -8,7 +8,9 @@
  *     SVL_STORE_READ_ONLY, and see a record as soon as it is durable;
  *   - a record is visible only once it is durable;
  *   - after a failed flush the store takes nothing more (SVL_E_FAILED): close it, open it again;
- *   - a local file system: on a network one open answers SVL_E_FILE_SYSTEM. */
+ *   - a local file system: on a network one open answers SVL_E_FILE_SYSTEM;
+ *   - with SVL_THREADLESS it starts no thread: what is due of a flush, blocks and a commit is done by the calls
+ *     that write, and a cursor that follows waits for another thread that writes. */
 #ifndef SERVERLOG_STORE_H
 #define SERVERLOG_STORE_H
 

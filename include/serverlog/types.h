@@ -176,7 +176,9 @@ enum svl_full_policy {
 
 /* A flag of svl_options and of svl_store_options. */
 enum svl_common_flag {
-    SVL_THREADLESS = 256 /* no thread is started: the host's threads do all work, see svl_pump() */
+    SVL_THREADLESS =
+        256 /* no thread is started: a pipeline works when svl_pump() is called, a store alone
+                            in the calls that write */
 };
 
 /* A diagnostic for the host's own log: not an error of a call, but something that happened in the

@@ -6,13 +6,15 @@
 
 bool svl__pump_wake(void *pipeline)
 {
-    svl__alarm_ring(&((svl_pipeline *)pipeline)->pump.alarm);
+    svl_pipeline *p = pipeline;
+    svl__alarm_ring(&p->pump.alarm);
     return true;
 }
 
 void svl__pump_due(void *pipeline)
 {
-    svl__alarm_due(&((svl_pipeline *)pipeline)->pump.alarm);
+    svl_pipeline *p = pipeline;
+    svl__alarm_due(&p->pump.alarm);
 }
 
 /* --- when; whoever has the pump --- */

@@ -2,8 +2,8 @@
  *
  *   P1  one thread at a time pumps; what is the pumper's alone (drain, alarm) passes from one to the next by
  *       `is_taken`.
- *   P2  between pumps the descriptor, once the host has it, is readable exactly when svl_pump() would not
- *       wait.
+ *   P2  between pumps the descriptor, once the host has it, is readable when svl_pump() would not wait; and for
+ *       nothing only after another thread has worked for the store.
  *
  * Without SVL_THREADLESS taking and giving do nothing. */
 #ifndef SVL_PIPELINE_PUMP_H

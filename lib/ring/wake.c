@@ -8,6 +8,9 @@
  *
  *   B1 release, fetch_add of the wake word <- B2 acquire, its load before the sleep bit.
  *
+ * A consumer that polls (svl__ring_arm) sets the bit, too, and then waits for what ring->wake makes readable;
+ * it does not meet open claims by sleeping: whoever commits looks at the bit behind its header (A10, ring.c).
+ *
  * Producers that wait for space. A producer counts itself, then looks at the head again; the releaser
  * stores the head, then looks at the count: store then load on both sides, so both are sequentially
  * consistent (B3), once a release, never on publish.
