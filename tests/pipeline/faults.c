@@ -217,28 +217,11 @@ static void test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked(void *
     sweep(false);
 }
 
-static void test_threadless_when_one_allocation_fails_then_nothing_lost_or_leaked(void **state)
-{
-    (void)state;
-    flags = SVL_THREADLESS;
-    sweep(true);
-    flags = 0;
-}
-
-static void test_threadless_when_memory_is_gone_then_nothing_lost_or_leaked(void **state)
-{
-    (void)state;
-    flags = SVL_THREADLESS;
-    sweep(false);
-    flags = 0;
-}
-
 /* From each allocation on there is none for some pumps: none of them waits for it, and then all goes on where it
  * was. */
 static void test_pump_when_memory_is_gone_for_a_while_then_goes_on_where_it_was(void **state)
 {
     (void)state;
-    flags = SVL_THREADLESS;
     for (uint64_t n = 1; n <= 20; n++) {
         svl_pipeline *p;
         uint64_t in, added;
@@ -263,7 +246,6 @@ static void test_pump_when_memory_is_gone_for_a_while_then_goes_on_where_it_was(
         assert_ok(svl_close(p));
         remove_tree(path);
     }
-    flags = 0;
 }
 
 /* Also the last allocation, when the file is there already. */
@@ -287,17 +269,24 @@ static void test_ring_when_an_allocation_fails_then_no_file_is_left(void **state
     svl__ring_destroy(ring);
 }
 
-int main(void)
+/* With an argument: without threads. */
+int main(int argc, char **argv)
 {
+    (void)argv;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ring_when_an_allocation_fails_then_no_file_is_left),
         cmocka_unit_test(test_pipeline_when_one_allocation_fails_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked),
-        cmocka_unit_test(test_threadless_when_one_allocation_fails_then_nothing_lost_or_leaked),
-        cmocka_unit_test(test_threadless_when_memory_is_gone_then_nothing_lost_or_leaked),
+    };
+    const struct CMUnitTest without_threads[] = {
+        cmocka_unit_test(test_pipeline_when_one_allocation_fails_then_nothing_lost_or_leaked),
+        cmocka_unit_test(test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pump_when_memory_is_gone_for_a_while_then_goes_on_where_it_was),
     };
-    int failed = cmocka_run_group_tests_name("pipeline/faults", tests, NULL, NULL);
+    flags = argc > 1 ? SVL_THREADLESS : 0;
+    int failed = argc > 1 ? cmocka_run_group_tests_name("pipeline/faults_threadless",
+                                                        without_threads, NULL, NULL)
+                          : cmocka_run_group_tests_name("pipeline/faults", tests, NULL, NULL);
     temp_remove_all();
     return failed;
 }
