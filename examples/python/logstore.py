@@ -16,46 +16,16 @@ import argparse
 import datetime
 import logging
 import os
-import pathlib
 import runpy
-import subprocess
 import sys
 import time
 
-import cffi
+import serverlog
+from serverlog import svl
 
 SEVERITIES = [(logging.CRITICAL, "FATAL"), (logging.ERROR, "ERROR"), (logging.WARNING, "WARN"), (logging.INFO, "INFO"),
               (logging.DEBUG, "DEBUG"), (logging.NOTSET, "TRACE")]
 SOURCE_BYTES_MAX, KEY_BYTES_MAX = 255, 480
-TIMEOUT_MS = 10_000
-
-
-def installed(variable, file):
-    """Where the library's pkg-config file says that it is."""
-    command = ["pkg-config", "--variable=" + variable, "serverlog"]
-    return os.path.join(subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip(), file)
-
-
-ffi = cffi.FFI()
-ffi.cdef(pathlib.Path(os.environ.get("SERVERLOG_CDEF")
-                      or installed("includedir", "serverlog/serverlog.cdef.h")).read_text())
-svl = ffi.dlopen(os.environ.get("SERVERLOG_LIBRARY") or installed("libdir", "libserverlog.so.0"))
-
-
-class Error(Exception):
-    pass
-
-
-def check(rc):
-    if rc != svl.SVL_OK:
-        raise Error(ffi.string(svl.svl_last_error()).decode() or ffi.string(svl.svl_strerror(rc)).decode())
-
-
-def lend(to, data):
-    """Makes the slice `to` point to `data`; the result must be kept until the library has copied the bytes."""
-    to.data = buffer = ffi.from_buffer(data)
-    to.len = len(data)
-    return buffer
 
 
 def cut(text, bytes_max):
@@ -72,85 +42,47 @@ class Handler(logging.Handler):
 
     def __init__(self, path, level=logging.NOTSET):
         super().__init__(level)
-        self.pipeline = None
-        out = ffi.new("svl_pipeline **")
-        check(svl.svl_open(os.fsencode(path), ffi.NULL, out))
-        self.pipeline = out[0]
-        try:
-            check(svl.svl_start(self.pipeline))
-        except Error:
-            self.close()
-            raise
+        self.log = None
+        self.log = serverlog.Pipeline(path)
 
     def emit(self, record):  # logging holds the handler's lock: the pipeline cannot be closed meanwhile
         try:
-            if self.pipeline is None:
-                raise Error("the store has been closed")
-            self.publish(record)
+            if self.log is None:
+                raise ValueError("the store has been closed")
+            name = record.name if not record.name.startswith("serverlog.") else "python." + record.name
+            self.log.publish(source=cut(name, SOURCE_BYTES_MAX),
+                             key=cut(str(getattr(record, "key", "")), KEY_BYTES_MAX),
+                             body=self.format(record),
+                             severity=severity_of(record.levelno),
+                             time_ns=int(record.created * 1e9),
+                             attributes={"code.filepath": record.pathname, "code.lineno": record.lineno,
+                                         "thread.name": str(record.threadName)})
         except Exception:
             self.handleError(record)
-
-    def publish(self, record):
-        row, attributes = ffi.new("svl_record *"), ffi.new("svl_attribute[3]")
-        name = record.name if not record.name.startswith("serverlog.") else "python." + record.name
-        row.time_ns = int(record.created * 1e9)
-        row.severity = severity_of(record.levelno)
-        lent = [lend(row.source, cut(name, SOURCE_BYTES_MAX)),
-                lend(row.body, self.format(record).encode("utf-8", "replace")),
-                lend(row.key, cut(str(getattr(record, "key", "")), KEY_BYTES_MAX))]
-        values = {"code.filepath": record.pathname, "code.lineno": record.lineno, "thread.name": record.threadName}
-        for attribute, (key, value) in zip(attributes, values.items()):
-            lent.append(lend(attribute.name, key.encode()))
-            if isinstance(value, int):
-                attribute.kind, attribute.i64 = svl.SVL_ATTRIBUTE_I64, value
-            else:
-                attribute.kind = svl.SVL_ATTRIBUTE_TEXT
-                lent.append(lend(attribute.bytes, str(value).encode("utf-8", "replace")))
-        row.attributes, row.attribute_count = attributes, len(attributes)
-        check(svl.svl_publish(self.pipeline, row))
 
     def flush(self):
         """Returns when everything that was logged is safe against power loss."""
         with self.lock:
-            if self.pipeline is not None:
-                check(svl.svl_flush(self.pipeline, TIMEOUT_MS))
+            if self.log is not None:
+                self.log.flush()
 
     def close(self):
         """logging calls it at exit, while the interpreter still runs: the library's threads end here."""
         with self.lock:
-            pipeline, self.pipeline = self.pipeline, None
+            log, self.log = self.log, None
         super().close()
-        if pipeline is not None:
-            check(svl.svl_close(pipeline))
+        if log is not None:
+            log.close()
 
 
 def find(path, logger=None, level=logging.NOTSET, key=None, since_ns=0):
-    """Each record that matches, as (time_ns, severity, logger, key, text), in the order of the log."""
-    store, cursor = ffi.new("svl_store **"), ffi.new("svl_cursor **")
-    records, n = ffi.new("const svl_record **"), ffi.new("size_t *")
-    options, query = ffi.new("svl_store_options *"), ffi.new("svl_query *")
-    check(svl.svl_store_options_init(options, ffi.sizeof("svl_store_options")))
-    check(svl.svl_query_init(query, ffi.sizeof("svl_query")))
-    options.flags = svl.SVL_STORE_NO_CREATE
-    query.time_min_ns = since_ns
-    query.severity_min = severity_of(level) if level else 0
-    lent = [lend(query.source, (logger or "").encode()), lend(query.key_low, (key or "").encode())]
-    query.key_kind = svl.SVL_KEY_EXACT if key else svl.SVL_KEY_ANY
-    check(svl.svl_store_open(os.fsencode(path), options, store))
+    """Each record that matches, in the order of the log."""
+    store = serverlog.Store(path)
     try:
-        check(svl.svl_store_query(store[0], query, cursor))
-        lent.clear()
-        while (rc := svl.svl_cursor_next_many(cursor[0], 0, 1000, records, n)) == svl.SVL_OK:
-            for i in range(n[0]):
-                row = records[0][i]
-                texts = (ffi.buffer(part.data, part.len)[:].decode("utf-8", "replace") if part.len else ""
-                         for part in (row.source, row.key, row.body))
-                yield row.time_ns, row.severity, *texts
-        if rc != svl.SVL_E_END:
-            check(rc)
+        yield from store.query(source=logger or "", key=key, time_min_ns=since_ns,
+                               severity_min=severity_of(level) if level else 0)
     finally:
-        svl.svl_cursor_close(cursor[0])
-        svl.svl_store_close(store[0])
+        store.close()
 
 
 def run(arguments):
@@ -163,9 +95,9 @@ def run(arguments):
 def show(arguments):
     since_ns = time.time_ns() - int(arguments.since * 60e9) if arguments.since else 0
     level = logging.getLevelName(arguments.level.upper())
-    for time_ns, severity, logger, key, text in find(arguments.store, arguments.logger, level, arguments.key, since_ns):
-        when = datetime.datetime.fromtimestamp(time_ns / 1e9).isoformat(" ", "milliseconds")
-        print(when, severity, logger, "[%s]" % key if key else "-", text)
+    for record in find(arguments.store, arguments.logger, level, arguments.key, since_ns):
+        when = datetime.datetime.fromtimestamp(record.time_ns / 1e9).isoformat(" ", "milliseconds")
+        print(when, record.severity, record.source, "[%s]" % record.key if record.key else "-", record.body)
 
 
 def main():
@@ -187,7 +119,7 @@ def main():
     arguments = parser.parse_args()
     try:
         arguments.command(arguments)
-    except Error as problem:
+    except serverlog.Error as problem:
         sys.exit("logstore: %s" % problem)
 
 

@@ -194,7 +194,8 @@ SVL_EXPORT int svl_unsubscribe(svl_subscription *subscription, svl_released_fn *
 
 /* Stops delivery to a subscription; durable: it stays paused over restarts until it is resumed.
  *
- * Result     SVL_OK; a batch in the callback is finished
+ * Result     SVL_OK; a batch in the callback, or out to a consumer, is finished: in_flight of
+ *            svl_subscription_info_get(). Where that is 0 no other comes before it is resumed
  * Errors     SVL_E_NOMEM, SVL_E_FAILED  it is paused, but a restart may not know it
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands

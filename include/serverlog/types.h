@@ -234,8 +234,9 @@ SVL_EXPORT const char *svl_strerror(int code);
 
 /* The calling thread's last failure in words: what failed, on what, what to do.
  *
- * Result     text, never NULL; "" before the first failure. Outcomes (SVL_E_END, SVL_E_TIMEOUT,
- *            SVL_E_FULL, SVL_E_AGAIN, SVL_E_DROPPED, SVL_E_NOT_FOUND) leave it as it was
+ * Result     text, never NULL, that begins with svl_strerror() of its code; "" before the first failure.
+ *            Outcomes (SVL_E_END, SVL_E_TIMEOUT, SVL_E_FULL, SVL_E_AGAIN, SVL_E_DROPPED,
+ *            SVL_E_NOT_FOUND) leave it as it was, unless opening or closing ends with one
  * Errors     none
  * Ownership  borrowed until the thread's next failing call
  * Thread     any thread, about its own calls

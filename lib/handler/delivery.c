@@ -157,8 +157,9 @@ static bool begin(svl_subscription *s, struct turn *t, enum subscription_state *
     return true;
 }
 
-/* Nothing is said of the batch yet. */
-static void present(svl_subscription *s, uint32_t attempt)
+/* Shows the batch, of which nothing is said yet. False: it was paused while the batch was read; who has
+ * paused it, and sees nothing in flight, relies on that nothing comes. */
+static bool present(svl_subscription *s, uint32_t attempt, enum subscription_state *next)
 {
     struct svl_batch *batch = &s->delivery->batch;
     struct handlers *h = s->handlers;
@@ -171,9 +172,13 @@ static void present(svl_subscription *s, uint32_t attempt)
     batch->record_bytes_max = h->options.record_bytes_max;
     batch->emit_bytes_max = svl__store_feed_bytes_max(h->options.store) - FEED_REST_BYTES;
     pthread_mutex_lock(&h->lock);
-    s->counts.invocations++;
-    s->counts.in_flight = batch->count;
+    bool shown = !s->paused;
+    s->counts.invocations += shown;
+    s->counts.in_flight = shown ? batch->count : 0;
     pthread_mutex_unlock(&h->lock);
+    if (!shown)
+        *next = SUBSCRIPTION_PAUSED;
+    return shown;
 }
 
 /* Lets go of what the subscription holds of the store unless it goes on at once. */
@@ -186,10 +191,8 @@ static void rest_unless_ready(svl_subscription *s, enum subscription_state next)
 bool svl__delivery_begin(svl_subscription *s, enum subscription_state *next)
 {
     struct turn turn;
-    if (begin(s, &turn, next)) {
-        present(s, turn.attempt);
+    if (begin(s, &turn, next) && present(s, turn.attempt, next))
         return true;
-    }
     rest_unless_ready(s, *next);
     return false;
 }

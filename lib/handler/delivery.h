@@ -5,18 +5,13 @@
 
 #include "batch.h"
 
-/* A turn looks at so many ids: who unsubscribes or closes waits for no more. And a position that only passes
+/* A turn looks at so many ids of the log: who unsubscribes or closes waits for no more. And a position that only passes
  * records of no interest is written each time it has come this far: what a crash makes it look at again. */
 #define SCANNED_IDS_MAX 65536
 
 /* In a feed this is left for the position, and for what resolves a dead letter whose only record has used
  * up the rest with its emits. */
 #define FEED_REST_BYTES 1024
-
-/* A turn looks at so many ids of the log: who unsubscribes or closes waits for no more. And a position that
- * only passes records of no interest is written each time it has come this far: what a crash makes it look
- * at again. */
-#define SCANNED_IDS_MAX 65536
 
 struct delivery {
     struct svl_batch batch; /* first: a batch that was polled is its delivery */

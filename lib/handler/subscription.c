@@ -48,6 +48,8 @@ int svl_subscription_resume(svl_subscription *s)
     s->attempts = 0;
     s->batch_end = s->split_end = 0;
     s->streak = 0;
+    /* What svl_flush() has just made durable is not missed: its waiters are told before these here. */
+    svl__handlers_note_durable(h, svl__store_durable_id(h->options.store));
     if (s->state == SUBSCRIPTION_PAUSED) {
         s->state = h->stopping ? SUBSCRIPTION_HALTED : SUBSCRIPTION_IDLE;
         if (h->started && !h->stopping && (s->position < h->durable_id || svl__redrive_is_due(s)))

@@ -35,6 +35,7 @@ struct catalog {
     struct lmdb_env lmdb;
     MDB_dbi table;
     bool read_only;
+    bool short_of_space; /* of `lmdb` */
     struct catalog_state state;
     pthread_mutex_t lock; /* the state */
 };
@@ -198,6 +199,7 @@ static int open_named(const struct catalog_options *o, const char *name, bool cr
                                     .map_bytes = MAP_BYTES,
                                     .readers_max = o->readers_max,
                                     .tables = 0,
+                                    .short_of_space = &catalog->short_of_space,
                                     .create = create,
                                     .read_only = o->read_only };
     catalog->read_only = o->read_only;
@@ -558,6 +560,11 @@ void svl__catalog_abort(struct catalog_change *change)
 {
     mdb_txn_abort(change->txn);
     svl__free(change);
+}
+
+int svl__catalog_lagging(struct catalog *catalog)
+{
+    return svl__lmdb_lagging(&catalog->lmdb);
 }
 
 struct verify {

@@ -80,6 +80,8 @@ int svl__catalog_put_state(struct catalog_change *change, const struct catalog_s
  * failed flush: SVL_E_FAILED for good. */
 int svl__catalog_commit(struct catalog_change *change);
 void svl__catalog_abort(struct catalog_change *change);
+/* svl__lmdb_lagging() of its file; after a commit, by one thread. */
+int svl__catalog_lagging(struct catalog *catalog);
 
 /* Checks every entry: names, ranges in order and without overlap, sizes. */
 typedef void catalog_damage_fn(int32_t code, const char *what, void *user);

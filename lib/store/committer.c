@@ -17,6 +17,9 @@
 #define JOURNAL_FILES_MAX 8
 /* A commit takes at most this part of a segment, so that little of a full one is left unused. */
 #define SEGMENT_PART 8
+/* And at most half of the 131,071 pages that LMDB 0.9 holds for a transaction: beyond them it writes some out
+ * before the commit, and 0.9.24 loses the memory of its list of these (ITS#9155). */
+#define COMMIT_BYTES_MAX (UINT64_C(256) << 20)
 #define DISK_FULL_RETRY_MS 1000
 
 /* What one commit works on. */
@@ -150,6 +153,8 @@ static size_t portion(const struct commit *c, size_t from)
 {
     uint64_t limit = c->store->options.segment_bytes / SEGMENT_PART, bytes = 0;
     size_t n = 0;
+    if (limit > COMMIT_BYTES_MAX)
+        limit = COMMIT_BYTES_MAX;
     while (from + n < c->count) {
         bytes += svl__segment_block_bytes(c->blocks[from + n]);
         if (n > 0 && bytes > limit)
@@ -243,6 +248,22 @@ static bool settle(struct commit *c, const struct segment_info *info)
     return svl__store_turns_ready(store);
 }
 
+static void tell_lagging(const svl_store *store, int pid, const char *file)
+{
+    if (pid != 0)
+        svl__log(&store->log, SVL_SEVERITY_WARN, SVL_OK,
+                 "%s: process %d reads %s as it was 100 commits ago, or is stopped while it reads: "
+                 "no space in it is used again until the process goes on or ends",
+                 store->path, pid, file);
+}
+
+static void look_for_lagging(const struct commit *c)
+{
+    tell_lagging(c->store, svl__catalog_lagging(c->store->catalog), "the catalog");
+    if (c->segment)
+        tell_lagging(c->store, svl__segment_lagging(c->segment), "the newest segment");
+}
+
 static int do_commit(struct commit *c)
 {
     svl_store *store = c->store;
@@ -254,6 +275,8 @@ static int do_commit(struct commit *c)
             svl__segment_info_get(c->segment, &info);
         rc = commit_catalog(c, has_segment ? &info : NULL, NULL);
     }
+    if (rc == SVL_OK)
+        look_for_lagging(c);
     leave_segment(c);
     if (rc != SVL_OK)
         return rc;

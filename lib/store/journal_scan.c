@@ -43,7 +43,11 @@ static int read_header(struct journal *journal, struct journal_file *file, const
     }
     rc = svl__journal_file_header_decode(page, &file->header);
     if (rc == SVL_E_NOT_FOUND)
-        return svl__fail(SVL_E_CORRUPT, "%s: the file header is damaged", name);
+        return svl__fail(SVL_E_CORRUPT,
+                         "%s: the file header is damaged: restore the file from a copy. If the "
+                         "store was closed without an error, and only then, the segments hold "
+                         "everything, and the file may be removed",
+                         name);
     if (rc != SVL_OK)
         return rc;
     if (memcmp(file->header.store_uuid, journal->options.store_uuid, 16) != 0)

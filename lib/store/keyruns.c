@@ -119,31 +119,37 @@ static int take_ids(const MDB_val *value, struct buffer *out)
     return out->failed ? SVL_E_NOMEM : SVL_OK;
 }
 
-/* From the first key of the run that can match on, until one lies behind the condition. */
-static int find_in_run(MDB_cursor *cursor, uint32_t run, const struct key_condition *condition,
+/* From the first key of the run that can match on, until one lies behind the condition. *run becomes the
+ * next one that may hold something: the file's number of runs may be any, but entries are as many as they are. */
+static int find_in_run(MDB_cursor *cursor, uint32_t *run, const struct key_condition *condition,
                        struct buffer *out, int *code)
 {
     uint8_t bytes[RUN_PREFIX + RECORD_KEY_MAX];
-    store_u32(bytes, __builtin_bswap32(run));
+    store_u32(bytes, __builtin_bswap32(*run));
     if (condition->low.len > 0)
         memcpy(bytes + RUN_PREFIX, condition->low.data, condition->low.len);
     MDB_val key = { RUN_PREFIX + condition->low.len, bytes }, value;
     *code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
     while (*code == 0) {
         const uint8_t *found = key.mv_data;
-        if (key.mv_size <= RUN_PREFIX || load_u32(found) != __builtin_bswap32(run))
-            return SVL_OK;
+        uint32_t of = key.mv_size > RUN_PREFIX ? __builtin_bswap32(load_u32(found)) : 0;
+        if (key.mv_size <= RUN_PREFIX || of < *run)
+            return svl__fail(SVL_E_CORRUPT, "an entry of the key index, or its place");
         svl_slice raw = { found + RUN_PREFIX, key.mv_size - RUN_PREFIX };
-        int place = svl__key_locate(condition, raw);
-        if (place > 0)
+        int place = of == *run ? svl__key_locate(condition, raw) : 0;
+        if (of != *run || place > 0) {
+            *run = of != *run ? of : *run + 1;
             return SVL_OK;
+        }
         int rc = place == 0 ? take_ids(&value, out) : SVL_OK;
         if (rc != SVL_OK)
             return rc;
         *code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
-    if (*code == MDB_NOTFOUND)
+    if (*code == MDB_NOTFOUND) {
         *code = 0;
+        *run = UINT32_MAX;
+    }
     return SVL_OK;
 }
 
@@ -155,13 +161,35 @@ int svl__keyruns_find(MDB_txn *txn, MDB_dbi table, uint32_t runs,
     if (*code != 0)
         return SVL_OK;
     int rc = SVL_OK;
-    for (uint32_t run = 0; run < runs && rc == SVL_OK && *code == 0; run++) {
-        rc = find_in_run(cursor, run, condition, out, code);
+    for (uint32_t run = 0; run < runs && rc == SVL_OK && *code == 0;) {
+        rc = find_in_run(cursor, &run, condition, out, code);
         /* A wide range names a block many times over: keep memory by the number of blocks. */
         if (out->len > RUN_BLOCKS * sizeof(uint64_t) * 4)
             svl__ids_sort_unique(out);
     }
     mdb_cursor_close(cursor);
+    return rc;
+}
+
+int svl__keyruns_count(MDB_txn *txn, MDB_dbi table, uint64_t *ids, int *code)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    struct buffer found = { 0 };
+    int rc = SVL_OK;
+    *ids = 0;
+    *code = mdb_cursor_open(txn, table, &cursor);
+    if (*code != 0)
+        return SVL_OK;
+    while (rc == SVL_OK && (*code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        found.len = 0;
+        rc = take_ids(&value, &found);
+        *ids += found.len / sizeof(uint64_t);
+    }
+    if (*code == MDB_NOTFOUND)
+        *code = 0;
+    mdb_cursor_close(cursor);
+    svl__buffer_free(&found);
     return rc;
 }
 

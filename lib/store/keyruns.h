@@ -29,6 +29,9 @@ int svl__keyrun_append(MDB_txn *txn, MDB_dbi table, uint32_t run, struct key_set
 int svl__keyruns_find(MDB_txn *txn, MDB_dbi table, uint32_t runs,
                       const struct key_condition *condition, struct buffer *out, int *code);
 
+/* How many block ids all entries of the table name, together: likewise. */
+int svl__keyruns_count(MDB_txn *txn, MDB_dbi table, uint64_t *ids, int *code);
+
 /* Sorts ascending and drops repetitions. */
 void svl__ids_sort_unique(struct buffer *ids);
 

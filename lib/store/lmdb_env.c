@@ -141,7 +141,8 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
 
 int svl__lmdb_open(struct lmdb_env *env, const struct lmdb_options *options)
 {
-    *env = (struct lmdb_env){ .directory = options->directory };
+    *env = (struct lmdb_env){ .directory = options->directory,
+                              .short_of_space = options->short_of_space };
     snprintf(env->name, sizeof env->name, "%s", options->name);
     int rc = prepare_file(options);
     if (rc != SVL_OK)
@@ -205,17 +206,38 @@ static bool is_usable(const struct lmdb_env *env)
     return code != MDB_PANIC;
 }
 
+static void remember(struct lmdb_env *env, bool short_of_space)
+{
+    if (env->short_of_space)
+        *env->short_of_space = short_of_space;
+}
+
+/* Whether a commit failed for lack of space. Space that comes between LMDB's write and cannot_grow() leaves
+ * an EIO that nothing explains: behind a commit that was short of it, one is taken for the same and tried
+ * again. That is safe, whatever it was: the old state stands, and the next transaction writes all its pages
+ * anew. */
+static bool is_short_of_space(struct lmdb_env *env, int code)
+{
+    bool full = code == ENOSPC || code == EDQUOT || code == EFBIG;
+    bool was_short = env->short_of_space && *env->short_of_space;
+    bool may_be = (full || code == EIO) && is_usable(env);
+    bool is_short = may_be && (full || cannot_grow(env));
+    remember(env, is_short);
+    return is_short || (may_be && was_short);
+}
+
 int svl__lmdb_commit(struct lmdb_env *env, MDB_txn *txn)
 {
     int code = mdb_txn_commit(txn);
-    if (code == 0)
+    if (code == 0) {
+        remember(env, false);
         return SVL_OK;
+    }
     if (code == MDB_MAP_FULL)
         return SVL_E_FULL;
     if (code == ENOMEM)
         return svl__fail(SVL_E_NOMEM, "%s: commit", env->name);
-    bool full = code == ENOSPC || code == EDQUOT || code == EFBIG;
-    if ((full || code == EIO) && is_usable(env) && (full || cannot_grow(env)))
+    if (is_short_of_space(env, code))
         return svl__fail(SVL_E_NO_SPACE, "%s: commit", env->name);
     env->failed = true;
     svl__fail_errno(code > 0 ? code : EIO, "%s: commit", env->name);

@@ -19,15 +19,22 @@
 
 #define LMDB_READERS_KEPT 16
 
+struct lmdb_reader {
+    int pid; /* 0: none */
+    size_t transaction;
+};
+
 struct lmdb_env {
     MDB_env *env;
     char name[64];
     int directory;
-    bool failed; /* after a failed flush: nothing more is written */
+    bool failed;          /* after a failed flush: nothing more is written */
+    bool *short_of_space; /* of the options */
     pthread_mutex_t lock;
     MDB_txn
         *readers[LMDB_READERS_KEPT]; /* reset read transactions, kept so that each keeps its slot */
     unsigned reader_count;
+    struct lmdb_reader lagging; /* as told last; the writing thread's */
 };
 
 struct lmdb_options {
@@ -37,8 +44,9 @@ struct lmdb_options {
     uint64_t map_bytes;
     uint32_t readers_max;
     unsigned tables;
-    bool create;    /* the file must not be there */
-    bool read_only; /* another process may write it */
+    bool *short_of_space; /* borrowed, or NULL: the last commit was, of all that share it */
+    bool create;          /* the file must not be there */
+    bool read_only;       /* another process may write it */
 };
 
 /* Opens or creates. SVL_E_NOT_FOUND (bare) if it is not there; SVL_E_CORRUPT for a header or size that
@@ -59,6 +67,10 @@ int svl__lmdb_begin_new_read(struct lmdb_env *env, MDB_txn **txn);
 /* A read transaction, to be given back in the same call. */
 int svl__lmdb_begin_read(struct lmdb_env *env, MDB_txn **txn);
 void svl__lmdb_end_read(struct lmdb_env *env, MDB_txn *txn);
+
+/* lmdb_readers.c: the process whose reader lags a hundred commits behind, once each time that one does; else
+ * 0. The writing thread's. */
+int svl__lmdb_lagging(struct lmdb_env *env);
 
 /* lmdb_check.c: walks every page of the tree with pread, trusting nothing: SVL_E_CORRUPT with words
  * naming the page. Done at open, before LMDB maps the file. The map's size is fixed at creation: another

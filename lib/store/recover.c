@@ -131,6 +131,8 @@ static int take_wire(const svl_store *store, const struct journal_batch *in,
 {
     const uint8_t *p = section->data;
     size_t left = section->len;
+    if (section->count > section->len / WIRE_HEADER_BYTES) /* before memory is got for them */
+        return damaged_batch(in, "it says to hold more records than it has bytes for");
     if (!svl__batch_reserve(batch, section->count, section->len))
         return SVL_E_NOMEM;
     for (uint32_t i = 0; i < section->count; i++) {
@@ -202,6 +204,19 @@ static int take_sections(svl_store *store, const struct journal_batch *in, struc
     return rc;
 }
 
+/* The same of operations; the catalog has all of a batch's or none. */
+static int check_ops_follow(const svl_store *store, const struct journal_batch *in)
+{
+    uint64_t ops = 0;
+    for (uint32_t i = 0; i < in->section_count; i++)
+        if (in->sections[i].kind == JOURNAL_OPS)
+            ops += in->sections[i].count;
+    if (store->reader || in->last_op <= store->catalog_state.last_op ||
+        in->last_op == store->durable_op + ops)
+        return SVL_OK;
+    return damaged_batch(in, "its operations do not follow those before");
+}
+
 /* The batch's records follow those before it without a gap, or the log has a hole. */
 static int check_follows(const svl_store *store, const struct journal_batch *in)
 {
@@ -220,6 +235,8 @@ int svl__store_replay(const struct journal_batch *in, void *user)
 {
     svl_store *store = user;
     int rc = check_follows(store, in);
+    if (rc == SVL_OK)
+        rc = check_ops_follow(store, in);
     if (rc != SVL_OK)
         return rc;
     for (uint32_t i = 0; i < in->ring_count; i++)

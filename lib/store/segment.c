@@ -133,6 +133,7 @@ static int open_env(const struct segment_place *place, struct segment *segment, 
                                     .map_bytes = segment->info.map_bytes,
                                     .readers_max = place->readers_max,
                                     .tables = 4,
+                                    .short_of_space = place->short_of_space,
                                     .create = create,
                                     .read_only = place->read_only };
     int rc = svl__lmdb_open(&segment->lmdb, &options);

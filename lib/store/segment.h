@@ -52,7 +52,8 @@ struct segment_place {
     mode_t file_mode;
     uint32_t readers_max;
     uint8_t store_uuid[16];
-    bool read_only; /* another process may write there */
+    bool *short_of_space; /* borrowed likewise: of lmdb_env.h */
+    bool read_only;       /* another process may write there */
 };
 
 struct segment;
@@ -92,6 +93,9 @@ void svl__segment_info_get(const struct segment *segment, struct segment_info *i
  * SVL_E_FAILED for good. */
 int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n,
                         bool finish);
+
+/* svl__lmdb_lagging() of its file; after a commit. */
+int svl__segment_lagging(struct segment *segment);
 
 /* What a block takes of a segment's map at most, its part of the key index included. */
 uint64_t svl__segment_block_bytes(const struct block *block);

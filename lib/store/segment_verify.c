@@ -1,7 +1,7 @@
 /* segment_verify.c - a whole segment, block by block: zones, ids, checksums, index.
  *
  * The index is checked in both directions: every key of a block must be found to lead to it, and the
- * index must hold no more entries than the blocks have keys. */
+ * index must hold no more entries than the blocks have keys; this only where nobody writes to it. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +23,7 @@ struct verify {
     struct buffer bytes, found;
     uint64_t next_id; /* that the next block must start with */
     uint64_t last_id;
+    uint64_t keys; /* of all blocks together */
     bool damaged;
 };
 
@@ -56,6 +57,7 @@ static int verify_keys(struct verify *v, const struct zone *zone)
     if (rc != SVL_OK || !set)
         return rc;
     bool leads = true;
+    v->keys += svl__key_set_count(set);
     for (uint32_t i = 0; rc == SVL_OK && leads && i < svl__key_set_count(set); i++)
         rc = index_leads_to(v, svl__key_set_at(set, i), zone->first_id, &leads);
     if (rc == SVL_OK && !leads)
@@ -140,6 +142,33 @@ static int verify_index(struct verify *v)
     return rc;
 }
 
+/* Each key of each block has been found: one entry more is one that no block asked for. */
+static int verify_count(struct verify *v)
+{
+    struct segment *s = v->segment;
+    MDB_txn *txn;
+    uint64_t ids;
+    int code, rc = svl__lmdb_begin_read(&s->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    rc = svl__keyruns_count(txn, s->keys, &ids, &code);
+    if (rc == SVL_OK)
+        rc = svl__lmdb_error(&s->lmdb, code, "key index");
+    svl__lmdb_end_read(&s->lmdb, txn);
+    if (rc == SVL_E_CORRUPT) {
+        report(v, rc, svl_last_error(), s->info.first_id);
+        return SVL_OK;
+    }
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->set_count; i++)
+        ids += svl__key_set_count(s->sets[i]);
+    pthread_mutex_unlock(&s->lock);
+    if (rc == SVL_OK && ids != v->keys)
+        report(v, SVL_E_CORRUPT, "the key index names blocks for keys that they do not have",
+               s->info.first_id);
+    return rc;
+}
+
 static int verify_pages(struct verify *v)
 {
     struct lmdb_env *env = &v->segment->lmdb;
@@ -172,6 +201,8 @@ int svl__segment_verify(struct segment *segment, segment_damage_fn *damage,
         rc = verify_blocks(&v);
     if (rc == SVL_OK)
         rc = verify_index(&v);
+    if (rc == SVL_OK && info.state != SEGMENT_ACTIVE && !v.damaged)
+        rc = verify_count(&v);
     svl__block_reader_destroy(v.reader);
     svl__buffer_free(&v.bytes);
     svl__buffer_free(&v.found);

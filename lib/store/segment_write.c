@@ -216,3 +216,8 @@ out:
     svl__free(c);
     return rc;
 }
+
+int svl__segment_lagging(struct segment *segment)
+{
+    return svl__lmdb_lagging(&segment->lmdb);
+}

@@ -23,6 +23,7 @@ int svl__segments_init(struct segment_set *set, const struct segment_place *plac
                        const struct log_sink *log)
 {
     *set = (struct segment_set){ .place = *place, .log = log };
+    set->place.short_of_space = &set->short_of_space;
     if (pthread_mutex_init(&set->lock, NULL) != 0)
         return svl__fail(SVL_E_RESOURCE, "a mutex");
     return SVL_OK;

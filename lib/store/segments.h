@@ -20,6 +20,7 @@ struct segment_entry;
 struct segment_set {
     pthread_mutex_t lock;
     struct segment_place place;
+    bool short_of_space;
     struct segment_entry **entries; /* ascending; each held once by the set */
     size_t count, capacity;
     struct segment_entry *idle_newest, *idle_oldest; /* open, in use by nobody */

@@ -218,6 +218,23 @@ static void test_lookup_when_an_entry_of_the_index_is_damaged_then_its_segment_i
     assert_non_null(strstr(svl_last_error(), "00000000000000000001-01.seg"));
 }
 
+static void test_verify_when_the_index_has_a_key_too_many_then_told(void **state)
+{
+    (void)state;
+    MDB_dbi keys;
+    MDB_val key = { 7, (void *)(uintptr_t) "\0\0\0\0zzz" }, value = { 1, (void *)(uintptr_t) "\1" };
+    make_store(true);
+    svl_store *store = open_store();
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    assert_ok(svl_store_close(store));
+    MDB_txn *txn = begin_change("keys", &keys);
+    assert_int_equal(mdb_put(txn, keys, &key, &value, 0), 0);
+    end_change(txn);
+    store = open_store();
+    assert_int_equal(svl_store_verify(store, NULL, NULL, NULL), SVL_E_CORRUPT);
+    assert_ok(svl_store_close(store));
+}
+
 /* Deletes the zone of the first, the last, or a block between. */
 static uint64_t lose_zone(MDB_cursor_op at)
 {
@@ -359,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_zone_when_damaged_then_the_blocks_before_it_are_read),
         cmocka_unit_test(
             test_lookup_when_an_entry_of_the_index_is_damaged_then_its_segment_is_named),
+        cmocka_unit_test(test_verify_when_the_index_has_a_key_too_many_then_told),
         cmocka_unit_test(test_zone_when_missing_then_told_and_the_rest_is_read),
         cmocka_unit_test(test_segment_when_a_key_is_no_number_then_not_mapped),
         cmocka_unit_test(test_lookup_when_the_index_names_what_is_not_there_then_corrupt),

@@ -247,6 +247,43 @@ static void test_entry_when_no_list_of_ids_then_corrupt(void **state)
     model_free();
 }
 
+/* The number of runs is the file's word. */
+static void test_lookup_when_the_file_says_to_have_all_runs_there_can_be_then_ends(void **state)
+{
+    (void)state;
+    model_start();
+    struct segment *segment = segment_new(1, MAP_BYTES);
+    commit_new(segment, 3, 30, true);
+    commit_new(segment, 3, 30, true);
+    segment->runs = UINT32_MAX;
+    struct key_condition exact = { .kind = SVL_KEY_EXACT, .low = words("zebra") };
+    struct key_condition all = { .kind = SVL_KEY_PREFIX };
+    assert_found(segment, &exact, 1, UINT64_MAX);
+    assert_found(segment, &all, 1, UINT64_MAX);
+    svl__segment_close(segment);
+    model_free();
+}
+
+static void test_entry_when_without_a_key_then_corrupt(void **state)
+{
+    (void)state;
+    model_start();
+    struct segment *segment = segment_new(1, MAP_BYTES);
+    commit_new(segment, 3, 30, true);
+    segment->runs = 2;
+    MDB_txn *txn;
+    MDB_val key = { 4, (void *)(uintptr_t) "\0\0\0\1" }, value = { 1, (void *)(uintptr_t) "\1" };
+    struct key_condition all = { .kind = SVL_KEY_PREFIX };
+    struct buffer found = { 0 };
+    assert_ok(svl__lmdb_begin_write(&segment->lmdb, &txn));
+    assert_int_equal(mdb_put(txn, segment->keys, &key, &value, 0), 0);
+    assert_ok(svl__lmdb_commit(&segment->lmdb, txn));
+    assert_int_equal(svl__segment_find_keys(segment, &all, 1, UINT64_MAX, &found), SVL_E_CORRUPT);
+    svl__buffer_free(&found);
+    svl__segment_close(segment);
+    model_free();
+}
+
 static void test_ids_when_sorted_then_ascend_each_once(void **state)
 {
     (void)state;
@@ -281,6 +318,8 @@ int main(void)
         SEGMENT_TEST(test_run_when_256_blocks_wait_then_is_made_unasked),
         SEGMENT_TEST(test_lookup_when_segment_has_no_keys_then_finds_nothing),
         SEGMENT_TEST(test_entry_when_no_list_of_ids_then_corrupt),
+        SEGMENT_TEST(test_lookup_when_the_file_says_to_have_all_runs_there_can_be_then_ends),
+        SEGMENT_TEST(test_entry_when_without_a_key_then_corrupt),
         cmocka_unit_test(test_ids_when_sorted_then_ascend_each_once),
     };
     return cmocka_run_group_tests_name("store/keyruns", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "record/wire.h"
 #include "store/journal.h"
 #include "store/store.h"
+#include "store/values.h"
 #include "support/support.h"
 
 #define HOUR (3600 * NS_PER_S)
@@ -106,6 +107,99 @@ static void assert_records(svl_store *store, uint64_t expected)
     assert_true(n == expected);
     svl_cursor_close(cursor);
     assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+}
+
+static void test_batch_when_it_says_to_hold_too_much_then_corrupt(void **state)
+{
+    (void)state;
+    int directory;
+    struct journal *journal = make_journal(&directory);
+    struct journal_section section = { JOURNAL_WIRE, UINT32_MAX, "", 1 };
+    struct journal_batch batch = {
+        .first_id = 1, .count = UINT32_MAX, .section_count = 1, .sections = &section
+    };
+    uint64_t durable;
+    assert_ok(svl__journal_write(journal, &batch));
+    assert_ok(svl__journal_flush(journal, &durable));
+    close_journal(journal, directory);
+    svl_store *store;
+    assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
+    assert_non_null(strstr(svl_last_error(), "more records than"));
+}
+
+static void write_op(struct journal *journal, uint64_t number)
+{
+    struct buffer bytes = { 0 };
+    struct store_op op = { slice_of("key"), slice_of("value") };
+    svl__op_encode(&op, &bytes);
+    struct journal_section section = { JOURNAL_OPS, 1, bytes.data, bytes.len };
+    struct journal_batch batch = {
+        .first_id = 1, .last_op = number, .section_count = 1, .sections = &section
+    };
+    uint64_t durable;
+    assert_ok(svl__journal_write(journal, &batch));
+    assert_ok(svl__journal_flush(journal, &durable));
+    svl__buffer_free(&bytes);
+}
+
+static void test_operations_when_they_do_not_follow_then_corrupt(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t second;
+        int code;
+    } cases[] = { { 1, SVL_E_CORRUPT }, { 2, SVL_OK }, { 3, SVL_E_CORRUPT } };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int directory;
+        struct journal *journal = make_journal(&directory);
+        write_op(journal, 1);
+        write_op(journal, cases[i].second);
+        close_journal(journal, directory);
+        svl_store *store;
+        assert_int_equal(svl_store_open(path, NULL, &store), cases[i].code);
+        assert_ok(svl_store_close(store));
+    }
+}
+
+static void damage_header(const char *name)
+{
+    uint8_t byte = 0;
+    int fd = openat(AT_FDCWD, name, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && pread(fd, &byte, 1, 50) == 1);
+    byte ^= 1;
+    assert_true(pwrite(fd, &byte, 1, 50) == 1);
+    close(fd);
+}
+
+/* What the words say is so. */
+static void test_journal_header_when_damaged_after_a_close_then_the_file_may_be_removed(
+    void **state)
+{
+    (void)state;
+    svl_store *store;
+    uint64_t records = 0;
+    unsigned damaged = 0;
+    snprintf(path, sizeof path, "%s", temp_path());
+    for (unsigned n = 0; n < 8; n++) {
+        svl_record record = { .body = slice_of("x") };
+        char name[600];
+        assert_ok(svl_store_open(path, NULL, &store));
+        assert_ok(svl_store_append(store, &record, 1, NULL));
+        records++;
+        assert_ok(svl_store_close(store));
+        snprintf(name, sizeof name, "%s/journal.%u", path, n % 2);
+        if (access(name, F_OK) != 0)
+            continue;
+        damage_header(name);
+        damaged++;
+        assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
+        assert_non_null(strstr(svl_last_error(), "may be removed"));
+        assert_int_equal(unlink(name), 0);
+        assert_ok(svl_store_open(path, NULL, &store));
+        assert_records(store, records);
+        assert_ok(svl_store_close(store));
+    }
+    assert_true(damaged > 0);
 }
 
 static void copy_file(const char *from, const char *to)
@@ -302,6 +396,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clock_when_it_was_set_back_before_the_crash_then_is_not_told_again),
         cmocka_unit_test(test_batch_when_it_gives_ids_again_then_corrupt),
+        cmocka_unit_test(test_batch_when_it_says_to_hold_too_much_then_corrupt),
+        cmocka_unit_test(
+            test_journal_header_when_damaged_after_a_close_then_the_file_may_be_removed),
+        cmocka_unit_test(test_operations_when_they_do_not_follow_then_corrupt),
         cmocka_unit_test(test_segment_when_the_catalog_is_older_then_never_overwritten),
         cmocka_unit_test(test_segment_when_ahead_of_the_catalog_then_readers_miss_nothing),
         cmocka_unit_test(test_empty_segment_when_not_named_then_removed),

@@ -63,8 +63,8 @@ static int read_all(svl_store *store, uint64_t *count)
     return rc == SVL_E_END ? SVL_OK : rc;
 }
 
-/* A little of everything. */
-static int script(void)
+/* A little of everything. Without memory a commit is tried until there is some: `commit_ms` bounds that. */
+static int script(int64_t commit_ms)
 {
     svl_store_options o = small_options();
     svl_store *store;
@@ -75,7 +75,7 @@ static int script(void)
         return rc;
     rc = append_some(store, 10);
     if (rc == SVL_OK)
-        rc = svl_store_commit(store, 100);
+        rc = svl_store_commit(store, commit_ms);
     if (rc == SVL_OK)
         rc = append_some(store, 5);
     if (rc == SVL_OK)
@@ -107,20 +107,20 @@ static void sweep(bool once)
     /* Whatever is made once a process is made before the count. */
     snprintf(path, sizeof path, "%s", temp_path());
     acknowledged = 0;
-    assert_ok(script());
+    assert_ok(script(-1));
     fail_malloc_after(0, false);
-    assert_ok(script());
+    assert_ok(script(-1));
     uint64_t calls = fail_malloc_count(), failures = 0;
     struct rng rng = { test_seed() };
     for (uint64_t n = 1; n < calls; n += 1 + rng_below(&rng, calls / 150 + 1)) {
         if (n % 40 == 0) {
             remove_tree(path); /* small again: as many calls as counted */
             acknowledged = 0;
-            assert_ok(script());
+            assert_ok(script(-1));
         }
         int64_t live = live_allocations();
         fail_malloc_after(n, once);
-        int rc = script();
+        int rc = script(100);
         fail_malloc_after(0, false);
         if (rc != SVL_OK && rc != SVL_E_NOMEM && rc != SVL_E_FAILED && rc != SVL_E_RESOURCE &&
             rc != SVL_E_TIMEOUT)

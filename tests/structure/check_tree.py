@@ -29,7 +29,8 @@ problems = []
 def sources(*folders):
     for folder in folders:
         for path in sorted((root / folder).rglob("*.[ch]")):
-            yield path
+            if "node_modules" not in path.parts:  # what npm installs for an example
+                yield path
 
 
 for path in sources("lib"):
