@@ -174,11 +174,10 @@ enum svl_full_policy {
                              answers SVL_E_FULL instead */
 };
 
-/* A flag of svl_options and of svl_store_options. */
+/* A flag of svl_options and of svl_store_options: a pipeline works while svl_pump() is called, a store alone in
+ * the calls that write. */
 enum svl_common_flag {
-    SVL_THREADLESS =
-        256 /* no thread is started: a pipeline works when svl_pump() is called, a store alone
-                            in the calls that write */
+    SVL_THREADLESS = 256 /* no thread is started */
 };
 
 /* A diagnostic for the host's own log: not an error of a call, but something that happened in the
