@@ -38,6 +38,7 @@ struct drain {
     size_t at;               /* the ring of this round: an attached one's number, or OWN_RING */
     uint64_t end;            /* behind all that this round has taken of it or skipped */
     uint64_t own_end;        /* the own ring's at the end of its last round */
+    bool is_ending;          /* the own ring is done: what is left of the others was fixed */
     bool is_unfed;           /* collected, and not in the store yet */
     bool is_held;            /* a record is taken of the ring, and not in the round yet */
     bool is_shaped;          /* that one: the handlers have run, `result` is what became of it */
@@ -326,9 +327,11 @@ static int drain_attached(struct drain *d, size_t i, uint64_t end, size_t *frame
             svl__round_add_gap(&d->round, gap, d->end);
         size_t first = round_count(&d->round);
         rc = add_record(d, d->record.wire, d->record.len, d->record.end, &dropped);
-        if (rc != SVL_OK)
+        if (rc == SVL_E_NOMEM || rc == SVL_E_CLOSED)
             break;
-        if (dropped)
+        if (rc != SVL_OK)
+            tell_damaged(d, rc);
+        else if (dropped)
             svl__attached_dropped(a, i, d->record.tag);
         else
             svl__round_add_waiter(
@@ -344,7 +347,7 @@ static int drain_attached(struct drain *d, size_t i, uint64_t end, size_t *frame
         d->end = svl__attached_end(a, i);
     if (!d->is_held && gap->count != 0 && svl__attached_is_behind(a, i, gap->position))
         svl__round_add_gap(&d->round, gap, d->end);
-    *frames += n;
+    *frames += n > 0 ? n : d->end != end;
     int fed = d->end != end || round_count(&d->round) > 0 ? feed(d) : SVL_OK;
     return fed != SVL_OK ? fed : rc;
 }
@@ -359,6 +362,19 @@ static int drain_all_attached(struct drain *d, size_t *frames)
         if (svl__attached_begin(p->attached, i))
             rc = drain_attached(d, i, svl__attached_end(p->attached, i), frames);
     return rc;
+}
+
+/* The pipeline stops. What was published by now is taken of the others' rings, and no more, however fast they go
+ * on. */
+static int begin_end(struct drain *d)
+{
+    int rc = tell_last_gap(d);
+    if (rc != SVL_OK)
+        return rc;
+    svl__attached_look(d->pipeline->attached);
+    svl__attached_end_here(d->pipeline->attached);
+    d->is_ending = true;
+    return SVL_OK;
 }
 
 /* --- steps --- */
@@ -425,11 +441,13 @@ static int step(struct drain *d, size_t frames_max, size_t *frames)
     if (rc == SVL_OK && svl__ring_is_broken(p->ring))
         rc = svl__fail(SVL_E_CORRUPT, "something in this process wrote over the ring; what is "
                                       "whole in it is stored at the next start");
-    if (rc == SVL_OK && is_finished(p, d->own_end)) {
-        rc = tell_last_gap(d);
-        return rc == SVL_OK ? SVL_E_END : rc;
-    }
-    return rc == SVL_OK ? drain_all_attached(d, frames) : rc;
+    bool is_last = rc == SVL_OK && is_finished(p, d->own_end);
+    if (is_last && !d->is_ending)
+        rc = begin_end(d);
+    size_t before = *frames;
+    if (rc == SVL_OK)
+        rc = drain_all_attached(d, frames);
+    return rc == SVL_OK && is_last && *frames == before ? SVL_E_END : rc;
 }
 
 int svl__drain_step(struct drain *d, size_t frames_max, size_t *frames)
@@ -450,6 +468,8 @@ int64_t svl__drain_due_ns(struct drain *d)
         if (is_finished(p, d->own_end) || !svl__attached_arm(p->attached) ||
             !svl__ring_arm(p->ring, &again_ns))
             return 0;
+        int64_t attached_ns = svl__attached_deadline_ns(p->attached);
+        again_ns = attached_ns < again_ns ? attached_ns : again_ns;
         svl__stall_report(p->ring, &d->stalls_told, p->log);
     }
     return again_ns <= svl__monotonic_ns() ? 0 : again_ns;
@@ -488,7 +508,7 @@ static void sleep_until_due(struct drain *d, size_t frames)
     if (d->retry_ns != 0) {
         nanosleep(&pause, NULL);
     } else if (frames == 0 && svl__attached_arm(p->attached)) {
-        svl__ring_sleep(p->ring, INT64_MAX);
+        svl__ring_sleep(p->ring, svl__attached_deadline_ns(p->attached));
         svl__stall_report(p->ring, &d->stalls_told, p->log);
     }
 }

@@ -99,6 +99,9 @@ static int create_parts(svl_pipeline *p)
 static int free_pipeline(svl_pipeline *p)
 {
     int rc = p->store ? svl__store_end(p->store) : SVL_OK;
+    if (p->store)
+        svl__attached_durable(p->attached, svl__store_durable_ticket(p->store));
+    svl__attached_remove_done(p->attached);
     svl__pipeline_end_rings(p);
     svl__attached_destroy(p->attached);
     if (p->store)

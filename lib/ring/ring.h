@@ -51,6 +51,10 @@ void svl__ring_destroy(struct ring *ring);
 bool svl__ring_is_empty(struct ring *ring);
 /* Removes the file of an empty ring. SVL_E_STATE if it is not empty: never unlinked. */
 int svl__ring_unlink(struct ring *ring);
+/* Removes the file that a process left which died while it made an attached ring, or removed it. What is no such file
+ * of this store stays. */
+void svl__ring_remove_attached(const char *directory, const char *name,
+                               const uint8_t store_uuid[16]);
 
 const uint8_t *svl__ring_uuid(const struct ring *ring); /* 16 random bytes, given at creation */
 uint64_t svl__ring_capacity(const struct ring *ring);

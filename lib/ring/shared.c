@@ -80,6 +80,7 @@ static void write_header(struct ring *ring, const uint8_t store_uuid[16])
 {
     uint8_t *h = ring->mapping;
     store_u32(h + 8, RING_VERSION);
+    store_u32(h + 12, ring->is_attached ? RING_ATTACHED : 0);
     store_u32(h + 20, RING_DATA_OFFSET);
     store_u64(h + 24, ring->capacity);
     store_u32(h + 32, ring->salt);
@@ -93,14 +94,19 @@ static void write_header(struct ring *ring, const uint8_t store_uuid[16])
     atomic_store_explicit((_Atomic uint64_t *)(void *)h, RING_MAGIC, memory_order_release);
 }
 
+struct flock svl__ring_lock(off_t byte)
+{
+    return (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+}
+
 /* An attached ring's file: locked as long as this process has it open, given to the store's owner, and not
  * seen by a child, whose mapping would keep the consumer from hearing of this process' end. */
 static int hold(struct ring *ring, int fd, const struct ring_options *o)
 {
-    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    ring->commit_looks = true;
+    struct flock lock = svl__ring_lock(RING_LOCK_PRODUCERS);
+    ring->is_attached = ring->commit_looks = true;
     ring->fd = fd;
-    if (fcntl(fd, F_SETLK, &whole) != 0)
+    if (fcntl(fd, F_SETLK, &lock) != 0)
         return svl__fail_errno(errno, "lock of %s/%s", o->directory, o->name);
     if (o->owner != geteuid() && fchown(fd, o->owner, (gid_t)-1) != 0)
         return svl__fail_errno(errno, "owner of %s/%s", o->directory, o->name);
@@ -189,6 +195,35 @@ bool svl__ring_is_empty(struct ring *ring)
     uint64_t tail = ring->crashed ? ring->crash_tail : svl__ring_tail(ring);
     return atomic_load_explicit(&ring->control->head, memory_order_acquire) >= tail &&
            svl__ring_dropped_told_get(ring) >= svl__ring_dropped(ring);
+}
+
+/* Never finished, or of that store and attached. */
+static bool is_attached_of(int fd, const char *name, const uint8_t store_uuid[16])
+{
+    uint8_t h[RING_HEADER_BYTES];
+    uint64_t size;
+    if (svl__file_size(fd, &size, name) != SVL_OK)
+        return false;
+    if (size < sizeof h)
+        return true; /* cut off in the allocation */
+    if (svl__file_read(fd, h, sizeof h, 0, name) != SVL_OK)
+        return false;
+    return load_u64(h) == 0 || (load_u64(h) == RING_MAGIC && load_u32(h + 12) & RING_ATTACHED &&
+                                memcmp(h + 56, store_uuid, 16) == 0);
+}
+
+void svl__ring_remove_attached(const char *directory, const char *name,
+                               const uint8_t store_uuid[16])
+{
+    int directory_fd, rc;
+    if (svl__ring_open_directory(directory, &directory_fd) != SVL_OK)
+        return;
+    int fd = svl__file_open(directory_fd, name, O_RDONLY, 0, &rc);
+    if (fd >= 0 && is_attached_of(fd, name, store_uuid))
+        unlinkat(directory_fd, name, 0);
+    if (fd >= 0)
+        close(fd);
+    close(directory_fd);
 }
 
 int svl__ring_unlink(struct ring *ring)

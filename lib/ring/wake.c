@@ -62,8 +62,9 @@ void svl__ring_pay_wake(struct ring *ring)
 {
     atomic_fetch_add_explicit(ring->wake_word, 1, memory_order_release); /* B1 */
     RING_STEP("wake");
+    /* All: whoever else sleeps on a word that others have mapped must not get the one wake. */
     if (!ring->wake || !ring->wake(ring->wake_user))
-        futex(ring, ring->wake_word, FUTEX_WAKE, 1, NULL);
+        futex(ring, ring->wake_word, FUTEX_WAKE, INT_MAX, NULL);
 }
 
 void svl__ring_wake_by(struct ring *ring, ring_wake_fn *wake, void *user)
