@@ -1,7 +1,7 @@
 /* bench - what the harness's files share: a run's settings, timings, and workloads.
  *
- * main.c the command · workloads.c ours · follow.c another process · peer_lmdb.c raw LMDB and a plain file ·
- * lines.c the data · report.c table and JSON lines */
+ * main.c the command · workloads.c ours · patterns.c rules · follow.c another process · peer_lmdb.c raw LMDB and
+ * a plain file · lines.c the data · report.c table and JSON lines */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
@@ -46,6 +46,14 @@ int64_t lmdb_append(const struct settings *settings);
 int64_t lmdb_append_keyed(const struct settings *settings);
 int64_t lmdb_durable(const struct settings *settings);
 int64_t file_durable(const struct settings *settings);
+
+/* patterns.c: the same event against so many rules, each of two exact fields. */
+int64_t match_one_rule(const struct settings *settings);
+int64_t match_1000_rules(const struct settings *settings);
+int64_t match_100000_rules(const struct settings *settings);
+/* Rules come and go, while another thread matches; and without it. */
+int64_t change_while_matched(const struct settings *settings);
+int64_t change_alone(const struct settings *settings);
 
 /* follow.c */
 int64_t follow_delay(const struct settings *settings);

@@ -17,6 +17,8 @@ static svl_cursor *cursor;
 static svl_publisher *publisher;
 static svl_bus *bus;
 static svl_bus_subscription *listener;
+static svl_ruleset *ruleset;
+static const char pattern[] = "{\"source\":[\"s\"]}";
 
 static svl_record record = { .source = { "s", 1 } };
 static uint64_t id;
@@ -107,6 +109,20 @@ CALL(svl_publisher_publish, return svl_publisher_publish(publisher, &record))
 CALL(svl_publisher_publish_sync, return svl_publisher_publish_sync(publisher, &record, 0, &id))
 CALL(svl_pump, return svl_pump(pipeline, 0, 0, &n))
 CALL(svl_pump_fd, return svl_pump_fd(pipeline, &number))
+CALL(svl_ruleset_add, return svl_ruleset_add(ruleset, 2, pattern, sizeof pattern - 1, NULL))
+CALL(svl_ruleset_destroy, svl_ruleset_destroy(ruleset); return 0)
+CALL(svl_ruleset_find, return svl_ruleset_find(ruleset, "r", &id))
+CALL(svl_ruleset_load, return svl_ruleset_load(ruleset, "{\"rules\":[]}", 12, &id, NULL))
+CALL(svl_ruleset_match_json, return svl_ruleset_match_json(ruleset, "{}", 2, 0, NULL, 0, &n))
+CALL(svl_ruleset_match_record, return svl_ruleset_match_record(ruleset, &record, 0, NULL, 0, &n))
+CALL(svl_ruleset_name, return svl_ruleset_name(ruleset, 1, NULL, 0, &n))
+CALL(svl_ruleset_remove, return svl_ruleset_remove(ruleset, 1))
+CALL(svl_ruleset_stats_get, svl_ruleset_stats s = { .struct_size = sizeof s };
+     return svl_ruleset_stats_get(ruleset, &s))
+CALL(svl_ruleset_transform_json,
+     return svl_ruleset_transform_json(ruleset, 1, "{}", 2, NULL, 0, &n))
+CALL(svl_ruleset_transform_record,
+     return svl_ruleset_transform_record(ruleset, 1, &record, NULL, 0, &n))
 CALL(svl_start, return svl_start(pipeline))
 CALL(svl_stop, return svl_stop(pipeline, 0))
 CALL(svl_store_append, return svl_store_append(store, &record, 1, &id))
@@ -192,6 +208,12 @@ static const struct row {
     ROW(svl_on_stored, FORKED),
     NO_CALL(svl_open, NOTHING),
     NO_CALL(svl_options_init, NOTHING),
+    NO_CALL(svl_pattern_compile, NOTHING),
+    NO_CALL(svl_pattern_destroy, MEMORY),
+    NO_CALL(svl_pattern_explain_json, MEMORY),
+    NO_CALL(svl_pattern_explain_record, MEMORY),
+    NO_CALL(svl_pattern_match_json, MEMORY),
+    NO_CALL(svl_pattern_match_record, MEMORY),
     ROW(svl_pipeline_stats_get, FORKED),
     NO_CALL(svl_pipeline_store, MEMORY),
     ROW(svl_publish, FORKED),
@@ -208,6 +230,19 @@ static const struct row {
     NO_CALL(svl_query_init, NOTHING),
     NO_CALL(svl_record_buffer_destroy, MEMORY),
     NO_CALL(svl_record_buffer_record, MEMORY),
+    ROW(svl_ruleset_add, FORKED),
+    NO_CALL(svl_ruleset_create, NOTHING),
+    ROW(svl_ruleset_destroy, EMPTY),
+    ROW(svl_ruleset_find, FORKED),
+    ROW(svl_ruleset_load, FORKED),
+    ROW(svl_ruleset_match_json, FORKED),
+    ROW(svl_ruleset_match_record, FORKED),
+    ROW(svl_ruleset_name, FORKED),
+    NO_CALL(svl_ruleset_options_init, NOTHING),
+    ROW(svl_ruleset_remove, FORKED),
+    ROW(svl_ruleset_stats_get, FORKED),
+    ROW(svl_ruleset_transform_json, FORKED),
+    ROW(svl_ruleset_transform_record, FORKED),
     ROW(svl_start, FORKED),
     ROW(svl_stop, FORKED),
     ROW(svl_store_append, FORKED),
@@ -227,6 +262,11 @@ static const struct row {
     ROW(svl_subscription_info_get, FORKED),
     ROW(svl_subscription_pause, FORKED),
     ROW(svl_subscription_resume, FORKED),
+    NO_CALL(svl_transformer_apply_json, MEMORY),
+    NO_CALL(svl_transformer_apply_record, MEMORY),
+    NO_CALL(svl_transformer_body_kind, MEMORY),
+    NO_CALL(svl_transformer_compile, NOTHING),
+    NO_CALL(svl_transformer_destroy, MEMORY),
     ROW(svl_unsubscribe, FORKED),
     NO_CALL(svl_version, NOTHING),
     ROW(svl_wake, FORKED),
@@ -261,6 +301,8 @@ static void open_all(void)
     assert_ok(svl_close(pipeline)); /* so that it can be attached to */
     assert_ok(svl_attach(attached_path, NULL, &publisher));
     assert_ok(svl_store_open(other, &store_options, &alone));
+    assert_ok(svl_ruleset_create(NULL, &ruleset));
+    assert_ok(svl_ruleset_add(ruleset, 1, pattern, sizeof pattern - 1, NULL));
     assert_ok(svl_bus_create(NULL, &bus));
     assert_ok(svl_bus_subscribe(bus, NULL, hear, NULL, &listener));
     assert_ok(svl_open(path, &options, &pipeline));
@@ -325,6 +367,9 @@ static void test_functions_when_called_in_a_child_then_refused_and_the_parent_go
     assert_ok(svl_bus_pump(bus, 0, 0, &n));
     assert_ok(svl_bus_unsubscribe(listener, NULL));
     assert_ok(svl_bus_destroy(bus));
+    assert_ok(svl_ruleset_match_record(ruleset, &record, 0, &id, 1, &n));
+    assert_int_equal(n, 1);
+    svl_ruleset_destroy(ruleset);
     assert_ok(svl_publisher_publish(publisher, &record));
     assert_ok(svl_publisher_close(publisher));
 }
