@@ -62,7 +62,8 @@ SVL_EXPORT int svl_consumer_open(svl_pipeline *pipeline, const svl_stored_option
  *            svl_consumer_close() and svl_close()
  * Thread     one thread at a time; on other consumers of the name meanwhile too
  * Blocks     timeout_ms at most (-1 = without end); on disk reads; where records are given up meanwhile,
- *            while the store takes none */
+ *            while the store takes none. With SVL_THREADLESS it waits for another thread that pumps: the one
+ *            that does so polls with a timeout_ms of 0 */
 SVL_EXPORT int svl_consumer_poll(svl_consumer *consumer, int64_t timeout_ms, svl_batch **batch);
 
 /* A descriptor for poll(2), epoll(7) and event loops, level-triggered: readable while a poll would not

@@ -183,6 +183,12 @@ enum svl_full_policy {
                              answers SVL_E_FULL instead */
 };
 
+/* A flag of svl_options and of svl_store_options: a pipeline works while svl_pump() is called, a store alone in
+ * the calls that write. */
+enum svl_common_flag {
+    SVL_THREADLESS = 256 /* no thread is started */
+};
+
 /* A diagnostic for the host's own log: not an error of a call, but something that happened in the
  * background. `level` is SVL_SEVERITY_*; `code` SVL_OK or the SVL_E_* at hand; `text` is borrowed until
  * the callback returns. Called on the library's threads and inside the host's calls, never with an

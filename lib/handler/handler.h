@@ -30,6 +30,10 @@ struct handlers_options {
     uint32_t worker_idle_ms;
     uint32_t record_bytes_max;
     struct crash_marker *crash; /* NULL: callbacks are not marked */
+    /* With SVL_THREADLESS: there may be a turn sooner than svl__handlers_due_ns() said. Also with a lock held: to
+     * pass it on, no more. NULL: workers are started. */
+    void (*due)(void *due_user);
+    void *due_user;
 };
 
 int svl__handlers_create(const struct handlers_options *options, struct handlers **out);
@@ -55,6 +59,12 @@ void svl__handlers_start(struct handlers *handlers);
 /* Records up to `id` are durable: wakes who waits for them. From the store's observer: never blocks on
  * I/O or callbacks. */
 void svl__handlers_durable(struct handlers *handlers, uint64_t id);
+
+/* Without workers: a turn for each subscription that is ready, and the positions that are due. False: there was
+ * none. One thread at a time. */
+bool svl__handlers_work(struct handlers *handlers);
+/* When there is one, monotonic: 0 = now, INT64_MAX = not known. */
+int64_t svl__handlers_due_ns(struct handlers *handlers);
 
 /* The store has failed: nothing is handed out or written any more. */
 void svl__handlers_failed(struct handlers *handlers);

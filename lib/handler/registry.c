@@ -533,7 +533,10 @@ static int wait_for_turns(struct handlers *h, int64_t deadline_ns)
             int64_t again_ns = svl__deadline_ns(THREAD_RETRY_MS);
             until_ns = again_ns < deadline_ns ? again_ns : deadline_ns;
         }
-        svl__cond_wait(&h->changed, &h->lock, until_ns);
+        if (h->options.due)
+            svl__handlers_take_turns(h, deadline_ns);
+        else
+            svl__cond_wait(&h->changed, &h->lock, until_ns);
     }
     return SVL_OK;
 }

@@ -252,6 +252,9 @@ void svl__subscription_settle(svl_subscription *s, enum subscription_state next)
 /* workers.c; `lock` held. Without a thread to be had it sets short_of_threads, and the next record that
  * becomes durable tries again, or who stops. */
 void svl__workers_wake(struct handlers *handlers);
+/* workers.c; `lock` held, let go of meanwhile. Without workers: does what there is to do now, or sleeps until then
+ * or `deadline_ns`. */
+void svl__handlers_take_turns(struct handlers *handlers, int64_t deadline_ns);
 /* `lock` not held: waits for the last instructions of the workers that have ended. */
 void svl__workers_join(struct handlers *handlers);
 

@@ -20,6 +20,7 @@
 #define ATTACH_MAGIC UINT64_C(0x31484354414c5653) /* "SVLATCH1" */
 #define ATTACH_VERSION 1
 _Static_assert(offsetof(struct attach_page, word) == 32, "the byte table");
+_Static_assert(offsetof(struct attach_page, host_polls) == 40, "the byte table");
 _Static_assert(offsetof(struct attach_page, slots) == 4096, "the byte table");
 _Static_assert(sizeof(struct attach_slot) == 512, "the byte table");
 
@@ -182,6 +183,12 @@ void svl__attach_page_close(struct attach_page *page)
 {
     if (page)
         munmap(page, sizeof *page);
+}
+
+void svl__attach_page_touch(struct attach_page *page, int fd)
+{
+    if (atomic_load_explicit(&page->host_polls, memory_order_acquire))
+        futimens(fd, NULL);
 }
 
 void svl__attach_page_wake(struct attach_page *page)

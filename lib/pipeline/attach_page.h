@@ -7,6 +7,7 @@
  *   16      16     uuid of the store
  *   32      4      the word on which the host's pipeline thread sleeps: it counts wakes from all rings
  *   36      4      changes: counts comings and goings
+ *   40      4      1 = nobody sleeps on the word, the host polls: whoever wakes him touches his ring's file
  *   4096           63 slots of 512 bytes:
  *     0     8      state: generation << 8 | ATTACH_*
  *     8     256    the ring's directory, NUL-terminated
@@ -69,7 +70,8 @@ struct attach_page {
     uint8_t store_uuid[16];
     _Atomic uint32_t word;
     _Atomic uint32_t changes;
-    uint8_t rest[4096 - 40];
+    _Atomic uint32_t host_polls;
+    uint8_t rest[4096 - 44];
     struct attach_slot slots[ATTACH_SLOTS];
 };
 
@@ -94,6 +96,8 @@ void svl__attach_page_close(struct attach_page *page); /* NULL is fine */
 
 /* Something has come or gone: the host is to look. */
 void svl__attach_page_tell(struct attach_page *page);
+/* So that a host that polls looks; `fd` is the page's. */
+void svl__attach_page_touch(struct attach_page *page, int fd);
 /* Ends the host's sleep. */
 void svl__attach_page_wake(struct attach_page *page);
 

@@ -61,6 +61,8 @@ struct attached {
     uint32_t record_bytes_max;
     ring_position_fn *position_of;
     void *user;
+    void (*wake)(void *wake_user);
+    void *wake_user;
     const struct log_sink *log;
     int64_t last_refusal_ns, last_damage_ns, last_busy_ns; /* when the host was told last */
 
@@ -87,6 +89,22 @@ static void add(_Atomic uint64_t *counter, uint64_t n)
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
+/* Without a word to sleep on: comings are heard by the page's file, and wakes and deaths by the rings'. */
+static int poll_publishers(struct attached *a, int directory)
+{
+    a->deaths_tried = true;
+    int rc = svl__deaths_create(&a->deaths);
+    return rc == SVL_OK ? svl__deaths_watch_at(a->deaths, directory, ATTACH_PAGE_NAME) : rc;
+}
+
+static void wake_host(struct attached *a)
+{
+    if (a->wake)
+        a->wake(a->wake_user);
+    else
+        svl__attach_page_wake(a->page);
+}
+
 int svl__attached_create(const struct attached_options *o, struct attached **out)
 {
     *out = NULL;
@@ -102,12 +120,18 @@ int svl__attached_create(const struct attached_options *o, struct attached **out
     a->record_bytes_max = o->record_bytes_max;
     a->position_of = o->position_of;
     a->user = o->user;
+    a->wake = o->wake;
+    a->wake_user = o->wake_user;
     a->log = o->log;
     a->look_again = true;
     a->last_busy_ns =
         svl__monotonic_ns(); /* the host before, if it was killed, may be letting go still */
     int rc = svl__attach_page_open_host(o->directory, o->file_mode, o->store_uuid,
                                         o->record_bytes_max, &a->page, &a->page_fd);
+    if (rc == SVL_OK && o->wake)
+        rc = poll_publishers(a, o->directory);
+    if (rc == SVL_OK)
+        atomic_store_explicit(&a->page->host_polls, o->wake != NULL, memory_order_release);
     if (rc != SVL_OK) {
         svl__attached_destroy(a);
         return rc;
@@ -188,12 +212,24 @@ static int open_ring(struct attached *a, const struct ring_path *path, struct ri
     return rc;
 }
 
+static int listen(struct attached *a)
+{
+    int rc = svl__deaths_create(&a->deaths);
+    if (rc == SVL_OK)
+        rc = svl__deaths_start(a->deaths, a->page);
+    if (rc != SVL_OK) {
+        svl__deaths_destroy(a->deaths);
+        a->deaths = NULL;
+    }
+    return rc;
+}
+
 /* Deaths are heard of from before the first look at a lock. */
 static void watch(struct attached *a, const struct ring_path *path)
 {
     int rc = SVL_OK;
     if (!a->deaths_tried)
-        rc = svl__deaths_create(a->page, &a->deaths);
+        rc = listen(a);
     if (rc == SVL_OK && a->deaths)
         rc = svl__deaths_watch(a->deaths, path->directory, path->name);
     if (rc != SVL_OK)
@@ -401,6 +437,17 @@ static void look_at(struct attached *a, size_t i, bool at_locks)
 static bool has_changed(const struct attached *a)
 {
     return atomic_load_explicit(&a->page->changes, memory_order_acquire) != a->changes_seen;
+}
+
+int svl__attached_fd(const struct attached *a)
+{
+    return a && a->deaths ? svl__deaths_fd(a->deaths) : -1;
+}
+
+void svl__attached_hear(struct attached *a)
+{
+    if (a && a->deaths)
+        svl__deaths_hear(a->deaths);
 }
 
 void svl__attached_look(struct attached *a)
@@ -688,7 +735,7 @@ void svl__attached_written(struct attached *a, const struct ring_position *rings
     }
     pthread_mutex_unlock(&a->lock);
     if (orphan)
-        svl__attach_page_wake(a->page);
+        wake_host(a);
 }
 
 /* `lock` held. */
@@ -734,7 +781,7 @@ void svl__attached_durable(struct attached *a, uint64_t ticket)
             done |= tell_settled(&a->rings[i], ticket);
     pthread_mutex_unlock(&a->lock);
     if (done)
-        svl__attach_page_wake(a->page);
+        wake_host(a);
 }
 
 void svl__attached_stats_get(struct attached *a, struct attached_stats *stats)

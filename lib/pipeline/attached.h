@@ -12,7 +12,8 @@
  *       word that they all share. A publisher's death closes its ring's file, which inotify tells a thread that stirs
  *       this word. While rings are attached it sleeps a second at most, then looks at the locks: a wake is missed
  *       where its publisher died before it or somebody wrote over the word, and a death where a child of the
- *       publisher has the file open still, or inotify cannot be had.
+ *       publisher has the file open still, or inotify cannot be had. A host that polls waits for
+ *       inotify's descriptor instead, as publishers touch their files for it.
  *   Z4  before how much an orphan holds is fixed, its slot says that it was left; publishers look at their slot after
  *       each commit. Both sides sequentially consistent: nothing is behind that end whose publish returned. */
 #ifndef SVL_PIPELINE_ATTACHED_H
@@ -34,6 +35,8 @@ struct attached_options {
     uint32_t record_bytes_max;
     ring_position_fn *position_of; /* what the journal knows */
     void *user;
+    void (*wake)(void *wake_user); /* a host that polls; NULL: it sleeps on the page's word */
+    void *wake_user;
     const struct log_sink *log;
 };
 
@@ -45,6 +48,11 @@ void svl__attached_destroy(
 void svl__attached_join(struct attached *attached, struct ring *own);
 
 /* --- the pipeline thread; `attached` may be NULL --- */
+
+/* A host that polls: this is readable when publishers wake it, or one has come or died; takes that in. -1: nobody
+ * can attach. */
+int svl__attached_fd(const struct attached *attached);
+void svl__attached_hear(struct attached *attached);
 
 /* New rings, dead publishers, rings that are done. */
 void svl__attached_look(struct attached *attached);

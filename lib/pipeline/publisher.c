@@ -127,6 +127,14 @@ static int name_ring(struct attach_slot *slot, const char *directory)
     return SVL_OK;
 }
 
+/* The sleep bit that is paid for was set after the host had said how it waits. */
+static bool wake_polling_host(void *publisher)
+{
+    const svl_publisher *p = publisher;
+    return atomic_load_explicit(&p->page->host_polls, memory_order_acquire) &&
+           svl__ring_touch(p->ring);
+}
+
 static int make_ring(svl_publisher *p, int fd, const svl_attach_options *o, uint32_t owner)
 {
     int rc = take_slot(p, fd);
@@ -154,6 +162,7 @@ static int make_ring(svl_publisher *p, int fd, const svl_attach_options *o, uint
     }
     RING_STEP("ring made");
     svl__ring_wake_through(p->ring, &p->page->word);
+    svl__ring_wake_by(p->ring, wake_polling_host, p);
     atomic_store_explicit(&p->slot->state, p->state, memory_order_release);
     RING_STEP("slot ready");
     svl__attach_page_tell(p->page);
@@ -174,6 +183,8 @@ static int attach(svl_publisher *p, const char *path, int directory, const svl_a
         rc = svl__fail(SVL_E_NOT_FOUND, "no pipeline was ever opened on %s", path);
     if (rc == SVL_OK)
         rc = make_ring(p, fd, o, st.st_uid);
+    if (rc == SVL_OK)
+        svl__attach_page_touch(p->page, fd);
     if (fd < 0)
         return rc;
     svl__attach_page_unlock(fd, 0, ATTACH_SLOTS); /* a child may have the descriptor too */

@@ -73,6 +73,8 @@ static void on_durable(uint64_t id, uint64_t ticket, void *user)
 void svl__pipeline_observe(svl_pipeline *p)
 {
     struct store_observer observer = { .written = on_written, .durable = on_durable, .user = p };
+    if (svl__pipeline_is_threadless(p))
+        observer.due = observer.ready = svl__pump_due;
     svl__store_observe(p->store, &observer);
 }
 
@@ -322,6 +324,26 @@ static int create_ring(svl_pipeline *p)
     return rc;
 }
 
+/* By a thread, or by whoever pumps. */
+static int start_draining(svl_pipeline *p)
+{
+    int rc = svl__drain_create(p, &p->drain);
+    if (rc != SVL_OK)
+        return rc;
+    svl__attached_join(p->attached, p->ring);
+    if (svl__pipeline_is_threadless(p)) {
+        svl__ring_wake_by(p->ring, svl__pump_wake, p);
+        return SVL_OK;
+    }
+    rc = svl__thread_start(&p->drainer, "svl-drain", svl__drain_run, p);
+    p->drainer_runs = rc == SVL_OK;
+    if (rc != SVL_OK) {
+        svl__drain_destroy(p->drain);
+        p->drain = NULL;
+    }
+    return rc;
+}
+
 int svl_start(svl_pipeline *pipeline)
 {
     int rc = svl__pipeline_check(pipeline, "svl_start");
@@ -333,17 +355,16 @@ int svl_start(svl_pipeline *pipeline)
     if (rc == SVL_OK)
         rc = create_ring(pipeline);
     if (rc == SVL_OK)
-        svl__attached_join(pipeline->attached, pipeline->ring);
-    if (rc == SVL_OK)
-        rc = svl__thread_start(&pipeline->drainer, "svl-drain", svl__drain_run, pipeline);
+        rc = start_draining(pipeline);
     if (rc != SVL_OK) {
         end_ring(pipeline);
         return rc;
     }
-    pipeline->drainer_runs = true;
     svl__handlers_start(pipeline->handlers);
-    atomic_store_explicit(&pipeline->state, PIPELINE_RUNNING, memory_order_release);
+    atomic_store(&pipeline->state, PIPELINE_RUNNING);
     if (svl__store_has_failed(pipeline->store))
         on_failed(pipeline);
+    if (svl__pump_take(pipeline) == SVL_OK)
+        svl__pump_give(pipeline); /* the descriptor, if the host has it, says what there is to do */
     return SVL_OK;
 }

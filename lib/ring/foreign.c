@@ -219,7 +219,7 @@ bool svl__foreign_arm(struct ring *ring)
         return false;
     if ((tail & TAIL_POSITION) == ring->drained)
         return true;
-    /* A claim is open: whoever commits it looks at the bit after its header (A8). */
+    /* A claim is open: whoever commits it looks at the bit after its header (A10). */
     uint64_t header = atomic_load_explicit(frame_header(ring, ring->drained), memory_order_seq_cst);
     return header == 0 || ((uint32_t)header & FRAME_BUSY);
 }

@@ -105,9 +105,12 @@ struct ring {
     bool shared;                 /* a file: futexes work across processes */
     bool crashed;                /* being recovered: no producer lives */
     bool is_attached;            /* its consumer is another process */
+    bool commit_looks;           /* its consumer does not wait for open claims: A10 */
     _Atomic uint32_t *wake_word; /* the control page's, or one that several rings share */
     bool wake_shared;            /* the latter: in a file */
-    int fd;                      /* an attached ring's, for its lock; -1 */
+    ring_wake_fn *wake;          /* NULL: the consumer sleeps on the word */
+    void *wake_user;
+    int fd; /* an attached ring's, for its lock; -1 */
 
     /* the consumer's own */
     _Alignas(128) uint64_t drained;

@@ -133,6 +133,18 @@ void svl__ring_wake(struct ring *ring);
  * rings. Before anybody else uses the ring. */
 void svl__ring_wake_through(struct ring *ring, _Atomic uint32_t *word);
 
+/* For a consumer that does not sleep on a word but polls a descriptor: `wake` is called for every wake that is
+ * owed, and makes it readable; false: it cannot, and the word is used. Any thread, a signal handler too. Before
+ * anybody else uses the ring. */
+typedef bool ring_wake_fn(void *user);
+void svl__ring_wake_by(struct ring *ring, ring_wake_fn *wake, void *user);
+/* Such a consumer, before it polls: true: whatever comes from now on wakes it, and a claim that is open now when
+ * it is committed. False: there is something to take. *again_ns is when to call this once more, monotonic, so
+ * that a stalled claim is found; INT64_MAX: there is none open. */
+bool svl__ring_arm(struct ring *ring, int64_t *again_ns);
+/* Changes a time of the ring's file, of which inotify tells; by its publisher, of an attached one. */
+bool svl__ring_touch(const struct ring *ring);
+
 /* Records counted by svl__ring_count_dropped() since the ring was made. `end`: the last look, after it
  * nothing is counted any more. */
 uint64_t svl__ring_dropped(struct ring *ring);

@@ -106,7 +106,7 @@ struct flock svl__ring_lock(off_t byte)
 static int hold(struct ring *ring, int fd, const struct ring_options *o)
 {
     struct flock lock = svl__ring_lock(RING_LOCK_PRODUCERS);
-    ring->is_attached = true;
+    ring->is_attached = ring->commit_looks = true;
     ring->fd = fd;
     if (fcntl(fd, F_SETLK, &lock) != 0)
         return svl__fail_errno(errno, "lock of %s/%s", o->directory, o->name);

@@ -42,7 +42,9 @@ static void open_with_workers(void)
 {
     snprintf(path, sizeof path, "%s", temp_path());
     assert_ok(svl_store_open(path, NULL, &store));
-    const struct handlers_options options = { store, 1, 5000, 4096, NULL };
+    const struct handlers_options options = {
+        .store = store, .workers_max = 1, .worker_idle_ms = 5000, .record_bytes_max = 4096
+    };
     assert_ok(svl__handlers_create(&options, &handlers));
 }
 
@@ -125,47 +127,9 @@ static void test_subscribe_when_the_store_has_failed_then_refused(void **state)
     assert_int_equal(svl_store_close(store), SVL_E_FAILED);
 }
 
-/* Whatever is short, the page keeps what it says until that is durable. */
-static void test_marks_when_memory_is_short_then_taken_another_time(void **state)
-{
-    (void)state;
-    static _Alignas(64) uint8_t page[MARK_PAGE_BYTES];
-    const struct marked what = { MARKED_STORED, 5, 10, 20 };
-    unsigned refused = 0;
-    bool all_given = false;
-    open_with_workers();
-    for (unsigned n = 1; !all_given; n++) {
-        struct crash_marker *marker;
-        struct marked left;
-        uint32_t alone;
-        assert_ok(svl__crash_create(store, &marker));
-        svl__marks_make(page);
-        svl__mark_set(page, 3, &what, n % 2); /* as if a process had died in it */
-        fail_malloc_after(n, true);
-        int rc = svl__crash_take(marker, page, sizeof page, INT64_MAX);
-        all_given = fail_malloc_count() < n;
-        fail_malloc_after(0, false);
-        assert_true(rc == SVL_OK || rc == SVL_E_NOMEM);
-        assert_true(svl__mark_get(page, 3, &left, &alone) == (rc != SVL_OK));
-        refused += rc != SVL_OK;
-        if (rc != SVL_OK)
-            assert_ok(svl__crash_take(marker, page, sizeof page, INT64_MAX));
-        assert_false(svl__mark_get(page, 3, &left, &alone));
-        svl__crash_destroy(marker);
-        assert_ok(svl__crash_create(store, &marker));
-        assert_int_equal(svl__crash_suspects(marker), 1);
-        svl__crash_settle(marker, MARKED_STORED, 5, 20);
-        svl__crash_save(marker);
-        svl__crash_destroy(marker);
-    }
-    assert_true(refused > 0);
-    close_all();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_marks_when_memory_is_short_then_taken_another_time),
         cmocka_unit_test(
             test_subscribe_when_memory_is_short_then_refused_or_its_start_is_not_forgotten),
         cmocka_unit_test(
