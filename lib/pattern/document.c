@@ -6,29 +6,12 @@
 #include "document.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <time.h>
 
-#include "base/clock.h"
 #include "base/json_scan.h"
 #include "base/json_write.h"
+#include "base/time_text.h"
 #include "base/utf8.h"
 #include "record/wire.h"
-
-size_t svl__time_text(int64_t time_ns, char out[TIME_TEXT_BYTES])
-{
-    int64_t seconds = time_ns / NS_PER_S, nanoseconds = time_ns % NS_PER_S;
-    if (nanoseconds < 0) {
-        seconds--;
-        nanoseconds += NS_PER_S;
-    }
-    time_t t = (time_t)seconds;
-    struct tm tm = { 0 };
-    gmtime_r(&t, &tm);
-    return (size_t)snprintf(out, TIME_TEXT_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d.%09dZ",
-                            tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-                            tm.tm_sec, (int)nanoseconds);
-}
 
 const char *svl__severity_text(uint32_t severity)
 {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/time_text.h"
 #include "base/utf8.h"
 #include "document.h"
 #include "match.h"

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/json_scan.h"
 #include "base/json_write.h"
+#include "base/time_text.h"
 #include "base/utf8.h"
 #include "document.h"
 #include "jsonpath.h"
@@ -56,7 +57,7 @@ static void find_paths(struct rendering *r)
 {
     const svl_transformer *t = r->transformer;
     for (uint32_t i = 0; i < t->variable_count; i++) {
-        svl_slice path = { t->bytes.data + t->paths[i].at, t->paths[i].len };
+        svl_slice path = transform_bytes(t, t->paths[i].at, t->paths[i].len);
         svl_slice value;
         if (t->used[i] && svl__jsonpath_find(path, r->event, &value))
             r->values[i] = value;

@@ -54,4 +54,10 @@ static inline const struct part *transform_parts(const svl_transformer *t, size_
     return (const struct part *)(const void *)t->parts.data;
 }
 
+/* Of its bytes, of which there may be none at all. */
+static inline svl_slice transform_bytes(const svl_transformer *t, uint32_t at, uint32_t len)
+{
+    return len > 0 ? (svl_slice){ t->bytes.data + at, len } : (svl_slice){ "", 0 };
+}
+
 #endif

@@ -143,7 +143,9 @@ static void test_number_when_halfway_between_doubles_then_even_and_beside_it_the
         while (*last == '0' || *last == '.')
             last--;
         (*last)--;
-        last[last[1] == '.' ? 2 : 1] = '9';
+        for (char *p = last + 1; p < exponent; p++)
+            if (*p != '.')
+                *p = '9';
         assert_as_strtod(text);
         svl__json_number(slice_of(text), &n);
         assert_true(n.value == low);

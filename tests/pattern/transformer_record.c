@@ -130,26 +130,6 @@ static void test_record_when_reserved_names_are_used_then_known(void **state)
                   &record, "[null,{\"severity\":0,\"source\":\"s\"}]");
 }
 
-static void test_times_when_far_away_then_written(void **state)
-{
-    (void)state;
-    static const struct {
-        int64_t time_ns;
-        const char *text;
-    } cases[] = {
-        { 0, "1970-01-01T00:00:00.000000000Z" },
-        { 951782400000000000, "2000-02-29T00:00:00.000000000Z" },
-        { -1000000000, "1969-12-31T23:59:59.000000000Z" },
-        { INT64_MAX, "2262-04-11T23:47:16.854775807Z" },
-        { INT64_MIN, "1677-09-21T00:12:43.145224192Z" },
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        char text[TIME_TEXT_BYTES];
-        assert_int_equal(svl__time_text(cases[i].time_ns, text), strlen(cases[i].text));
-        assert_string_equal(text, cases[i].text);
-    }
-}
-
 /* Few letters and many dots, so that levels begin, end and go on in every way. */
 static void test_attributes_when_their_names_share_levels_then_all_are_found(void **state)
 {
@@ -237,7 +217,6 @@ int main(void)
         cmocka_unit_test(test_record_when_parts_are_wanted_then_these),
         cmocka_unit_test(test_record_when_members_are_empty_then_left_out),
         cmocka_unit_test(test_record_when_reserved_names_are_used_then_known),
-        cmocka_unit_test(test_times_when_far_away_then_written),
         cmocka_unit_test(test_attributes_when_their_names_share_levels_then_all_are_found),
         cmocka_unit_test(test_record_when_beyond_its_limits_then_refused),
     };
