@@ -46,16 +46,19 @@ enum svl_result {
     SVL_DROP = 2, /* ingest handlers: do not store this record */
 
     /* The call is wrong: nothing has happened. */
-    SVL_E_INVALID = -1,       /* a NULL or a value that the function does not take */
-    SVL_E_STRUCT_SIZE = -2,   /* struct_size is 0, impossible, or names members unknown here */
-    SVL_E_OPTION = -3,        /* an option is out of its range */
-    SVL_E_KEY_TOO_LONG = -4,  /* a key of more than 480 bytes */
-    SVL_E_NAME_TOO_LONG = -5, /* source, type or an attribute's name is too long */
-    SVL_E_ATTRIBUTES = -6,    /* more than 255 attributes, or one of an unknown kind */
-    SVL_E_RECORD_SIZE = -7,   /* the record is larger than record_bytes_max */
-    SVL_E_RESERVED = -8,      /* source "serverlog.*" or a reserved member that is not zero */
-    SVL_E_UTF8 = -9,          /* text that is not valid UTF-8 */
-    SVL_E_LIMIT = -10,        /* another limit, named by svl_last_error() */
+    SVL_E_INVALID = -1,          /* a NULL or a value that the function does not take */
+    SVL_E_STRUCT_SIZE = -2,      /* struct_size is 0, impossible, or names members unknown here */
+    SVL_E_OPTION = -3,           /* an option is out of its range */
+    SVL_E_KEY_TOO_LONG = -4,     /* a key of more than 480 bytes */
+    SVL_E_NAME_TOO_LONG = -5,    /* source, type or an attribute's name is too long */
+    SVL_E_ATTRIBUTES = -6,       /* more than 255 attributes, or one of an unknown kind */
+    SVL_E_RECORD_SIZE = -7,      /* the record is larger than record_bytes_max */
+    SVL_E_RESERVED = -8,         /* source "serverlog.*" or a reserved member that is not zero */
+    SVL_E_UTF8 = -9,             /* text that is not valid UTF-8 */
+    SVL_E_LIMIT = -10,           /* another limit, named by svl_last_error() */
+    SVL_E_PATTERN = -11,         /* not an event pattern, or not a list of rules */
+    SVL_E_PATTERN_COMPLEX = -12, /* an event pattern whose matching would cost too much */
+    SVL_E_JSON = -13,            /* an event that is no JSON object, or malformed */
 
     /* The handle is in another state. */
     SVL_E_STATE = -20,     /* too early or too late in the handle's life for this call */

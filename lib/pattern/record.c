@@ -1,0 +1,200 @@
+/* record.c - a record as the document that a pattern sees (serverlog/pattern.h), without writing that document:
+ * each member is a value at its path, if some rule names it. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/utf8.h"
+#include "match.h"
+
+#define SEVERITY_GROUP 4 /* the finer steps that have one name */
+
+/* The path of a name below another; NULL: nobody asks for it. */
+static struct path *path_of(const struct match *m, const struct path *below, const char *name)
+{
+    return svl__match_descend(m, below, (const uint8_t *)name, strlen(name));
+}
+
+static void give_text(struct match *m, struct path *path, svl_slice text)
+{
+    struct value value = { .token = JSON_STRING, .text = { text.data, text.len, false } };
+    svl__match_value(m, path, 0, &value);
+}
+
+static void give_member(struct match *m, const char *name, svl_slice text)
+{
+    struct path *path = text.len > 0 ? path_of(m, m->machine->root, name) : NULL;
+    if (path)
+        give_text(m, path, text);
+}
+
+static void give_number_text(struct match *m, struct path *path, const char *text)
+{
+    struct value value = { .token = JSON_NUMBER,
+                           .text = { (const uint8_t *)text, strlen(text), false } };
+    svl__match_value(m, path, 0, &value);
+}
+
+static void give_signed(struct match *m, struct path *path, int64_t number)
+{
+    char text[24];
+    if (!path)
+        return;
+    snprintf(text, sizeof text, "%lld", (long long)number);
+    give_number_text(m, path, text);
+}
+
+static void give_unsigned(struct match *m, struct path *path, uint64_t number)
+{
+    char text[24];
+    if (!path)
+        return;
+    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    give_number_text(m, path, text);
+}
+
+/* Days since 1970 as a date, by Howard Hinnant's "chrono-compatible low-level date algorithms", 2021. */
+static void date_of(int64_t days, int *year, unsigned *month, unsigned *day)
+{
+    days += 719468; /* from the first of March of year 0 */
+    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+    unsigned of_era = (unsigned)(days - era * 146097);
+    unsigned years = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    unsigned of_year = of_era - (365 * years + years / 4 - years / 100);
+    unsigned from_march = (5 * of_year + 2) / 153;
+    *day = of_year - (153 * from_march + 2) / 5 + 1;
+    *month = from_march < 10 ? from_march + 3 : from_march - 9;
+    *year = (int)(years + era * 400) + (*month <= 2);
+}
+
+static void give_time(struct match *m, int64_t time_ns)
+{
+    char text[64];
+    struct path *path = path_of(m, m->machine->root, "time");
+    int year;
+    unsigned month, day;
+    give_signed(m, path_of(m, m->machine->root, "time-ns"), time_ns);
+    if (!path)
+        return;
+    int64_t seconds = time_ns / NS_PER_S, ns = time_ns % NS_PER_S;
+    if (ns < 0) {
+        ns += NS_PER_S;
+        seconds--;
+    }
+    int64_t days = seconds / 86400, of_day = seconds % 86400;
+    if (of_day < 0) {
+        of_day += 86400;
+        days--;
+    }
+    date_of(days, &year, &month, &day);
+    int len = snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%09dZ", year, month, day,
+                       (int)(of_day / 3600), (int)(of_day / 60 % 60), (int)(of_day % 60), (int)ns);
+    give_text(m, path, (svl_slice){ text, (size_t)len });
+}
+
+static void give_severity(struct match *m, uint32_t severity)
+{
+    static const char *const names[] = { "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL" };
+    give_unsigned(m, path_of(m, m->machine->root, "severity"), severity);
+    if (severity == SVL_SEVERITY_UNSPECIFIED || severity > SVL_SEVERITY_MAX)
+        return;
+    const char *name = names[(severity - 1) / SEVERITY_GROUP];
+    give_member(m, "severity-text", (svl_slice){ name, strlen(name) });
+}
+
+static void give_attribute(struct match *m, struct path *path, const svl_attribute *a)
+{
+    struct value value = { .token = JSON_NUMBER };
+    switch (a->kind) {
+    case SVL_ATTRIBUTE_TEXT:
+        give_text(m, path, a->bytes);
+        break;
+    case SVL_ATTRIBUTE_I64:
+        give_signed(m, path, a->i64);
+        break;
+    case SVL_ATTRIBUTE_F64:
+        /* No number of JSON: as one that is too large for a double. */
+        if (!isfinite(a->f64)) {
+            give_number_text(m, path, "1e999");
+            break;
+        }
+        value.number.value = a->f64 == 0 ? 0 : a->f64;
+        svl__match_value(m, path, 0, &value);
+        break;
+    case SVL_ATTRIBUTE_BOOL:
+        value.token = a->i64 ? JSON_TRUE : JSON_FALSE;
+        svl__match_value(m, path, 0, &value);
+        break;
+    default:
+        break;
+    }
+}
+
+static void give_attributes(struct match *m, const svl_record *record)
+{
+    struct path *below = path_of(m, m->machine->root, "attributes");
+    for (uint32_t i = 0; below && i < record->attribute_count; i++) {
+        const svl_attribute *a = &record->attributes[i];
+        struct path *path = svl__match_descend(m, below, a->name.data, a->name.len);
+        if (path && a->kind != SVL_ATTRIBUTE_BYTES)
+            give_attribute(m, path, a);
+    }
+}
+
+static void give_envelope(struct match *m, const svl_record *record)
+{
+    if (record->id != 0)
+        give_unsigned(m, path_of(m, m->machine->root, "id"), record->id);
+    if (record->time_ns != 0)
+        give_time(m, record->time_ns);
+    give_severity(m, record->severity);
+    give_member(m, "source", record->source);
+    give_member(m, "type", record->type);
+    give_member(m, "detail-type", record->type);
+    if (record->key.len > 0 && path_of(m, m->machine->root, "key") &&
+        svl__utf8_valid(record->key.data, record->key.len))
+        give_member(m, "key", record->key);
+    if (record->body_kind == SVL_BODY_TEXT)
+        give_member(m, "body", record->body);
+    give_attributes(m, record);
+}
+
+static int check(const svl_record *record)
+{
+    const svl_slice *members[] = { &record->source, &record->type, &record->key, &record->body };
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+        if (!members[i]->data && members[i]->len > 0)
+            return svl__fail(SVL_E_INVALID, "a member of the record has a length and no data");
+    if (record->attribute_count > 0 && !record->attributes)
+        return svl__fail(SVL_E_INVALID, "attribute_count without attributes");
+    for (uint32_t i = 0; i < record->attribute_count; i++) {
+        const svl_attribute *a = &record->attributes[i];
+        if ((!a->name.data && a->name.len > 0) || (!a->bytes.data && a->bytes.len > 0))
+            return svl__fail(SVL_E_INVALID, "an attribute has a length and no data");
+    }
+    return SVL_OK;
+}
+
+int svl__match_walk_record(struct match *m, const svl_record *record)
+{
+    int rc = check(record);
+    if (rc != SVL_OK)
+        return rc;
+    const struct path *detail = path_of(m, m->machine->root, "detail");
+    bool has_detail = record->body_kind == SVL_BODY_JSON && record->body.len > 0;
+    if (has_detail && detail)
+        rc = svl__match_walk(m, detail, record->body, WALK_ANY_VALUE);
+    else if (has_detail && m->flags & SVL_JSON_CHECK)
+        rc = svl__match_check_json(m, record->body);
+    if (rc == SVL_E_JSON && !(m->flags & SVL_JSON_CHECK)) {
+        svl__match_restart(m); /* it is no JSON, so there is no detail */
+        rc = SVL_OK;
+    }
+    if (rc == SVL_OK)
+        give_envelope(m, record);
+    if (rc == SVL_OK && m->out_of_memory)
+        rc = svl__fail(SVL_E_NOMEM, "matching a record");
+    return rc;
+}
