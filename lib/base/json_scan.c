@@ -47,6 +47,7 @@ void svl__json_start(struct json_scan *s, const void *text, size_t len, uint32_t
 static enum json_token fail(struct json_scan *s, const uint8_t *p, const char *error)
 {
     s->state = FAILED;
+    s->token = s->at = p;
     s->error = error;
     s->error_at = (size_t)(p - s->start);
     return JSON_ERROR;
@@ -225,16 +226,31 @@ static enum json_token read_number(struct json_scan *s, const uint8_t *p)
     return took_value(s, p, JSON_NUMBER);
 }
 
-static enum json_token read_literal(struct json_scan *s, const uint8_t *p)
+/* The token of a literal, whose first letter is at p. */
+static enum json_token read_word(struct json_scan *s, const uint8_t *p, const char *word,
+                                 size_t len, enum json_token token)
 {
     size_t left = (size_t)(s->end - p);
-    if (left >= 4 && memcmp(p, "true", 4) == 0)
-        return took_value(s, p + 4, JSON_TRUE);
-    if (left >= 5 && memcmp(p, "false", 5) == 0)
-        return took_value(s, p + 5, JSON_FALSE);
-    if (left >= 4 && memcmp(p, "null", 4) == 0)
-        return took_value(s, p + 4, JSON_NULL);
-    if (left >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
+    if (left >= len && memcmp(p, word, len) == 0)
+        return took_value(s, p + len, token);
+    if (left < len && memcmp(p, word, left) == 0)
+        return fail(s, s->end, "the text ends inside a value");
+    return fail(s, p, "a value is expected here");
+}
+
+static enum json_token read_literal(struct json_scan *s, const uint8_t *p)
+{
+    switch (*p) {
+    case 't':
+        return read_word(s, p, "true", 4, JSON_TRUE);
+    case 'f':
+        return read_word(s, p, "false", 5, JSON_FALSE);
+    case 'n':
+        return read_word(s, p, "null", 4, JSON_NULL);
+    default:
+        break;
+    }
+    if (s->end - p >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0)
         return fail(s, p, "a byte order mark: JSON has none");
     return fail(s, p, "a value is expected here");
 }
@@ -577,4 +593,23 @@ size_t svl__json_decode(struct json_text *rest, uint8_t *out, size_t capacity)
         rest->len -= n;
     }
     return written;
+}
+
+bool svl__json_equals(const struct json_text *text, svl_slice decoded)
+{
+    if (!text->escaped)
+        return text->len == decoded.len &&
+               (decoded.len == 0 || memcmp(text->data, decoded.data, decoded.len) == 0);
+    struct json_text rest = *text;
+    const uint8_t *expected = decoded.data;
+    size_t left = decoded.len;
+    while (rest.len > 0) {
+        uint8_t part[64];
+        size_t n = svl__json_decode(&rest, part, sizeof part);
+        if (n > left || memcmp(part, expected, n) != 0)
+            return false;
+        expected += n;
+        left -= n;
+    }
+    return left == 0;
 }

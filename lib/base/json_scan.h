@@ -100,6 +100,9 @@ static inline svl_slice json_raw(const struct json_scan *s)
  * for progress. */
 size_t svl__json_decode(struct json_text *rest, uint8_t *out, size_t capacity);
 
+/* Is the text, decoded, this? */
+bool svl__json_equals(const struct json_text *text, svl_slice decoded);
+
 /* Reads all that is left: true when the whole text is one valid JSON value, else `error` and `error_at`
  * say why not. */
 bool svl__json_check(struct json_scan *s);

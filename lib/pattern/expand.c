@@ -5,39 +5,49 @@
 #include "place.h"
 #include "plan.h"
 
-/* Adds or multiplies, and stays at one more than the most where it would be more. */
-static uint32_t joined(uint32_t kind, uint32_t so_far, uint32_t more)
+/* Takes a child's combinations into its parent's; from one more than the most on they are all the same. */
+static void join(struct plan_clause *parent, const struct plan_clause *child)
 {
-    uint64_t n = kind == CLAUSE_ALL ? (uint64_t)so_far * more : (uint64_t)so_far + more;
-    return n > COMBINATIONS_MAX ? COMBINATIONS_MAX + 1 : (uint32_t)n;
+    uint64_t n = parent->combinations;
+    if (parent->kind == CLAUSE_ALL) {
+        parent->combined = parent->combined * child->combinations + child->combined * n;
+        n *= child->combinations;
+    } else {
+        parent->combined += child->combined;
+        n += child->combinations;
+    }
+    if (parent->combined > COMBINED_FIELDS_MAX)
+        parent->combined = COMBINED_FIELDS_MAX + 1;
+    parent->combinations = n > COMBINATIONS_MAX ? COMBINATIONS_MAX + 1 : (uint32_t)n;
 }
 
 int svl__plan_count(struct plan *plan, struct place *place)
 {
-    uint32_t n = plan_clause_count(plan), fields = 0;
+    uint32_t n = plan_clause_count(plan);
     for (uint32_t i = 0; i < n; i++) {
         struct plan_clause *c = plan_clause(plan, i);
-        c->combinations = c->kind == CLAUSE_ANY ? 0 : 1;
+        c->combinations = c->kind != CLAUSE_ANY;
+        c->combined = c->kind == CLAUSE_FIELD;
         if (c->parent != PLAN_NONE && plan_clause(plan, c->parent)->dropped)
             c->dropped = 1;
-        fields += c->kind == CLAUSE_FIELD && !c->dropped;
     }
     for (uint32_t i = n - 1; i > 0; i--) {
-        struct plan_clause *c = plan_clause(plan, i), *parent = plan_clause(plan, c->parent);
+        const struct plan_clause *c = plan_clause(plan, i);
         if (!c->dropped)
-            parent->combinations = joined(parent->kind, parent->combinations, c->combinations);
+            join(plan_clause(plan, c->parent), c);
     }
-    plan->combinations = plan_clause(plan, 0)->combinations;
-    if (plan->combinations > COMBINATIONS_MAX)
+    const struct plan_clause *root = plan_clause(plan, 0);
+    plan->combinations = root->combinations;
+    if (root->combinations > COMBINATIONS_MAX)
         return svl__place_fail(place, SVL_E_PATTERN_COMPLEX, 0,
                                "its $or's stand for more than %d combinations: split it into "
                                "several rules",
                                COMBINATIONS_MAX);
-    if (plan->combinations > 1 && (uint64_t)plan->combinations * fields > COMBINED_FIELDS_MAX)
+    if (root->combinations > 1 && root->combined > COMBINED_FIELDS_MAX)
         return svl__place_fail(place, SVL_E_PATTERN_COMPLEX, 0,
-                               "%u combinations of its $or's, of up to %u fields: their product is "
-                               "at most %d",
-                               plan->combinations, fields, COMBINED_FIELDS_MAX);
+                               "the %u combinations of its $or's have more than %d fields in all: "
+                               "split it into several rules",
+                               root->combinations, COMBINED_FIELDS_MAX);
     return SVL_OK;
 }
 

@@ -41,6 +41,41 @@ static int fail_token(struct leaf *l, enum json_token token, const char *wanted)
     return fail(l, wanted);
 }
 
+/* The end of an object with one operator. */
+static int take_end(struct leaf *l)
+{
+    enum json_token token = svl__json_next(l->scan);
+    if (token == JSON_OBJECT_END)
+        return SVL_OK;
+    struct json_text name = l->scan->text;
+    if (token == JSON_NAME && svl__place_enter(l->place, (svl_slice){ name.data, name.len }))
+        return SVL_E_NOMEM;
+    return fail_token(l, token, "an object here has exactly one operator: give each its own");
+}
+
+/* The name of the operator in an object, behind its JSON_OBJECT: decoded, and entered as a place. */
+static int take_operator_name(struct leaf *l, uint8_t decoded[32], svl_slice *name,
+                              const char *wanted)
+{
+    size_t object_at = json_offset(l->scan);
+    enum json_token token = svl__json_next(l->scan);
+    if (token == JSON_OBJECT_END)
+        return svl__place_fail(l->place, SVL_E_PATTERN, object_at, "%s", wanted);
+    if (token != JSON_NAME)
+        return fail_token(l, token, wanted);
+    struct json_text rest = l->scan->text;
+    int rc = svl__place_enter(l->place, (svl_slice){ rest.data, rest.len });
+    *name = (svl_slice){ decoded, svl__json_decode(&rest, decoded, 32) };
+    if (rest.len > 0) /* longer than all that there are */
+        name->len = 0;
+    return rc;
+}
+
+static bool is_named(svl_slice name, const char *text)
+{
+    return name.len == strlen(text) && memcmp(name.data, text, name.len) == 0;
+}
+
 /* A test whose bytes are the last `len` of the plan's. */
 static int add_test(struct leaf *l, struct target to, uint32_t kind, uint32_t len)
 {
@@ -167,21 +202,40 @@ static int add_cidr(struct leaf *l, struct target to)
     return add_test(l, to, size == 4 ? CONDITION_CIDR4 : CONDITION_CIDR6, size + 1);
 }
 
-/* One bound of a numeric range. */
+/* A comparison of a "numeric" and its number. */
 struct bound {
     svl_slice text;
     double value;
-    bool is_strict;
+    bool is_strict, is_low, is_equal;
 };
 
 struct bounds {
-    struct bound low, high;
-    bool has_low, has_high, is_equal;
+    struct bound given[2];
+    uint32_t count;
 };
 
-static int take_bound_text(struct leaf *l, struct bound *bound)
+/* A comparison: the token at hand. */
+static int take_comparison(struct leaf *l, enum json_token token, struct bounds *bounds)
 {
-    enum json_token token = svl__json_next(l->scan);
+    uint8_t op[3];
+    if (token != JSON_STRING)
+        return fail_token(l, token,
+                          "a comparison is expected here: \"<\", \"<=\", \">\", \">=\", \"=\"");
+    struct json_text rest = l->scan->text;
+    size_t len = svl__json_decode(&rest, op, sizeof op);
+    bool is_equal = len == 1 && op[0] == '=';
+    if (rest.len > 0 || len == 0 || len > 2 || (len == 2 && op[1] != '=') ||
+        (op[0] != '<' && op[0] != '>' && !is_equal))
+        return fail(l, "a comparison is one of \"<\", \"<=\", \">\", \">=\", \"=\"");
+    if (is_equal && bounds->count > 0)
+        return fail(l, "\"=\" stands alone");
+    bounds->given[bounds->count] =
+        (struct bound){ .is_strict = len == 1, .is_low = op[0] == '>', .is_equal = is_equal };
+    return SVL_OK;
+}
+
+static int take_bound(struct leaf *l, enum json_token token, struct bound *bound)
+{
     struct json_number number;
     if (token != JSON_NUMBER)
         return fail_token(l, token, "a number is expected behind the comparison");
@@ -192,41 +246,46 @@ static int take_bound_text(struct leaf *l, struct bound *bound)
     return SVL_OK;
 }
 
-/* A comparison, which is the string at hand, and its number. */
-static int take_bound(struct leaf *l, struct bounds *bounds)
+/* Comparisons and numbers, in turn; at most two of each. */
+static int take_bounds(struct leaf *l, struct bounds *bounds, const char *wanted)
 {
-    uint8_t op[3];
-    struct json_text rest = l->scan->text;
-    size_t len = svl__json_decode(&rest, op, sizeof op);
-    bool is_strict = len == 1, is_low = len > 0 && op[0] == '>';
-    bool is_equal = len == 1 && op[0] == '=';
-    if (rest.len > 0 || len == 0 || len > 2 || (len == 2 && op[1] != '=') ||
-        (op[0] != '<' && op[0] != '>' && !is_equal))
-        return fail(l, "a comparison is one of \"<\", \"<=\", \">\", \">=\", \"=\"");
-    if (bounds->is_equal || (is_equal && (bounds->has_low || bounds->has_high)))
-        return fail(l, "\"=\" stands alone");
-    if (is_low ? bounds->has_low : bounds->has_high)
-        return fail(l,
-                    "two bounds are one lower (\">\" or \">=\") and one upper (\"<\" or \"<=\")");
-    bounds->is_equal = is_equal;
-    struct bound *bound = is_low ? &bounds->low : &bounds->high;
-    *(is_low ? &bounds->has_low : &bounds->has_high) = true;
-    bound->is_strict = is_strict;
-    return take_bound_text(l, bound);
+    size_t list_at = json_offset(l->scan);
+    enum json_token token;
+    uint64_t i = 0;
+    for (; (token = svl__json_next(l->scan)) != JSON_ARRAY_END; i++) {
+        if (bounds->count == 2)
+            return token == JSON_ERROR
+                       ? fail_token(l, token, wanted)
+                       : svl__place_fail(l->place, SVL_E_PATTERN, list_at, "%s", wanted);
+        int rc = svl__place_enter_index(l->place, i);
+        if (rc == SVL_OK)
+            rc = i % 2 == 0 ? take_comparison(l, token, bounds)
+                            : take_bound(l, token, &bounds->given[bounds->count]);
+        if (rc != SVL_OK)
+            return rc;
+        bounds->count += i % 2;
+        svl__place_leave(l->place);
+    }
+    return i == 0 || i % 2 == 1 ? svl__place_fail(l->place, SVL_E_PATTERN, list_at, "%s", wanted)
+                                : SVL_OK;
 }
 
-static int add_range(struct leaf *l, struct target to, const struct bounds *b)
+/* NULL: that side is open. */
+static int add_range(struct leaf *l, struct target to, const struct bound *low,
+                     const struct bound *high)
 {
-    struct range_bytes range = { .low = b->has_low ? b->low.value : -DBL_MAX,
-                                 .high = b->has_high ? b->high.value : DBL_MAX,
-                                 .low_len = (uint32_t)b->low.text.len,
-                                 .high_len = (uint32_t)b->high.text.len,
-                                 .low_strict = b->low.is_strict,
-                                 .high_strict = b->high.is_strict };
+    static const struct bound open = { .text = { "", 0 } };
+    const struct bound *from = low ? low : &open, *until = high ? high : &open;
+    struct range_bytes range = { .low = low ? low->value : -DBL_MAX,
+                                 .high = high ? high->value : DBL_MAX,
+                                 .low_len = (uint32_t)from->text.len,
+                                 .high_len = (uint32_t)until->text.len,
+                                 .low_strict = from->is_strict,
+                                 .high_strict = until->is_strict };
     uint32_t len = (uint32_t)sizeof range + range.low_len + range.high_len;
     svl__buffer_append(&l->plan->bytes, &range, sizeof range);
-    svl__buffer_append(&l->plan->bytes, b->low.text.data, b->low.text.len);
-    svl__buffer_append(&l->plan->bytes, b->high.text.data, b->high.text.len);
+    svl__buffer_append(&l->plan->bytes, from->text.data, from->text.len);
+    svl__buffer_append(&l->plan->bytes, until->text.data, until->text.len);
     return l->plan->bytes.failed ? SVL_E_NOMEM : add_test(l, to, CONDITION_RANGE, len);
 }
 
@@ -241,30 +300,32 @@ static int add_equal(struct leaf *l, struct target to, const struct bound *bound
 
 static int add_numeric(struct leaf *l, struct target to)
 {
-    static const char wanted[] = "\"numeric\" is a list of one or two comparisons, each with a "
-                                 "number: [\">\", 0, \"<=\", 5]";
-    struct bounds b = { .has_low = false };
+    static const char wanted[] = "\"numeric\" is a list of one or two comparisons, each with its "
+                                 "number, and of \"=\" alone: [\">\", 0, \"<=\", 5]";
+    struct bounds b = { .count = 0 };
     size_t list_at = json_offset(l->scan);
-    enum json_token token = svl__json_next(l->scan);
-    for (; token == JSON_STRING; token = svl__json_next(l->scan)) {
-        int rc = take_bound(l, &b);
-        if (rc != SVL_OK)
-            return rc;
-    }
-    if (token != JSON_ARRAY_END)
-        return fail_token(l, token, wanted);
-    if (b.is_equal)
-        return add_equal(l, to, &b.high);
-    if (!b.has_low && !b.has_high)
-        return svl__place_fail(l->place, SVL_E_PATTERN, list_at, "%s", wanted);
-    if (b.has_low && b.has_high) {
-        int order = svl__json_number_compare(b.low.text, b.high.text);
-        if (order > 0 || (order == 0 && (b.low.is_strict || b.high.is_strict)))
-            return svl__place_fail(
-                l->place, SVL_E_PATTERN, list_at,
-                "no number lies in this range: the lower bound is above the upper");
-    }
-    return add_range(l, to, &b);
+    int rc = take_bounds(l, &b, wanted);
+    if (rc != SVL_OK)
+        return rc;
+    const struct bound *first = &b.given[0], *second = &b.given[1];
+    if (b.count == 1 && first->is_equal)
+        return add_equal(l, to, first);
+    if (b.count == 1)
+        return add_range(l, to, first->is_low ? first : NULL, first->is_low ? NULL : first);
+    if (first->is_equal)
+        return svl__place_fail(l->place, SVL_E_PATTERN, list_at, "\"=\" stands alone");
+    if (first->is_low == second->is_low)
+        return svl__place_fail(l->place, SVL_E_PATTERN, list_at,
+                               "two bounds are one lower (\">\" or \">=\") and one upper (\"<\" or "
+                               "\"<=\")");
+    const struct bound *low = first->is_low ? first : second;
+    const struct bound *high = first->is_low ? second : first;
+    int order = svl__json_number_compare(low->text, high->text);
+    if (order > 0 || (order == 0 && (low->is_strict || high->is_strict)))
+        return svl__place_fail(
+            l->place, SVL_E_PATTERN, list_at,
+            "no number lies in this range: its lower bound is above its upper one");
+    return add_range(l, to, low, high);
 }
 
 /* prefix or suffix: a string, or one in {"equals-ignore-case": }. */
@@ -272,27 +333,25 @@ static int add_edge(struct leaf *l, struct target to, enum json_token token, uin
                     uint32_t folded_kind)
 {
     static const char wanted[] = "a string is expected here, or {\"equals-ignore-case\": \"text\"}";
+    uint8_t decoded[32];
+    svl_slice name;
     if (token == JSON_STRING)
         return add_string(l, to, kind);
     if (token != JSON_OBJECT)
         return fail_token(l, token, wanted);
-    token = svl__json_next(l->scan);
-    struct json_text name = l->scan->text;
-    uint8_t decoded[32];
-    if (token != JSON_NAME)
-        return fail_token(l, token, wanted);
-    size_t len = svl__json_decode(&name, decoded, sizeof decoded);
-    if (name.len > 0 || len != strlen("equals-ignore-case") ||
-        memcmp(decoded, "equals-ignore-case", len) != 0)
+    int rc = take_operator_name(l, decoded, &name, wanted);
+    if (rc != SVL_OK)
+        return rc;
+    if (!is_named(name, "equals-ignore-case"))
         return fail(l, wanted);
     token = svl__json_next(l->scan);
     if (token != JSON_STRING)
         return fail_token(l, token, "a string is expected here");
-    int rc = add_string(l, to, folded_kind);
+    rc = add_string(l, to, folded_kind);
     if (rc != SVL_OK)
         return rc;
-    token = svl__json_next(l->scan);
-    return token == JSON_OBJECT_END ? SVL_OK : fail_token(l, token, "one operator an object");
+    svl__place_leave(l->place);
+    return take_end(l);
 }
 
 static int add_excluded_string(struct leaf *l, struct target to, uint32_t kind)
@@ -310,17 +369,15 @@ static int add_strings(struct leaf *l, struct target to, enum json_token token, 
         return add_excluded_string(l, to, kind);
     if (token != JSON_ARRAY)
         return fail_token(l, token, wanted);
-    token = svl__json_next(l->scan);
-    for (; token == JSON_STRING; n++, token = svl__json_next(l->scan)) {
+    for (; (token = svl__json_next(l->scan)) != JSON_ARRAY_END; n++) {
         int rc = svl__place_enter_index(l->place, n);
         if (rc == SVL_OK)
-            rc = add_excluded_string(l, to, kind);
+            rc = token == JSON_STRING ? add_excluded_string(l, to, kind)
+                                      : fail_token(l, token, wanted);
         if (rc != SVL_OK)
             return rc;
         svl__place_leave(l->place);
     }
-    if (token != JSON_ARRAY_END)
-        return fail_token(l, token, wanted);
     return n > 0 ? SVL_OK
                  : svl__place_fail(l->place, SVL_E_PATTERN, list_at,
                                    "an empty list: name at least one string");
@@ -362,15 +419,11 @@ static int add_excluded_operator(struct leaf *l, struct target to)
                       { "suffix", CONDITION_SUFFIX },
                       { "equals-ignore-case", CONDITION_FOLDED },
                       { "wildcard", CONDITION_WILDCARD } };
-    enum json_token token = svl__json_next(l->scan);
-    uint8_t name[32];
-    struct json_text rest = l->scan->text;
-    if (token != JSON_NAME)
-        return fail_token(l, token, wanted);
-    int rc = svl__place_enter(l->place, (svl_slice){ rest.data, rest.len });
-    size_t len = svl__json_decode(&rest, name, sizeof name), i = 0, n = 4;
-    while (i < n && (rest.len > 0 || len != strlen(operators[i].name) ||
-                     memcmp(operators[i].name, name, len) != 0))
+    uint8_t decoded[32];
+    svl_slice name;
+    int rc = take_operator_name(l, decoded, &name, wanted);
+    size_t i = 0, n = sizeof operators / sizeof operators[0];
+    while (i < n && !is_named(name, operators[i].name))
         i++;
     if (rc != SVL_OK || i == n)
         return rc != SVL_OK ? rc : fail(l, wanted);
@@ -378,8 +431,7 @@ static int add_excluded_operator(struct leaf *l, struct target to)
     if (rc != SVL_OK)
         return rc;
     svl__place_leave(l->place);
-    token = svl__json_next(l->scan);
-    return token == JSON_OBJECT_END ? SVL_OK : fail_token(l, token, "one operator an object");
+    return take_end(l);
 }
 
 static int add_anything_but(struct leaf *l, struct target to, enum json_token token)
@@ -416,11 +468,6 @@ static int add_anything_but(struct leaf *l, struct target to, enum json_token to
     return SVL_OK;
 }
 
-static bool is_named(svl_slice name, const char *text)
-{
-    return name.len == strlen(text) && memcmp(name.data, text, name.len) == 0;
-}
-
 /* The operator's value: its first token is next. */
 static int add_operator(struct leaf *l, struct target to, svl_slice name)
 {
@@ -450,16 +497,12 @@ static int add_operator(struct leaf *l, struct target to, svl_slice name)
 static int take_operator(struct leaf *l, struct target to)
 {
     uint8_t decoded[32];
-    enum json_token token = svl__json_next(l->scan);
-    if (token != JSON_NAME)
-        return fail_token(l, token,
-                          "an object here has exactly one operator, as {\"prefix\": \"a\"}");
-    struct json_text rest = l->scan->text;
-    int rc = svl__place_enter(l->place, (svl_slice){ rest.data, rest.len });
+    svl_slice name;
+    int rc = take_operator_name(l, decoded, &name,
+                                "an object here has exactly one operator, as {\"prefix\": \"a\"}");
     if (rc != SVL_OK)
         return rc;
-    svl_slice name = { decoded, svl__json_decode(&rest, decoded, sizeof decoded) };
-    if (rest.len > 0 || !svl__is_operator(name))
+    if (!svl__is_operator(name))
         return fail(l,
                     "an unknown operator: there are prefix, suffix, equals-ignore-case, wildcard, "
                     "anything-but, numeric, cidr and exists");
@@ -467,10 +510,7 @@ static int take_operator(struct leaf *l, struct target to)
     if (rc != SVL_OK)
         return rc;
     svl__place_leave(l->place);
-    token = svl__json_next(l->scan);
-    return token == JSON_OBJECT_END
-               ? SVL_OK
-               : fail_token(l, token, "an object here has exactly one operator: give each its own");
+    return take_end(l);
 }
 
 static int take_element(struct leaf *l, struct target to, enum json_token token)

@@ -6,7 +6,11 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/json_scan.h"
 #include "base/options.h"
+
+#define NAME_SHOWN_MAX 200
+#define PLACE_STEP_MAX (NAME_SHOWN_MAX + 8)
 
 void svl__place_init(struct place *place)
 {
@@ -64,6 +68,20 @@ static void cut_to_characters(char *text, size_t len)
         text[at - 1] = 0;
 }
 
+/* Behind a dot where its name is plain, once decoded; else as it was written. */
+static int write_step(const struct place_step *step, char out[PLACE_STEP_MAX])
+{
+    uint8_t decoded[NAME_SHOWN_MAX];
+    struct json_text rest = { step->name.data, step->name.len, true };
+    if (!step->name.data)
+        return snprintf(out, PLACE_STEP_MAX, "[%llu]", (unsigned long long)step->index);
+    svl_slice name = { decoded, svl__json_decode(&rest, decoded, sizeof decoded) };
+    if (rest.len == 0 && is_plain(name))
+        return snprintf(out, PLACE_STEP_MAX, ".%.*s", (int)name.len, (const char *)name.data);
+    size_t shown = step->name.len < NAME_SHOWN_MAX ? step->name.len : NAME_SHOWN_MAX;
+    return snprintf(out, PLACE_STEP_MAX, "[\"%.*s\"]", (int)shown, (const char *)step->name.data);
+}
+
 /* Steps that do not fit are left out at the end, and three dots say so. */
 static void write_path(const struct place *place, char *out, size_t capacity)
 {
@@ -71,15 +89,8 @@ static void write_path(const struct place *place, char *out, size_t capacity)
     size_t n = place->steps.len / sizeof *steps, at = 1;
     memcpy(out, "$", 2);
     for (size_t i = 0; i < n; i++) {
-        char step[300];
-        const struct place_step *s = &steps[i];
-        int shown = s->name.len < 200 ? (int)s->name.len : 200;
-        int len;
-        if (!s->name.data)
-            len = snprintf(step, sizeof step, "[%llu]", (unsigned long long)s->index);
-        else
-            len = snprintf(step, sizeof step, is_plain(s->name) ? ".%.*s" : "[\"%.*s\"]", shown,
-                           (const char *)s->name.data);
+        char step[PLACE_STEP_MAX];
+        int len = write_step(&steps[i], step);
         if (at + (size_t)len + 4 > capacity) {
             memcpy(out + at, "...", 4);
             return;

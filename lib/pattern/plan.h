@@ -90,6 +90,7 @@ struct plan_clause {
     uint32_t field;        /* of a CLAUSE_FIELD */
     uint32_t dropped;      /* not 0: its name came again */
     uint32_t combinations; /* how many it stands for: at most COMBINATIONS_MAX */
+    uint64_t combined;     /* fields of all of them together */
 };
 
 struct plan {

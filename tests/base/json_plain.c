@@ -1,27 +1,6 @@
 /* The scanner with vectors and the one without, which goes byte by byte: on the same text, whatever it is,
  * they give the same tokens, places and errors. */
-#include "base/json_scan.h"
-
-#define SVL_JSON_PLAIN 1
-#define svl__json_start plain_start
-#define svl__json_next plain_next
-#define svl__json_skip plain_skip
-#define svl__json_leave plain_leave
-#define svl__json_check plain_check
-#define svl__json_decode plain_decode
-void svl__json_start(struct json_scan *s, const void *text, size_t len, uint32_t depth_max);
-enum json_token svl__json_next(struct json_scan *s);
-bool svl__json_skip(struct json_scan *s);
-bool svl__json_leave(struct json_scan *s);
-bool svl__json_check(struct json_scan *s);
-size_t svl__json_decode(struct json_text *rest, uint8_t *out, size_t capacity);
-#include "base/json_scan.c"
-#undef svl__json_start
-#undef svl__json_next
-#undef svl__json_skip
-#undef svl__json_leave
-#undef svl__json_check
-#undef svl__json_decode
+#include "support/json_plain.h"
 
 #include <stdlib.h>
 

@@ -1,0 +1,24 @@
+/* document - a record as the JSON document that event patterns and transformers see, in text.
+ *
+ * Matching never builds it; whoever puts a record's parts into other text does. */
+#ifndef SVL_PATTERN_DOCUMENT_H
+#define SVL_PATTERN_DOCUMENT_H
+
+#include <serverlog/types.h>
+
+#include "base/bytes.h"
+
+#define DOCUMENT_DEPTH_MAX 128 /* of a JSON body, to be a detail */
+#define TIME_TEXT_BYTES 40
+
+/* Appends the document of a checked record: always valid JSON. A detail is the body byte for byte. SVL_OK or
+ * SVL_E_NOMEM. */
+int svl__document_write(const svl_record *record, struct buffer *out);
+
+/* RFC 3339, UTC, nine decimals. Returns its length. */
+size_t svl__time_text(int64_t time_ns, char out[TIME_TEXT_BYTES]);
+
+/* The name of a severity's range: "INFO" of 9 to 12; "" of 0. */
+const char *svl__severity_text(uint32_t severity);
+
+#endif
