@@ -55,7 +55,7 @@ static bool check_number(const struct json *number, size_t *offset)
 static bool check_single(const struct json *object, size_t *offset)
 {
     if (!object->first)
-        return refuse(offset, object->end - 1);
+        return refuse(offset, object->offset);
     if (object->first->next)
         return refuse(offset, object->first->next->name_offset);
     return true;
@@ -77,9 +77,11 @@ static bool check_part(const struct json *part, size_t *offset)
 {
     if (part->kind != JSON_OBJECT)
         return check_string(part, offset);
-    if (part->first && !text_is(part->first->name, "equals-ignore-case"))
+    if (!check_single(part, offset))
+        return false;
+    if (!text_is(part->first->name, "equals-ignore-case"))
         return refuse(offset, part->first->name_offset);
-    return check_single(part, offset) && check_string(part->first, offset);
+    return check_string(part->first, offset);
 }
 
 static bool check_excluded_string(struct text name, const struct json *string, size_t *offset)
@@ -128,15 +130,13 @@ static bool check_anything_but(const struct json *argument, size_t *offset)
     return true;
 }
 
-static bool is_bound(struct text sign)
+/* Whether it can stand at this place of a range. */
+static bool is_comparison(const struct json *sign, size_t at)
 {
-    return text_is(sign, "<") || text_is(sign, "<=") || text_is(sign, ">") || text_is(sign, ">=");
-}
-
-/* Whether a second comparison can follow the first: one is a lower bound, the other an upper one. */
-static bool can_follow(struct text first, struct text second)
-{
-    return is_bound(first) && is_bound(second) && first.at[0] != second.at[0];
+    if (sign->kind != JSON_STRING)
+        return false;
+    return text_is(sign->text, "<") || text_is(sign->text, "<=") || text_is(sign->text, ">") ||
+           text_is(sign->text, ">=") || (at == 0 && text_is(sign->text, "="));
 }
 
 /* Whether a number can lie between two bounds. */
@@ -145,32 +145,35 @@ static bool is_range(const struct json *one, const struct json *other)
     if (one->text.at[0] == '>')
         return is_range(other, one);
     int width = decimal_compare(&one->next->number, &other->next->number);
-    return width > 0 || (width == 0 && text_is(one->text, "<=") && text_is(other->text, ">="));
+    return other->text.at[0] == '>' &&
+           (width > 0 || (width == 0 && text_is(one->text, "<=") && text_is(other->text, ">=")));
 }
 
 static bool check_numeric(const struct json *range, size_t *offset)
 {
     if (range->kind != JSON_ARRAY || !range->first)
         return refuse(offset, range->offset);
-    const struct json *first = range->first, *second = NULL;
-    for (const struct json *sign = first; sign; sign = sign->next->next) {
-        bool alone = sign == first;
-        if (sign->kind != JSON_STRING || sign->index > 2 ||
-            (alone && !is_bound(sign->text) && !text_is(sign->text, "=")) ||
-            (!alone && !can_follow(first->text, sign->text)))
-            return refuse(offset, sign->offset);
-        if (!sign->next)
-            return refuse(offset, range->end - 1);
-        if (!check_number(sign->next, offset))
+    size_t count = 0;
+    for (const struct json *one = range->first; one; one = one->next, count++) {
+        if (count % 2 == 1 && !check_number(one, offset))
             return false;
-        second = alone ? NULL : sign;
+        if (count % 2 == 0 && !is_comparison(one, count))
+            return refuse(offset, one->offset);
     }
-    return !second || is_range(first, second) || refuse(offset, range->offset);
+    const struct json *second = range->first->next ? range->first->next->next : NULL;
+    if (count != 2 && (count != 4 || text_is(range->first->text, "=")))
+        return refuse(offset, range->offset);
+    if (second &&
+        ((range->first->text.at[0] == second->text.at[0]) || !is_range(range->first, second)))
+        return refuse(offset, range->offset);
+    return true;
 }
 
 static bool check_operator(const struct json *object, size_t *offset)
 {
-    if (object->first && !is_operator(object->first->name))
+    if (!object->first)
+        return refuse(offset, object->offset);
+    if (!is_operator(object->first->name))
         return refuse(offset, object->first->name_offset);
     if (!check_single(object, offset))
         return false;

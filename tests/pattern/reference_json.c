@@ -252,14 +252,11 @@ static bool read_number(struct reader *reader, struct json *json)
     return true;
 }
 
-/* All of the word, or none. */
 static bool read_word(struct reader *reader, const char *word)
 {
-    size_t length = strlen(word);
-    if (reader->length - reader->at < length ||
-        memcmp(reader->bytes + reader->at, word, length) != 0)
-        return false;
-    reader->at += length;
+    for (; *word; word++)
+        if (!pass(reader, *word))
+            return false;
     return true;
 }
 
