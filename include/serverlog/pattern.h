@@ -14,11 +14,14 @@
  *
  *     id, time (text, RFC 3339, UTC, nine decimals), time-ns, severity (numbers), severity-text, source,
  *     type (also under the name detail-type), key (where it is UTF-8)
- *     attributes   an object; dots in an attribute's name are levels. Attributes of kind bytes are not seen
+ *     attributes   an object; dots in an attribute's name are levels. Attributes of kind bytes are not
+ *                  seen, nor those of kind f64 that are infinite or no number
  *     detail       the body, when it is of kind JSON and holds valid JSON
  *     body         the body, when it is of kind text
  *
  * A member of a record that is empty (a length of 0; a time, an id of 0) has no field; severity always has.
+ *
+ * A pattern is memory only, and works in a child after fork() as well; a ruleset is its parent's.
  *
  * The language, every operator with an example: serverlog-patterns(7). */
 #ifndef SERVERLOG_PATTERN_H
@@ -90,7 +93,7 @@ typedef struct svl_ruleset_stats {
  * Errors     SVL_E_PATTERN  it is no pattern; *where (may be NULL) says where and why
  *            SVL_E_PATTERN_COMPLEX  matching it would cost too much: combinations, wildcards
  *            SVL_E_LIMIT    too long or too deep
- *            SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_NOMEM
+ *            SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_NOMEM, SVL_E_IO
  * Ownership  the text is copied. *out is owned: svl_pattern_destroy()
  * Thread     any thread
  * Blocks     no */
@@ -137,8 +140,8 @@ SVL_EXPORT int svl_pattern_match_record(const svl_pattern *pattern, const svl_re
  *
  * Result     *needed is the whole text's length without its NUL; `buffer` has as much as fits `capacity`,
  *            NUL-terminated. A NULL buffer or a capacity of 0 only measures
- * Errors     as svl_pattern_match_json(), and
- *            SVL_E_INVALID  `form`
+ * Errors     SVL_E_JSON, SVL_E_LIMIT  as svl_pattern_match_json()
+ *            SVL_E_INVALID, SVL_E_NOMEM
  * Ownership  copied
  * Thread     any thread
  * Blocks     no */
@@ -149,8 +152,8 @@ SVL_EXPORT int svl_pattern_explain_json(const svl_pattern *pattern, const char *
 /* The same of a record.
  *
  * Result     as svl_pattern_explain_json()
- * Errors     as svl_pattern_match_record(), and
- *            SVL_E_INVALID  `form`
+ * Errors     SVL_E_LIMIT  as svl_pattern_match_json(), of the record as a document
+ *            SVL_E_INVALID, SVL_E_NOMEM
  * Ownership  copied
  * Thread     any thread
  * Blocks     no */
@@ -171,7 +174,7 @@ SVL_EXPORT int svl_ruleset_options_init(svl_ruleset_options *options, size_t siz
  *
  * Result     *out is the ruleset
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION, SVL_E_RESERVED  the arguments
- *            SVL_E_NOMEM
+ *            SVL_E_NOMEM, SVL_E_IO
  * Ownership  *out is owned: svl_ruleset_destroy(). options are copied
  * Thread     any thread
  * Blocks     no */
@@ -193,7 +196,7 @@ SVL_EXPORT void svl_ruleset_destroy(svl_ruleset *ruleset);
  * Errors     SVL_E_PATTERN, SVL_E_PATTERN_COMPLEX  as svl_pattern_compile()
  *            SVL_E_BUSY   a rule has this id
  *            SVL_E_LIMIT  the pattern is too long or too deep; rules_max
- *            SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_NOMEM
+ *            SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  the text is copied
  * Thread     any thread
  * Blocks     while another thread changes the ruleset; never for a match */
@@ -204,7 +207,7 @@ SVL_EXPORT int svl_ruleset_add(svl_ruleset *ruleset, uint64_t id, const char *js
  *
  * Result     SVL_OK. Its memory is free when no match looks at it any more, at a later change of the ruleset
  * Errors     SVL_E_NOT_FOUND  no rule has this id
- *            SVL_E_INVALID
+ *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     while another thread changes the ruleset; never for a match */
@@ -225,7 +228,7 @@ SVL_EXPORT int svl_ruleset_remove(svl_ruleset *ruleset, uint64_t id);
  *                           where and why, offset and path being those of the whole text
  *            SVL_E_PATTERN_COMPLEX  as svl_pattern_compile(), of the rule that is named
  *            SVL_E_LIMIT    a pattern is too long or too deep; rules_max; the text has more than 1 GiB
- *            SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_NOMEM
+ *            SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  the text is copied
  * Thread     any thread
  * Blocks     while another thread changes the ruleset; never for a match */
@@ -237,7 +240,7 @@ SVL_EXPORT int svl_ruleset_load(svl_ruleset *ruleset, const char *json, size_t l
  * Result     *needed is the name's length without its NUL; `buffer` has as much as fits `capacity`,
  *            NUL-terminated. A NULL buffer or a capacity of 0 only measures
  * Errors     SVL_E_NOT_FOUND  no loaded rule has this id
- *            SVL_E_INVALID
+ *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  copied
  * Thread     any thread
  * Blocks     while another thread changes the ruleset */
@@ -248,7 +251,7 @@ SVL_EXPORT int svl_ruleset_name(svl_ruleset *ruleset, uint64_t id, char *buffer,
  *
  * Result     *id
  * Errors     SVL_E_NOT_FOUND  no loaded rule has this name
- *            SVL_E_INVALID
+ *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     while another thread changes the ruleset */
@@ -261,7 +264,7 @@ SVL_EXPORT int svl_ruleset_find(svl_ruleset *ruleset, const char *name, uint64_t
  * Errors     SVL_E_JSON   the event is no JSON object, or malformed where it was looked at
  *            SVL_E_LIMIT  it is larger than event_bytes_max or deeper than event_depth_max; or names that it
  *                         repeats, with arrays below them, leave too many ways to match
- *            SVL_E_INVALID, SVL_E_NOMEM
+ *            SVL_E_INVALID, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread, also while rules are added, removed and loaded: lock-free
  * Blocks     no */
@@ -274,7 +277,7 @@ SVL_EXPORT int svl_ruleset_match_json(svl_ruleset *ruleset, const char *json, si
  * Result     as svl_ruleset_match_json()
  * Errors     SVL_E_JSON   with SVL_JSON_CHECK: the body, of kind JSON, is none
  *            SVL_E_LIMIT  as svl_ruleset_match_json(), of the body
- *            SVL_E_INVALID, SVL_E_NOMEM
+ *            SVL_E_INVALID, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread, also while rules are added, removed and loaded: lock-free
  * Blocks     no */
@@ -285,7 +288,7 @@ SVL_EXPORT int svl_ruleset_match_record(svl_ruleset *ruleset, const svl_record *
 /* Counts and memory.
  *
  * Result     *stats is filled up to its struct_size
- * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE
+ * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_FORKED
  * Ownership  the caller's memory
  * Thread     any thread
  * Blocks     while another thread changes the ruleset */

@@ -233,10 +233,10 @@ static uint64_t hash_of(const struct path *path, uint32_t kind, svl_slice bytes)
                       kind == CONDITION_NUMBER ? sizeof(double) : bytes.len);
 }
 
-static struct condition *find(const struct machine *machine, const struct path *path, uint32_t kind,
-                              svl_slice bytes, uint64_t hash)
+struct condition *svl__condition_find(const struct machine *machine, const struct path *path,
+                                      uint32_t kind, svl_slice bytes)
 {
-    struct table_probe probe = table_probe(&machine->conditions, hash);
+    struct table_probe probe = table_probe(&machine->conditions, hash_of(path, kind, bytes));
     struct condition *c;
     while ((c = table_next(&probe)))
         if (c->path == path && c->kind == kind && c->len == bytes.len &&
@@ -249,8 +249,7 @@ struct condition *svl__condition_acquire(struct machine *machine, struct path *p
                                          svl_slice bytes, int *code)
 {
     struct range_block blocks[RANGE_BLOCKS_MAX];
-    uint64_t hash = hash_of(path, kind, bytes);
-    struct condition *c = find(machine, path, kind, bytes, hash);
+    struct condition *c = svl__condition_find(machine, path, kind, bytes);
     *code = SVL_E_NOMEM;
     if (c) {
         c->references++;
@@ -262,7 +261,7 @@ struct condition *svl__condition_acquire(struct machine *machine, struct path *p
     if (!c)
         return NULL;
     c->path = path;
-    c->hash = hash;
+    c->hash = hash_of(path, kind, bytes);
     c->references = 1;
     c->kind = kind;
     c->len = sized.len;

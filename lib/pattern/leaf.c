@@ -422,11 +422,13 @@ static int add_excluded_operator(struct leaf *l, struct target to)
     uint8_t decoded[32];
     svl_slice name;
     int rc = take_operator_name(l, decoded, &name, wanted);
+    if (rc != SVL_OK)
+        return rc;
     size_t i = 0, n = sizeof operators / sizeof operators[0];
     while (i < n && !is_named(name, operators[i].name))
         i++;
-    if (rc != SVL_OK || i == n)
-        return rc != SVL_OK ? rc : fail(l, wanted);
+    if (i == n)
+        return fail(l, wanted);
     rc = add_strings(l, to, svl__json_next(l->scan), operators[i].kind);
     if (rc != SVL_OK)
         return rc;

@@ -124,15 +124,6 @@ static void compare_wildcards(const struct looking *l, struct posting *p, const 
     }
 }
 
-static void find_wildcards_in(const struct looking *l, const struct radix *tree, const uint8_t *key,
-                              const uint8_t *text, size_t len)
-{
-    struct radix_walk walk = radix_walk(tree, key, tree_bits(len));
-    struct posting *p;
-    while ((p = svl__radix_next(&walk)))
-        compare_wildcards(l, p, text, len);
-}
-
 /* A gram that is in the text: its wildcards are compared the first time. */
 static void find_gram(const struct looking *l, const uint8_t *at, uint32_t gram_len,
                       const uint8_t *text, size_t len)
@@ -154,32 +145,22 @@ static void find_gram(const struct looking *l, const uint8_t *at, uint32_t gram_
     }
 }
 
-static void find_grams(const struct looking *l, const uint8_t *text, size_t len)
+static void find_wildcards(const struct looking *l, struct path_trees *trees, const uint8_t *text,
+                           size_t len)
 {
     uint32_t lengths = atomic_load_explicit(&l->path->grams, memory_order_relaxed);
-    uint64_t filter = atomic_load_explicit(&l->path->grams_filter, memory_order_relaxed);
-    if (lengths == 0)
-        return;
+    bool has_whole = lengths >> GRAM_BYTES & 1, has_short = lengths & ~(UINT32_C(1) << GRAM_BYTES);
     svl__addresses_clear(&l->m->visited);
-    for (size_t i = 0; i < len; i++) {
-        if (!(filter & gram_filter(text[i])))
-            continue;
-        for (uint32_t n = 1; n <= GRAM_BYTES && n <= len - i; n++)
+    for (size_t i = 0; has_whole && i + GRAM_BYTES <= len; i++) {
+        uint32_t bit = gram_filter(text + i);
+        if (atomic_load_explicit(&trees->grams_filter[bit / 64], memory_order_relaxed) >> bit % 64 &
+            1)
+            find_gram(l, text + i, GRAM_BYTES, text, len);
+    }
+    for (size_t i = 0; has_short && i < len; i++)
+        for (uint32_t n = 1; n < GRAM_BYTES && n <= len - i; n++)
             if (lengths >> n & 1)
                 find_gram(l, text + i, n, text, len);
-    }
-}
-
-static void find_wildcards(const struct looking *l, const struct path_trees *trees,
-                           const uint8_t *text, size_t len)
-{
-    if (trees) {
-        find_wildcards_in(l, &trees->wildcards_first, text, text, len);
-        const uint8_t *turned = backwards(l->m, &l->m->folded, text, len);
-        if (turned)
-            find_wildcards_in(l, &trees->wildcards_last, turned, text, len);
-    }
-    find_grams(l, text, len);
 }
 
 static void find_addresses(const struct looking *l, const struct path_trees *trees,
@@ -218,7 +199,7 @@ static void find_string(const struct looking *l, struct json_text raw)
         find_by_bytes(l, CONDITION_STRING, text, len);
     struct path_trees *trees =
         atomic_load_explicit(&path->trees, memory_order_acquire); /* M1: pairs with M0 */
-    if (path_has(path, CONDITION_WILDCARD))
+    if (trees && path_has(path, CONDITION_WILDCARD))
         find_wildcards(l, trees, text, len);
     if (path_has(path, CONDITION_FOLDED) || path_has(path, CONDITION_FOLDED_PREFIX) ||
         path_has(path, CONDITION_FOLDED_SUFFIX))
@@ -351,6 +332,15 @@ static void keep_leaf(const struct looking *l, uint32_t from)
     *last = m->leaves.count;
 }
 
+static void keep_value(const struct looking *l, const struct value *value)
+{
+    struct value_seen *seen = list_add(l->m->values, sizeof *seen);
+    if (seen)
+        *seen = (struct value_seen){ l->path, value->token, value->text };
+    else
+        l->m->out_of_memory = true;
+}
+
 void svl__match_value(struct match *m, struct path *path, uint32_t context,
                       const struct value *value)
 {
@@ -358,6 +348,8 @@ void svl__match_value(struct match *m, struct path *path, uint32_t context,
     uint32_t from = m->hits.count;
     if (context != 0)
         m->has_trails = true;
+    if (m->values)
+        keep_value(&l, value);
     find_all(&l, value);
     find_itself(&l, &path->exists);
     if (path_has(path, CONDITION_NOT) || path_has(path, CONDITION_ABSENT))

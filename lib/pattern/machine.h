@@ -3,8 +3,8 @@
  *
  *     paths          a tree of names: what of an event is looked at, the rest is passed over
  *     conditions     at each path, each once, however many rules ask for it: found from a value by a hash
- *                    (exact), a radix tree (prefix, suffix, block of addresses, range) or a run of text
- *                    (wildcard)
+ *                    (exact), a radix tree (prefix, suffix, block of addresses, range) or a few bytes
+ *                    of its text (wildcard)
  *     conjunctions   a tree as well: a node stands for a list of conditions that hold together, its edges add
  *                    one more. Lists are sorted, cheap and rare conditions first, so equal beginnings are
  *                    shared. A rule hangs at the node of its whole list, one with `$or` at several
@@ -36,6 +36,7 @@
 #include "table.h"
 
 #define GRAM_BYTES 4
+#define GRAM_FILTER_BITS 4096
 #define WILDCARDS_A_PATH_MAX 65536
 
 /* The trees of a path, made when the first condition needs one. */
@@ -43,7 +44,7 @@ struct path_trees {
     struct retired retired;
     struct radix prefixes, suffixes, folded_prefixes, folded_suffixes;
     struct radix addresses4, addresses6, ranges;
-    struct radix wildcards_first, wildcards_last; /* by their longest run */
+    _Atomic uint64_t grams_filter[GRAM_FILTER_BITS / 64]; /* bits of gram_filter() of whole grams */
 };
 
 struct path {
@@ -54,7 +55,6 @@ struct path {
     _Atomic uint64_t children_filter; /* bits of path_filter() of the children's names */
     _Atomic uint32_t kinds;           /* a bit a kind of condition here */
     _Atomic uint32_t grams;           /* a bit a length of wildcards' grams here */
-    _Atomic uint64_t grams_filter;    /* bits of gram_filter() */
     _Atomic(struct path_trees *) trees;
     _Atomic(struct condition *) exists, is_true, is_false, is_null;
     uint32_t depth;
@@ -76,16 +76,18 @@ struct condition {
     uint32_t len; /* of bytes; SET, NOT: they are `struct condition *`, sorted by address */
     uint32_t posting_count; /* behind the bytes */
     _Atomic uint32_t edges; /* that wait for it */
-    struct gram *gram;      /* of a wildcard that is found by one, else NULL */
+    struct gram *gram;      /* of a wildcard: by which it is found */
     uint8_t bytes[];
 };
 
-/* Up to four bytes of a wildcard's longest run, where that is neither its first nor its last. */
+/* Bytes that stand in the wildcards which are found by them: GRAM_BYTES of them, less only for a wildcard without
+ * so many in a row. */
 struct gram {
     struct retired retired;
     struct path *path;
     uint64_t hash;
     _Atomic(struct posting *) postings;
+    uint32_t wildcards; /* the writer's: how many */
     uint32_t len;
     uint8_t bytes[GRAM_BYTES];
 };
@@ -160,6 +162,9 @@ struct path *svl__path_acquire(struct machine *machine, struct path *parent, svl
 void svl__path_release(struct machine *machine, struct path *path);
 struct condition *svl__condition_acquire(struct machine *machine, struct path *path, uint32_t kind,
                                          svl_slice bytes, int *code);
+/* One that is there already: for who does not change the machine. NULL: none. */
+struct condition *svl__condition_find(const struct machine *machine, const struct path *path,
+                                      uint32_t kind, svl_slice bytes);
 void svl__condition_release(struct machine *machine, struct condition *condition);
 /* A set or an anything-but of members, whose references are taken over, also on failure. */
 struct condition *svl__condition_acquire_of(struct machine *machine, struct path *path,
@@ -220,10 +225,13 @@ static inline uint64_t path_filter(const uint8_t *name, size_t len)
     return UINT64_C(1) << bit % 64;
 }
 
-static inline uint64_t gram_filter(uint8_t first)
+/* A bit of a whole gram: one whose bit is not set is none. */
+static inline uint32_t gram_filter(const uint8_t *bytes)
 {
-    return UINT64_C(1) << first % 64;
+    return (load_u32(bytes) * UINT32_C(0x9e3779b1)) >> 20;
 }
+_Static_assert(GRAM_BYTES == 4 && GRAM_FILTER_BITS == 1 << 12,
+               "gram_filter() has 12 bits of 4 bytes");
 
 /* The child of that name; NULL: none. */
 struct path *svl__path_child(const struct machine *machine, const struct path *parent,

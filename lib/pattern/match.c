@@ -20,6 +20,7 @@ void svl__match_begin(struct match *m, const struct machine *machine, uint64_t t
     m->limits = *limits;
     m->flags = flags;
     m->steps = 0;
+    m->values = NULL;
     m->leaves = LIST_IN(m->leaves_first);
     m->hits = LIST_IN(m->hits_first);
     m->arrays = LIST_IN(m->arrays_first);

@@ -49,8 +49,9 @@ struct match {
     struct match_limits limits;
     uint32_t flags; /* SVL_JSON_CHECK */
     bool out_of_memory;
-    bool has_trails; /* some leaf is in a context that is not the event */
-    uint64_t steps;  /* of search.c, for all rules together */
+    bool has_trails;     /* some leaf is in a context that is not the event */
+    uint64_t steps;      /* of search.c, for all rules together */
+    struct list *values; /* struct value_seen, for explain.c; NULL: nobody asks */
     struct list leaves, hits, arrays, contexts, frames, nodes, rules, text, folded;
     struct address_map found; /* a condition's or path's last hit or leaf: its number and 1 */
     struct address_map
@@ -71,6 +72,12 @@ struct value {
     struct json_number number; /* of a number without a text */
 };
 
+struct value_seen {
+    const struct path *path;
+    uint32_t token;
+    struct json_text text;
+};
+
 void svl__match_begin(struct match *m, const struct machine *machine, uint64_t time,
                       const struct match_limits *limits, uint32_t flags);
 void svl__match_end(struct match *m);
@@ -86,7 +93,8 @@ int svl__match_walk(struct match *m, const struct path *root, svl_slice json, en
 struct path *svl__match_descend(const struct match *m, const struct path *path, const uint8_t *name,
                                 size_t len);
 
-/* record.c */
+/* record.c. The check is of pointers alone: SVL_OK or SVL_E_INVALID. */
+int svl__match_check_record(const svl_record *record);
 int svl__match_walk_record(struct match *m, const svl_record *record);
 
 /* lookup.c: a value at a path. */

@@ -4,12 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/error.h"
 #include "base/utf8.h"
+#include "document.h"
 #include "match.h"
-
-#define SEVERITY_GROUP 4 /* the finer steps that have one name */
 
 /* The path of a name below another; NULL: nobody asks for it. */
 static struct path *path_of(const struct match *m, const struct path *below, const char *name)
@@ -55,52 +53,19 @@ static void give_unsigned(struct match *m, struct path *path, uint64_t number)
     give_number_text(m, path, text);
 }
 
-/* Days since 1970 as a date, by Howard Hinnant's "chrono-compatible low-level date algorithms", 2021. */
-static void date_of(int64_t days, int *year, unsigned *month, unsigned *day)
-{
-    days += 719468; /* from the first of March of year 0 */
-    int64_t era = (days >= 0 ? days : days - 146096) / 146097;
-    unsigned of_era = (unsigned)(days - era * 146097);
-    unsigned years = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    unsigned of_year = of_era - (365 * years + years / 4 - years / 100);
-    unsigned from_march = (5 * of_year + 2) / 153;
-    *day = of_year - (153 * from_march + 2) / 5 + 1;
-    *month = from_march < 10 ? from_march + 3 : from_march - 9;
-    *year = (int)(years + era * 400) + (*month <= 2);
-}
-
 static void give_time(struct match *m, int64_t time_ns)
 {
-    char text[64];
+    char text[TIME_TEXT_BYTES];
     struct path *path = path_of(m, m->machine->root, "time");
-    int year;
-    unsigned month, day;
     give_signed(m, path_of(m, m->machine->root, "time-ns"), time_ns);
-    if (!path)
-        return;
-    int64_t seconds = time_ns / NS_PER_S, ns = time_ns % NS_PER_S;
-    if (ns < 0) {
-        ns += NS_PER_S;
-        seconds--;
-    }
-    int64_t days = seconds / 86400, of_day = seconds % 86400;
-    if (of_day < 0) {
-        of_day += 86400;
-        days--;
-    }
-    date_of(days, &year, &month, &day);
-    int len = snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%09dZ", year, month, day,
-                       (int)(of_day / 3600), (int)(of_day / 60 % 60), (int)(of_day % 60), (int)ns);
-    give_text(m, path, (svl_slice){ text, (size_t)len });
+    if (path)
+        give_text(m, path, (svl_slice){ text, svl__time_text(time_ns, text) });
 }
 
 static void give_severity(struct match *m, uint32_t severity)
 {
-    static const char *const names[] = { "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL" };
+    const char *name = svl__severity_text(severity);
     give_unsigned(m, path_of(m, m->machine->root, "severity"), severity);
-    if (severity == SVL_SEVERITY_UNSPECIFIED || severity > SVL_SEVERITY_MAX)
-        return;
-    const char *name = names[(severity - 1) / SEVERITY_GROUP];
     give_member(m, "severity-text", (svl_slice){ name, strlen(name) });
 }
 
@@ -115,13 +80,9 @@ static void give_attribute(struct match *m, struct path *path, const svl_attribu
         give_signed(m, path, a->i64);
         break;
     case SVL_ATTRIBUTE_F64:
-        /* No number of JSON: as one that is too large for a double. */
-        if (!isfinite(a->f64)) {
-            give_number_text(m, path, "1e999");
-            break;
-        }
         value.number.value = a->f64 == 0 ? 0 : a->f64;
-        svl__match_value(m, path, 0, &value);
+        if (isfinite(a->f64)) /* else JSON has no such value */
+            svl__match_value(m, path, 0, &value);
         break;
     case SVL_ATTRIBUTE_BOOL:
         value.token = a->i64 ? JSON_TRUE : JSON_FALSE;
@@ -161,7 +122,7 @@ static void give_envelope(struct match *m, const svl_record *record)
     give_attributes(m, record);
 }
 
-static int check(const svl_record *record)
+int svl__match_check_record(const svl_record *record)
 {
     const svl_slice *members[] = { &record->source, &record->type, &record->key, &record->body };
     for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
@@ -179,7 +140,7 @@ static int check(const svl_record *record)
 
 int svl__match_walk_record(struct match *m, const svl_record *record)
 {
-    int rc = check(record);
+    int rc = svl__match_check_record(record);
     if (rc != SVL_OK)
         return rc;
     const struct path *detail = path_of(m, m->machine->root, "detail");

@@ -1,4 +1,4 @@
-/* wildcard.c - compiled, matched, and what to find them by. */
+/* wildcard.c - compiled and matched. */
 #define _GNU_SOURCE /* memmem(), which is linear where a loop of our own would not be */
 #include "wildcard.h"
 
@@ -57,19 +57,4 @@ bool svl__wildcard_matches(svl_slice wildcard, const uint8_t *text, size_t len)
         at = (size_t)(found - text) + run.len;
         from += run.len + 1;
     }
-}
-
-svl_slice svl__wildcard_run(svl_slice wildcard, enum wildcard_run *where)
-{
-    svl_slice best = run_at(wildcard, 0);
-    *where = RUN_FIRST;
-    for (size_t from = best.len + 1; from <= wildcard.len;) {
-        svl_slice run = run_at(wildcard, from);
-        if (run.len > best.len) {
-            best = run;
-            *where = from + run.len == wildcard.len ? RUN_LAST : RUN_INNER;
-        }
-        from += run.len + 1;
-    }
-    return best;
 }

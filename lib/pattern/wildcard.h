@@ -18,9 +18,4 @@ int64_t svl__wildcard_compile(svl_slice text, uint8_t *out, uint32_t *stars, con
 
 bool svl__wildcard_matches(svl_slice wildcard, const uint8_t *text, size_t len);
 
-/* The longest run of a wildcard: every text that matches holds it, and begins with it when it is the first,
- * ends with it when it is the last. */
-enum wildcard_run { RUN_FIRST, RUN_LAST, RUN_INNER };
-svl_slice svl__wildcard_run(svl_slice wildcard, enum wildcard_run *where);
-
 #endif
