@@ -50,11 +50,10 @@ typedef struct svl_pattern_error {
     char warning[256];       /* the first warning, "" where there is none */
 } svl_pattern_error;
 
-/* flags of the match functions */
+/* flags of the match functions. Without SVL_JSON_CHECK, what no rule looks at is passed over, and is not
+ * checked. */
 enum svl_match_flag {
-    SVL_JSON_CHECK =
-        1 /* all of the JSON is checked first: what is not valid is SVL_E_JSON. Without it, what
-                          no rule looks at is passed over, and is not checked */
+    SVL_JSON_CHECK = 1 /* all of the JSON is checked first: what is not valid is SVL_E_JSON */
 };
 
 /* form of the explain functions */
@@ -70,8 +69,7 @@ typedef struct svl_ruleset_options {
     uint32_t pattern_bytes_max; /* 65,536; 2 to 16 MiB */
     uint32_t pattern_depth_max; /* 64; 1 to 512: levels of objects in a pattern */
     uint32_t event_bytes_max;   /* 16 MiB; 1,024 to 1 GiB */
-    uint32_t
-        event_depth_max; /* 128; 1 to 1,024: objects and arrays of an event inside each other */
+    uint32_t event_depth_max;   /* 128; 1 to 1,024: objects and arrays inside each other */
 } svl_ruleset_options;
 
 typedef struct svl_ruleset_stats {

@@ -267,8 +267,9 @@ struct condition *svl__condition_acquire(struct machine *machine, struct path *p
     c->len = sized.len;
     c->posting_count = sized.posting_count;
     memcpy(c->bytes, bytes.data, bytes.len);
-    *code = enter_places(machine, c, blocks);
-    if (*code != SVL_OK) {
+    int rc = enter_places(machine, c, blocks);
+    if (rc != SVL_OK) {
+        *code = rc;
         /* A reader may have come by a place that it has left again. */
         svl__epoch_retire(&machine->epoch, &c->retired, condition_size(c));
         return NULL;

@@ -157,7 +157,8 @@ void svl__machine_publish(struct machine *machine, struct rule *const *added, si
 void svl__machine_unlink(struct machine *machine, struct rule *rule);
 struct rule *svl__machine_rule(const struct machine *machine, uint64_t id);
 
-/* condition.c: the writer's. NULL without memory; *code says what else failed. A reference is the caller's. */
+/* condition.c: the writer's. A reference is the caller's. NULL: *code says what failed, where there is one, else
+ * memory. */
 struct path *svl__path_acquire(struct machine *machine, struct path *parent, svl_slice name);
 void svl__path_release(struct machine *machine, struct path *path);
 struct condition *svl__condition_acquire(struct machine *machine, struct path *path, uint32_t kind,
