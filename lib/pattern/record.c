@@ -57,8 +57,8 @@ static void give_unsigned(struct match *m, struct path *path, uint64_t number)
 static void give_time(struct match *m, int64_t time_ns)
 {
     char text[TIME_TEXT_BYTES];
-    give_signed(m, path_of(m, m->machine->root, "time-ns"), time_ns);
     struct path *path = path_of(m, m->machine->root, "time");
+    give_signed(m, path_of(m, m->machine->root, "time-ns"), time_ns);
     if (path)
         give_text(m, path, (svl_slice){ text, svl__time_text(time_ns, text) });
 }

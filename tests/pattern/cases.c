@@ -13,7 +13,7 @@ static const char *const verdict_files[] = {
     "arrays.txt",   "or.txt",           "events.txt",
 };
 
-const char *verdict_word(enum reference_verdict verdict)
+const char *verdict_word(int verdict)
 {
     static const char *const words[] = { "no", "yes", "error" };
     return words[verdict];

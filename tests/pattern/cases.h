@@ -16,7 +16,7 @@ struct verdict_case {
     unsigned line;
     const char *pattern;
     const char *event; /* NULL: the pattern itself, before its events */
-    enum reference_verdict verdict;
+    int verdict;       /* REFERENCE_* */
 };
 
 /* Calls `visit` for each line of DIRECTORY/NAME; gives the number of events. */
@@ -26,7 +26,7 @@ size_t verdicts_read(const char *directory, const char *name, verdict_visit_fn *
 /* The same of all files of verdicts. */
 size_t verdicts_read_all(const char *directory, verdict_visit_fn *visit, void *user);
 
-const char *verdict_word(enum reference_verdict verdict);
+const char *verdict_word(int verdict);
 
 /* A refused pattern, a line of refused.txt: see there. */
 struct refused_case {

@@ -163,7 +163,7 @@ static void test_pattern_when_compared_with_the_reference_then_agrees(void **sta
     assert_in_range(counts.refused, 1, counts.pairs / 3);
 }
 
-enum { RULES = 100, EVENTS = 10 };
+enum { RULES = 300, EVENTS = 10 };
 
 struct rules {
     svl_ruleset *ruleset;
@@ -191,13 +191,39 @@ static void change_rule(struct rng *rng, struct rules *rules, uint64_t id,
         assert_ok(svl_ruleset_add(rules->ruleset, id, text->text, text->length, NULL));
 }
 
+static void check_count(const struct rules *rules)
+{
+    svl_ruleset_stats stats = { .struct_size = sizeof stats };
+    uint64_t there = 0;
+    for (uint64_t id = 0; id < RULES; id++)
+        there += rules->references[id] != NULL;
+    assert_ok(svl_ruleset_stats_get(rules->ruleset, &stats));
+    assert_int_equal(stats.rules, there);
+}
+
+/* Of an event without errors, the same unchecked. */
+static int match_rules(struct rules *rules, const struct generated *event, uint64_t *ids,
+                       size_t *found)
+{
+    uint64_t unchecked[RULES];
+    size_t found_unchecked;
+    int rc = svl_ruleset_match_json(rules->ruleset, event->text, event->length, SVL_JSON_CHECK, ids,
+                                    RULES, found);
+    if (rc != SVL_OK)
+        return rc;
+    assert_ok(svl_ruleset_match_json(rules->ruleset, event->text, event->length, 0, unchecked,
+                                     RULES, &found_unchecked));
+    assert_int_equal(*found, found_unchecked);
+    assert_memory_equal(ids, unchecked, *found * sizeof *ids);
+    return rc;
+}
+
 /* The ids that match, exactly those of the reference. */
 static void check_event(struct rules *rules, const struct generated *event, struct counts *counts)
 {
     uint64_t ids[RULES];
     size_t found = 0, next = 0;
-    int rc = svl_ruleset_match_json(rules->ruleset, event->text, event->length, SVL_JSON_CHECK, ids,
-                                    RULES, &found);
+    int rc = match_rules(rules, event, ids, &found);
     for (uint64_t id = 0; id < RULES; id++) {
         if (!rules->references[id])
             continue;
@@ -238,11 +264,13 @@ static void test_ruleset_when_rules_come_and_go_then_those_match_that_the_refere
                     change_rule(rng, &rules, id, &events[rng_below(rng, EVENTS)]);
                 else if (rng_below(rng, 3) == 0)
                     drop_rule(&rules, id);
+            check_count(&rules);
             for (size_t i = 0; i < EVENTS; i++)
                 check_event(&rules, &events[i], &counts);
         }
         for (uint64_t id = 0; id < RULES; id++)
             drop_rule(&rules, id);
+        check_count(&rules);
         svl_ruleset_destroy(rules.ruleset);
     }
     print_message("%llu pairs, %llu matched\n", (unsigned long long)counts.pairs,

@@ -274,13 +274,12 @@ static bool combination_holds(const struct combination *combination, const struc
     return does;
 }
 
-enum reference_verdict reference_match(const struct reference *reference, const char *event,
-                                       size_t length)
+int reference_match(const struct reference *reference, const char *event, size_t length)
 {
     struct arena arena = { NULL };
     size_t offset;
     const struct json *root = json_read(&arena, event, length, &offset);
-    enum reference_verdict verdict = REFERENCE_NO;
+    int verdict = REFERENCE_NO;
     if (!root || root->kind != JSON_OBJECT)
         verdict = REFERENCE_ERROR;
     for (size_t i = 0; i < reference->any_of.count && verdict == REFERENCE_NO; i++)

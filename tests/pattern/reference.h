@@ -14,8 +14,8 @@ struct reference;
 
 /* NULL when the pattern is refused: `offset` is then that of the first byte of what offends. */
 struct reference *reference_compile(const char *pattern, size_t length, size_t *offset);
-enum reference_verdict reference_match(const struct reference *reference, const char *event,
-                                       size_t length);
+/* Gives a REFERENCE_*. */
+int reference_match(const struct reference *reference, const char *event, size_t length);
 void reference_destroy(struct reference *reference);
 
 #endif

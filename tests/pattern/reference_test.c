@@ -26,7 +26,7 @@ static void check_verdict(const struct verdict_case *at, void *user)
             fail_msg("%s:%u: refused at byte %zu: %s", at->file, at->line, offset, at->pattern);
         return;
     }
-    enum reference_verdict verdict = reference_match(run->reference, at->event, strlen(at->event));
+    int verdict = reference_match(run->reference, at->event, strlen(at->event));
     if (verdict != at->verdict) {
         print_error("%s:%u: %s, by hand %s\n  pattern %s\n  event   %s\n", at->file, at->line,
                     verdict_word(verdict), verdict_word(at->verdict), at->pattern, at->event);

@@ -24,7 +24,7 @@ static void tell(struct run *run, const struct verdict_case *at, const char *by,
     run->wrong++;
 }
 
-static bool is_verdict(enum reference_verdict verdict, int rc, int matched)
+static bool is_verdict(int verdict, int rc, int matched)
 {
     return verdict == REFERENCE_ERROR ? rc == SVL_E_JSON && matched == 0
                                       : rc == SVL_OK && matched == (verdict == REFERENCE_YES);
