@@ -41,6 +41,7 @@ static void usage(FILE *out)
           "  -s, --severity N      at least: 1 to 24, or trace debug info warn error fatal\n"
           "  -S, --source SOURCE   from this source\n"
           "  -T, --type TYPE       of this type\n"
+          "  -P, --pattern PATTERN matching this pattern, as serverlog-patterns(7) has it\n"
           "  -i, --id ID[-ID]      with these ids\n"
           "  -n, --limit N         N at most\n"
           "  -b, --backward        newest first\n"
@@ -123,6 +124,9 @@ static void take_option(struct request *r, int c, const char *value)
         break;
     case 'T':
         q->type = slice(value);
+        break;
+    case 'P':
+        q->pattern = value;
         break;
     case 'i':
         check(r, parse_ids(value, q), value, "an id from 1, or ID-ID");
@@ -304,29 +308,21 @@ static int run(const char *path, const struct request *r)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "key", required_argument, NULL, 'k' },
-        { "prefix", required_argument, NULL, 'p' },
-        { "from", required_argument, NULL, 'F' },
-        { "to", required_argument, NULL, 't' },
-        { "severity", required_argument, NULL, 's' },
-        { "source", required_argument, NULL, 'S' },
-        { "type", required_argument, NULL, 'T' },
-        { "id", required_argument, NULL, 'i' },
-        { "limit", required_argument, NULL, 'n' },
-        { "backward", no_argument, NULL, 'b' },
-        { "last", required_argument, NULL, 'l' },
-        { "follow", no_argument, NULL, 'f' },
-        { "count", no_argument, NULL, 'c' },
-        { "json", no_argument, NULL, 'j' },
-        { "explain", no_argument, NULL, 'x' },
-        { "verify", no_argument, NULL, 'v' },
-        { "stats", no_argument, NULL, 'z' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        { "key", required_argument, NULL, 'k' },      { "prefix", required_argument, NULL, 'p' },
+        { "from", required_argument, NULL, 'F' },     { "to", required_argument, NULL, 't' },
+        { "severity", required_argument, NULL, 's' }, { "source", required_argument, NULL, 'S' },
+        { "type", required_argument, NULL, 'T' },     { "pattern", required_argument, NULL, 'P' },
+        { "id", required_argument, NULL, 'i' },       { "limit", required_argument, NULL, 'n' },
+        { "backward", no_argument, NULL, 'b' },       { "last", required_argument, NULL, 'l' },
+        { "follow", no_argument, NULL, 'f' },         { "count", no_argument, NULL, 'c' },
+        { "json", no_argument, NULL, 'j' },           { "explain", no_argument, NULL, 'x' },
+        { "verify", no_argument, NULL, 'v' },         { "stats", no_argument, NULL, 'z' },
+        { "help", no_argument, NULL, 'h' },           { NULL, 0, NULL, 0 },
     };
     struct request r = { .wrong = false };
     svl_query_init(&r.query, sizeof r.query);
-    for (int c; (c = getopt_long(argc, argv, "k:p:F:t:s:S:T:i:n:bl:fcjh", options, NULL)) != -1;) {
+    for (int c;
+         (c = getopt_long(argc, argv, "k:p:F:t:s:S:T:P:i:n:bl:fcjh", options, NULL)) != -1;) {
         if (c == 'h') {
             usage(stdout);
             return 0;

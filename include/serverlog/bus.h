@@ -124,11 +124,14 @@ SVL_EXPORT int svl_bus_subscription_options_init(svl_bus_subscription_options *o
 
 /* Subscribes: `callback` gets what is handed out from now on and matches, what waits in the ring
  * included; inside a callback, from the next record on. Subscribers are called in the order in which they
- * subscribed. NULL options: everything.
+ * subscribed. NULL options: everything. One whose pattern cannot be held against a record (there is no memory, or
+ * SVL_E_LIMIT of svl_pattern_match_record()) is not called for it, which is logged and counted as a failure.
  *
  * Result     *out (may be NULL) is the subscription
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_RESERVED, SVL_E_NAME_TOO_LONG,
  *            SVL_E_KEY_TOO_LONG, SVL_E_UTF8  the arguments; `callback` is never called
+ *            SVL_E_PATTERN, SVL_E_PATTERN_COMPLEX, SVL_E_LIMIT  the filter's pattern, as svl_pattern_compile():
+ *                          svl_last_error() says where and why
  *            SVL_E_CLOSED  after svl_bus_stop()
  *            SVL_E_CORRUPT  as svl_bus_publish()
  *            SVL_E_NOMEM, SVL_E_FORKED

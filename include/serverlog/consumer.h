@@ -36,6 +36,8 @@ typedef struct svl_consumer svl_consumer;
  * Result     *out is the consumer; records come after svl_start()
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION, SVL_E_RESERVED, SVL_E_NAME_TOO_LONG,
  *            SVL_E_KEY_TOO_LONG, SVL_E_UTF8  the arguments
+ *            SVL_E_PATTERN, SVL_E_PATTERN_COMPLEX, SVL_E_LIMIT  the filter's pattern, as svl_pattern_compile():
+ *                          svl_last_error() says where and why
  *            SVL_E_BUSY    svl_on_stored() has the name open
  *            SVL_E_CLOSED  after svl_stop()
  *            SVL_E_FAILED  the store is in fail-stop

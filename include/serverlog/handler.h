@@ -141,11 +141,15 @@ SVL_EXPORT int svl_ingest_options_init(svl_ingest_options *options, size_t size)
 SVL_EXPORT int svl_stored_options_init(svl_stored_options *options, size_t size);
 
 /* Registers an ingest handler. Handlers see a record in the order of their registration, each what
- * the one before it left.
+ * the one before it left. Of many handlers those that a record concerns are found at once. One whose pattern
+ * cannot be held against a record (SVL_E_LIMIT of svl_pattern_match_record()) is not called for it, which is
+ * logged and counted as a failure.
  *
  * Result     SVL_OK
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION, SVL_E_RESERVED, SVL_E_NAME_TOO_LONG,
  *            SVL_E_KEY_TOO_LONG, SVL_E_UTF8  the arguments; `handler` is never called
+ *            SVL_E_PATTERN, SVL_E_PATTERN_COMPLEX, SVL_E_LIMIT  the filter's pattern, as svl_pattern_compile():
+ *                         svl_last_error() says where and why
  *            SVL_E_STATE  after svl_start()
  *            SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  options are copied; `user` must stay valid until svl_close() has returned, and after its
@@ -168,11 +172,14 @@ SVL_EXPORT int svl_on_ingest(svl_pipeline *pipeline, const svl_ingest_options *o
 SVL_EXPORT int svl_ingest_emit(svl_ingest *ingest, const svl_record *record);
 
 /* Registers a stored handler. With a name it goes on where that name was last done, also after a
- * crash; opening a name again with other settings updates them.
+ * crash; opening a name again with other settings updates them. The filter narrows what is read, as
+ * svl_store_query() says; a record that its pattern cannot be held against is passed, and logged.
  *
  * Result     *out (may be NULL) is the subscription
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION, SVL_E_RESERVED, SVL_E_NAME_TOO_LONG,
  *            SVL_E_KEY_TOO_LONG, SVL_E_UTF8  the arguments; `handler` is never called
+ *            SVL_E_PATTERN, SVL_E_PATTERN_COMPLEX, SVL_E_LIMIT  the filter's pattern, as svl_pattern_compile():
+ *                          svl_last_error() says where and why
  *            SVL_E_BUSY    the name is open already
  *            SVL_E_CLOSED  after svl_stop()
  *            SVL_E_FAILED  the store is in fail-stop: nothing is handed out any more

@@ -92,6 +92,7 @@ typedef struct svl_query {
     svl_slice key_high;    /* of SVL_KEY_RANGE */
     svl_slice source;      /* empty = all; else equal */
     svl_slice type;        /* empty = all; else equal */
+    const char *pattern;   /* NULL = all; else JSON, in the language of serverlog-patterns(7) */
     uint64_t limit;        /* records at most; 0 = no limit */
     uint64_t tail;         /* with SVL_QUERY_TAIL; 0: starts behind the newest record */
 } svl_query;
@@ -264,8 +265,14 @@ SVL_EXPORT void svl_record_buffer_destroy(svl_record_buffer *buffer);
  * SVL_QUERY_FOLLOW it goes on from there with what becomes durable: every record that matches, once, in
  * order; while it waits it holds nothing.
  *
+ * What every match of a pattern has as its time, severity, source, type or key is asked of columns and indexes
+ * first, as if it stood in the query; bodies are read only for a pattern that names them, and of records that have
+ * met all else of it.
+ *
  * Result     *out stands before its first record
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_KEY_TOO_LONG  the query
+ *            SVL_E_PATTERN, SVL_E_PATTERN_COMPLEX, SVL_E_LIMIT  its pattern, as svl_pattern_compile():
+ *                           svl_last_error() says where and why
  *            SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  *out is owned: svl_cursor_close(). The query is copied
  * Thread     any thread
@@ -286,6 +293,8 @@ SVL_EXPORT int svl_store_query(svl_store *store, const svl_query *query, svl_cur
  *            SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_CODEC  a block or segment is damaged,
  *                           missing, or not readable here: the text names it; the next call goes on
  *                           after it
+ *            SVL_E_LIMIT    of a record svl_pattern_match_record() cannot tell whether the pattern matches it:
+ *                           the text names it; the next call goes on after it
  *            SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE  the cursor stops here: it answers the same again
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  *record and all it points to are borrowed until the next call on this cursor

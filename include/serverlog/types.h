@@ -161,13 +161,17 @@ typedef struct svl_record {
 } svl_record;
 
 /* Which records a handler or subscriber sees: all conditions must hold; all zero is every record but
- * those of source "serverlog.*". */
+ * those of source "serverlog.*". The first four are shorthand for what a pattern can say as well.
+ *
+ * Records of source "serverlog.*" reach only a filter that names their source: by `source`, or by a string, a
+ * prefix or a wildcard at `source` in its pattern, each beginning with "serverlog." */
 typedef struct svl_filter {
     uint32_t severity_min; /* 0 = all */
     uint32_t reserved;     /* zero */
     const char *source;    /* NULL = all; else equal, or, with a '*' at its end, a prefix */
     const char *type;      /* NULL = all; else equal, or, with a '*' at its end, a prefix */
     svl_slice key_prefix;  /* empty = all */
+    const char *pattern;   /* NULL = all; else JSON, in the language of serverlog-patterns(7) */
 } svl_filter;
 
 /* full_policy of a pipeline or bus: what publish does when the ring is full. */

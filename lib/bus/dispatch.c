@@ -14,7 +14,7 @@
 #include "base/alloc.h"
 #include "base/callback.h"
 #include "base/options.h"
-#include "pattern/filter.h"
+#include "pattern/filter_set.h"
 #include "record/wire.h"
 
 #define OPTIONS_FIRST_SIZE sizeof(svl_ingest_options)
@@ -22,15 +22,15 @@
 struct ingest_handler {
     svl_ingest_fn *fn;
     void *user;
-    struct filter *filter;
 };
 
 struct dispatch {
     struct dispatch_options options;
     struct ingest_handler *handlers;
     size_t count, capacity;
-    uint8_t *current; /* the record, once a handler has changed it: record_bytes_max */
-    uint8_t *changed; /* what a handler leaves, being encoded: record_bytes_max */
+    struct filter_set *filters; /* the handlers', numbered as they are */
+    uint8_t *current;           /* the record, once a handler has changed it: record_bytes_max */
+    uint8_t *changed;           /* what a handler leaves, being encoded: record_bytes_max */
     svl_attribute attributes[RECORD_ATTRIBUTES_MAX];
     int64_t last_report_ns;
     _Atomic uint64_t dropped, failures, emitted;
@@ -56,6 +56,11 @@ int svl__dispatch_create(const struct dispatch_options *options, struct dispatch
     if (!dispatch)
         return SVL_E_NOMEM;
     dispatch->options = *options;
+    int rc = svl__filter_set_create(&dispatch->filters);
+    if (rc != SVL_OK) {
+        svl__dispatch_destroy(dispatch);
+        return rc;
+    }
     *out = dispatch;
     return SVL_OK;
 }
@@ -64,8 +69,7 @@ void svl__dispatch_destroy(struct dispatch *dispatch)
 {
     if (!dispatch)
         return;
-    for (size_t i = 0; i < dispatch->count; i++)
-        svl__filter_destroy(dispatch->handlers[i].filter);
+    svl__filter_set_destroy(dispatch->filters);
     svl__free(dispatch->handlers);
     svl__free(dispatch->current);
     svl__free(dispatch->changed);
@@ -104,12 +108,14 @@ int svl__dispatch_add(struct dispatch *dispatch, const svl_ingest_options *optio
     struct filter *filter = NULL;
     if (rc == SVL_OK)
         rc = svl__filter_compile(&whole.filter, &filter);
-    if (rc == SVL_OK && !make_room(dispatch)) {
-        svl__filter_destroy(filter);
+    if (rc == SVL_OK && !make_room(dispatch))
         rc = SVL_E_NOMEM;
-    }
     if (rc == SVL_OK)
-        dispatch->handlers[dispatch->count++] = (struct ingest_handler){ handler, user, filter };
+        rc = svl__filter_set_add(dispatch->filters, filter);
+    if (rc == SVL_OK)
+        dispatch->handlers[dispatch->count++] = (struct ingest_handler){ handler, user };
+    else
+        svl__filter_destroy(filter);
     return rc;
 }
 
@@ -210,32 +216,66 @@ static enum outcome call(struct dispatch *dispatch, const struct ingest_handler 
     return outcome;
 }
 
-int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t len,
-                      struct dispatch_result *result)
+/* The next handler that wants the record: result->next. One whose pattern cannot tell is not called, which is
+ * reported. */
+static int find_next(struct dispatch *dispatch, const svl_record *record,
+                     struct dispatch_result *result)
 {
-    result->dropped = false;
-    result->record = wire;
-    result->record_len = len;
-    result->count = 0;
-    result->emits.len = 0;
+    int rc;
+    while ((rc = svl__filter_set_next(dispatch->filters, record, &result->next)) == SVL_E_LIMIT) {
+        report(dispatch, rc, "a record cannot be held against an ingest handler's pattern");
+        result->next++;
+    }
+    return rc;
+}
+
+/* Decodes the record, as it is now, for the handlers from result->next on. */
+static int take_record(struct dispatch *dispatch, const struct dispatch_result *result,
+                       svl_record *record)
+{
+    int rc = svl__wire_decode(result->record, result->record_len, dispatch->attributes, record);
+    return rc == SVL_OK ? svl__filter_set_take(dispatch->filters, record) : rc;
+}
+
+/* From result->next on. */
+static int go_on(struct dispatch *dispatch, struct dispatch_result *result)
+{
     svl_record record;
-    int rc = svl__wire_decode(wire, len, dispatch->attributes, &record);
-    if (rc != SVL_OK)
-        return rc;
-    for (size_t i = 0; i < dispatch->count && !result->dropped; i++) {
-        if (!svl__filter_matches(dispatch->handlers[i].filter, &record))
-            continue;
+    int rc = take_record(dispatch, result, &record);
+    while (rc == SVL_OK && !result->dropped) {
+        rc = find_next(dispatch, &record, result);
+        if (rc != SVL_OK || result->next == dispatch->count)
+            break;
         if (dispatch->options.ends && atomic_load(dispatch->options.ends))
             return SVL_E_CLOSED;
-        enum outcome outcome = call(dispatch, &dispatch->handlers[i], &record, result);
+        enum outcome outcome = call(dispatch, &dispatch->handlers[result->next++], &record, result);
         result->dropped = outcome == OUTCOME_DROPPED;
-        if (outcome == OUTCOME_CHANGED && svl__wire_decode(result->record, result->record_len,
-                                                           dispatch->attributes, &record) != SVL_OK)
+        if (outcome == OUTCOME_CHANGED)
+            rc = take_record(dispatch, result, &record);
+        if (rc == SVL_E_CORRUPT)
             return SVL__INTERNAL("a record just encoded does not decode");
     }
+    if (rc != SVL_OK)
+        return rc;
     atomic_fetch_add_explicit(&dispatch->dropped, result->dropped, memory_order_relaxed);
     atomic_fetch_add_explicit(&dispatch->emitted, result->count, memory_order_relaxed);
     return SVL_OK;
+}
+
+int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t len,
+                      struct dispatch_result *result)
+{
+    if (result->unfinished != wire) {
+        result->dropped = false;
+        result->record = wire;
+        result->record_len = len;
+        result->count = 0;
+        result->next = 0;
+        result->emits.len = 0;
+    }
+    int rc = go_on(dispatch, result);
+    result->unfinished = rc == SVL_E_NOMEM ? wire : NULL;
+    return rc;
 }
 
 void svl__dispatch_stats_get(struct dispatch *dispatch, struct dispatch_stats *stats)

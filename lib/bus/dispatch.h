@@ -38,11 +38,14 @@ struct dispatch_result {
     uint32_t record_len;
     struct buffer emits; /* wire records; the caller's, emptied by run, kept from run to run */
     uint32_t count;      /* of them */
+    size_t next;         /* the handler that is to be asked next */
+    const uint8_t *unfinished; /* the record that there was no memory for; NULL: none */
 };
 
 /* Runs all handlers that match over the wire record. A failing handler leaves the record as it came.
  * SVL_OK, SVL_E_CORRUPT (not a record), SVL_E_CLOSED (without words: `ends`, with handlers not called yet:
- * nothing is to be stored). Never short of memory: what a handler leaves has its place already. */
+ * nothing is to be stored). SVL_E_NOMEM: a pattern could not be asked; the next run, of the same bytes, goes on
+ * there, and calls no handler again. What a handler leaves has its place already. */
 int svl__dispatch_run(struct dispatch *dispatch, const uint8_t *wire, uint32_t len,
                       struct dispatch_result *result);
 

@@ -122,10 +122,23 @@ int svl_bus_unsubscribe(svl_bus_subscription *s, svl_released_fn *released)
 
 /* --- the walk --- */
 
-static void report(svl_bus *bus, int code)
+static void report(svl_bus *bus, int code, const char *what)
 {
     if (svl__log_due(&bus->last_report_ns))
-        svl__log(&bus->log, SVL_SEVERITY_ERROR, code, "a subscriber's callback failed");
+        svl__log(&bus->log, SVL_SEVERITY_ERROR, code, "%s", what);
+}
+
+/* `lock` held. One whose pattern cannot tell is not called: a failure, whose code goes to *failed. */
+static bool wants(svl_bus *bus, const svl_bus_subscription *s, const svl_record *record,
+                  int *failed)
+{
+    bool matches;
+    int rc = svl__filter_match(s->filter, record, &matches);
+    if (rc != SVL_OK) {
+        bus->failures++;
+        *failed = rc;
+    }
+    return matches;
 }
 
 /* `lock` held, and again when it returns. */
@@ -138,7 +151,7 @@ static void call(svl_bus *bus, svl_bus_subscription *s, const svl_record *record
     int rc = s->callback(record, s->user);
     svl__callback_leave(&frame);
     if (rc != SVL_OK)
-        report(bus, rc);
+        report(bus, rc, "a subscriber's callback failed");
     pthread_mutex_lock(&bus->lock);
     bus->running = NULL;
     bus->calls++;
@@ -165,10 +178,11 @@ static void release(svl_bus *bus, svl_bus_subscription *gone)
 void svl__bus_deliver(svl_bus *bus, const svl_record *record)
 {
     svl_bus_subscription *gone = NULL, *next;
+    int failed = SVL_OK;
     pthread_mutex_lock(&bus->lock);
     uint64_t number = ++bus->delivered;
     for (svl_bus_subscription *s = bus->first; s; s = next) {
-        if (!s->detached && s->since < number && svl__filter_matches(s->filter, record))
+        if (!s->detached && s->since < number && wants(bus, s, record, &failed))
             call(bus, s, record);
         next = s->next;
         if (s->leaves) {
@@ -178,5 +192,8 @@ void svl__bus_deliver(svl_bus *bus, const svl_record *record)
         }
     }
     pthread_mutex_unlock(&bus->lock);
+    if (failed != SVL_OK)
+        report(bus, failed,
+               "a record cannot be held against a subscriber's pattern: it goes past it");
     release(bus, gone);
 }

@@ -99,7 +99,8 @@ static int open_live(svl_subscription *s, uint64_t from, uint64_t to)
     svl__filter_narrow(s->filter, &query);
     query.id_min = from;
     query.id_max = to;
-    return svl_store_query(s->handlers->options.store, &query, &s->live.cursor);
+    return svl__store_query_selected(s->handlers->options.store, &query,
+                                     svl__filter_selection(s->filter), &s->live.cursor);
 }
 
 static int open_source(svl_subscription *s, uint64_t from, uint64_t to)
@@ -135,7 +136,7 @@ static bool take_records(svl_subscription *s, const svl_record *records, size_t 
         uint64_t id = r->id;
         svl_record original;
         bool wanted =
-            s->redriving ? decode_letter(s, r, &original) : svl__filter_matches(s->filter, r);
+            s->redriving ? decode_letter(s, r, &original) : svl__filter_admits(s->filter, r);
         if (s->redriving)
             r = &original;
         if (wanted) {
@@ -186,6 +187,23 @@ static uint64_t limit_of(const svl_subscription *s, uint64_t position, uint64_t 
     return s->redriving || upto - position < SCANNED_IDS_MAX ? upto : position + SCANNED_IDS_MAX;
 }
 
+/* The cursor goes on behind what is damaged, and behind a record that its pattern cannot be asked of; of those
+ * there may be many. */
+static void tell_passed(svl_subscription *s, int rc)
+{
+    if (rc == SVL_E_CORRUPT)
+        svl__log(
+            s->handlers->log, SVL_SEVERITY_ERROR, rc,
+            "subscription %s: records after %llu cannot be read: %s; delivery goes on behind them",
+            svl__subscription_name(s), (unsigned long long)s->delivery->scanned, svl_last_error());
+    else if (svl__log_due(&s->limit_told_ns))
+        svl__log(
+            s->handlers->log, SVL_SEVERITY_ERROR, rc,
+            "subscription %s: a record cannot be held against its pattern: %s; delivery goes on "
+            "behind it",
+            svl__subscription_name(s), svl_last_error());
+}
+
 int svl__reading_fill(svl_subscription *s, uint64_t position, uint32_t records_max, uint64_t upto)
 {
     struct delivery *d = s->delivery;
@@ -212,11 +230,8 @@ int svl__reading_fill(svl_subscription *s, uint64_t position, uint32_t records_m
         }
         if (is_short(d))
             break;
-        if (rc == SVL_E_CORRUPT) {
-            svl__log(s->handlers->log, SVL_SEVERITY_ERROR, rc,
-                     "subscription %s: records after %llu cannot be read: %s; delivery goes on "
-                     "behind them",
-                     svl__subscription_name(s), (unsigned long long)d->scanned, svl_last_error());
+        if (rc == SVL_E_CORRUPT || rc == SVL_E_LIMIT) {
+            tell_passed(s, rc);
             rc = SVL_OK;
         }
         if (rc == SVL_E_END && source->end < limit) { /* the end when it was opened */

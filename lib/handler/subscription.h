@@ -118,7 +118,8 @@ struct svl_subscription {
         uint64_t end; /* the cursor has seen everything up to here when it is at its end */
     } live, letters;
     struct delivery *delivery;
-    uint32_t slot; /* of the worker's marks */
+    int64_t limit_told_ns; /* of a record that the pattern cannot be asked of */
+    uint32_t slot;         /* of the worker's marks */
     int64_t alone_told_ns;
 };
 

@@ -1,14 +1,17 @@
-/* filter.c - conditions on severity, source, type and key, all of which must hold. */
+/* filter.c - conditions on severity, source, type and key, and a pattern, all of which must hold.
+ *
+ * The conditions are compared as they are, a pattern is asked last: it costs more. */
 #include "filter.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/json_write.h"
 #include "base/utf8.h"
 #include "record/wire.h"
 
-#define OWN_PREFIX "serverlog."
+#define OWN ((svl_slice){ "serverlog.", 10 })
 
 /* A text that is to be equal, or with a '*' at its end in the pattern, to start so. */
 struct text_condition {
@@ -21,7 +24,8 @@ struct filter {
     uint32_t severity_min;
     struct text_condition source, type;
     svl_slice key_prefix;
-    bool sees_own; /* its source names "serverlog.*" */
+    struct selection *selection; /* of its pattern; NULL: it has none */
+    bool sees_own;               /* its source names "serverlog.*" */
     uint8_t bytes[];
 };
 
@@ -65,12 +69,21 @@ static uint8_t *copy_text(struct text_condition *to, const char *from, uint8_t *
     return at + len;
 }
 
+static bool starts_with(svl_slice text, svl_slice prefix)
+{
+    return text.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(text.data, prefix.data, prefix.len) == 0);
+}
+
+static bool is_own(svl_slice source)
+{
+    return starts_with(source, OWN);
+}
+
 /* A source that is, or could be, one of the library's own: "serverlog.gap", "serverlog.*". */
 static bool names_own(const struct text_condition *source)
 {
-    size_t own = sizeof OWN_PREFIX - 1;
-    return source->is_set && source->text.len >= own &&
-           memcmp(source->text.data, OWN_PREFIX, own) == 0;
+    return source->is_set && is_own(source->text);
 }
 
 int svl__filter_compile(const svl_filter *from, struct filter **out)
@@ -91,19 +104,22 @@ int svl__filter_compile(const svl_filter *from, struct filter **out)
     if (from->key_prefix.len > 0)
         memcpy(at, from->key_prefix.data, from->key_prefix.len);
     filter->sees_own = names_own(&filter->source);
+    if (from->pattern)
+        rc = svl__selection_compile(from->pattern, "svl_filter.pattern", &filter->selection);
+    if (rc != SVL_OK) {
+        svl__filter_destroy(filter);
+        return rc;
+    }
     *out = filter;
     return SVL_OK;
 }
 
 void svl__filter_destroy(struct filter *filter)
 {
+    if (!filter)
+        return;
+    svl__selection_destroy(filter->selection);
     svl__free(filter);
-}
-
-static bool starts_with(svl_slice text, svl_slice prefix)
-{
-    return text.len >= prefix.len &&
-           (prefix.len == 0 || memcmp(text.data, prefix.data, prefix.len) == 0);
 }
 
 static bool text_matches(const struct text_condition *condition, svl_slice text)
@@ -114,16 +130,29 @@ static bool text_matches(const struct text_condition *condition, svl_slice text)
            (condition->is_prefix || text.len == condition->text.len);
 }
 
-bool svl__filter_matches(const struct filter *filter, const svl_record *record)
+bool svl__filter_admits(const struct filter *filter, const svl_record *record)
 {
     if (record->severity < filter->severity_min)
         return false;
-    if (!filter->sees_own &&
-        starts_with(record->source, (svl_slice){ OWN_PREFIX, sizeof OWN_PREFIX - 1 }))
+    if (is_own(record->source) && !filter->sees_own &&
+        !(filter->selection && svl__selection_names(filter->selection, record->source, OWN)))
         return false;
     return text_matches(&filter->source, record->source) &&
            text_matches(&filter->type, record->type) &&
            starts_with(record->key, filter->key_prefix);
+}
+
+int svl__filter_match(const struct filter *filter, const svl_record *record, bool *matches)
+{
+    *matches = svl__filter_admits(filter, record);
+    if (!*matches || !filter->selection)
+        return SVL_OK;
+    return svl__selection_meets(filter->selection, record, matches);
+}
+
+const struct selection *svl__filter_selection(const struct filter *filter)
+{
+    return filter->selection;
 }
 
 void svl__filter_narrow(const struct filter *filter, svl_query *query)
@@ -137,4 +166,32 @@ void svl__filter_narrow(const struct filter *filter, svl_query *query)
         query->key_kind = SVL_KEY_PREFIX;
         query->key_low = filter->key_prefix;
     }
+}
+
+/* An empty prefix says nothing; that there is none at all, exists:false would say: rare, and left to be asked. */
+static void write_text(struct buffer *out, const char *name, const struct text_condition *condition)
+{
+    if (!condition->is_set || condition->text.len == 0)
+        return;
+    json_write_raw(out, name);
+    json_write_raw(out, condition->is_prefix ? "[{\"prefix\":" : "[");
+    svl__json_write_string(out, condition->text.data, condition->text.len);
+    json_write_raw(out, condition->is_prefix ? "}]" : "]");
+}
+
+/* Every record has a severity. The key is left out: a pattern sees only those that are text. */
+int svl__filter_rule(const struct filter *filter, struct buffer *out)
+{
+    if (filter->selection) {
+        const svl_pattern *pattern = filter->selection->whole;
+        svl__buffer_append(out, pattern->text, pattern->len);
+    } else {
+        json_write_raw(out, "{\"severity\":[{\"numeric\":[\">=\",");
+        svl__json_write_u64(out, filter->severity_min);
+        json_write_raw(out, "]}]");
+        write_text(out, ",\"source\":", &filter->source);
+        write_text(out, ",\"type\":", &filter->type);
+        json_write_raw(out, "}");
+    }
+    return out->failed ? SVL_E_NOMEM : SVL_OK;
 }

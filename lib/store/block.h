@@ -131,6 +131,11 @@ int svl__block_reader_key_set(struct block_reader *reader, struct key_set **out)
 int svl__block_reader_record(struct block_reader *reader, uint32_t i, svl_attribute *attributes,
                              svl_record *out);
 
+/* The same in two steps: all but the body, and the body. */
+int svl__block_reader_head(struct block_reader *reader, uint32_t i, svl_attribute *attributes,
+                           svl_record *out);
+int svl__block_reader_body(struct block_reader *reader, uint32_t i, svl_slice *body);
+
 /* Body chunks decompressed since the reader was created. */
 uint64_t svl__block_reader_chunks(const struct block_reader *reader);
 

@@ -461,29 +461,46 @@ static int decode_all(struct block_reader *reader)
     return rc;
 }
 
+/* Everything of the block but chunks, and that it has a record `i`. */
+static int prepare(struct block_reader *reader, uint32_t i)
+{
+    int rc = reader->decoded & PART_REST ? SVL_OK : decode_all(reader);
+    const struct zone *zone = &reader->header.zone;
+    if (rc == SVL_OK && i >= zone->count)
+        rc = svl__fail(SVL_E_CORRUPT, "record %u of the %u of block %llu", i + 1, zone->count,
+                       (unsigned long long)zone->first_id);
+    return rc;
+}
+
+int svl__block_reader_body(struct block_reader *reader, uint32_t i, svl_slice *body)
+{
+    *body = (svl_slice){ NULL, 0 };
+    int rc = prepare(reader, i);
+    return rc == SVL_OK ? chunks_at(&reader->bodies, &reader->decompressor, i, body) : rc;
+}
+
 int svl__block_reader_record(struct block_reader *reader, uint32_t i, svl_attribute *attributes,
                              svl_record *out)
 {
+    int rc = svl__block_reader_head(reader, i, attributes, out);
+    return rc == SVL_OK ? svl__block_reader_body(reader, i, &out->body) : rc;
+}
+
+int svl__block_reader_head(struct block_reader *reader, uint32_t i, svl_attribute *attributes,
+                           svl_record *out)
+{
     memset(out, 0, sizeof *out);
-    if (!(reader->decoded & PART_REST)) {
-        int rc = decode_all(reader);
-        if (rc != SVL_OK)
-            return rc;
-    }
-    const struct zone *zone = &reader->header.zone;
-    if (i >= zone->count)
-        return svl__fail(SVL_E_CORRUPT, "record %u of the %u of block %llu", i + 1, zone->count,
-                         (unsigned long long)zone->first_id);
-    svl_slice encoded, body;
+    int rc = prepare(reader, i);
+    if (rc != SVL_OK)
+        return rc;
+    svl_slice encoded;
     uint32_t attribute_count = reader->attribute_counts[i], key = reader->keys.index[i];
-    int rc = chunks_at(&reader->bodies, &reader->decompressor, i, &body);
-    if (rc == SVL_OK)
-        rc = chunks_at(&reader->attributes, &reader->decompressor, i, &encoded);
+    rc = chunks_at(&reader->attributes, &reader->decompressor, i, &encoded);
     if (rc == SVL_OK && (attribute_count > 0 || encoded.len > 0))
         rc = svl__attributes_decode(encoded, attribute_count, attributes);
     if (rc != SVL_OK)
         return rc;
-    out->id = zone->first_id + i;
+    out->id = reader->header.zone.first_id + i;
     out->time_ns = reader->times[i];
     out->ingest_ns = reader->ingest[i];
     out->severity = reader->severities[i];
@@ -492,7 +509,6 @@ int svl__block_reader_record(struct block_reader *reader, uint32_t i, svl_attrib
     out->type = reader->types.names[reader->types.index[i]];
     if (key != UINT32_MAX)
         out->key = reader->keys.names[key];
-    out->body = body;
     out->attributes = attribute_count > 0 ? attributes : NULL;
     out->attribute_count = attribute_count;
     out->flags = reader->flags[i];

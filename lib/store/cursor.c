@@ -318,22 +318,17 @@ static int note_failure(svl_cursor *cursor, int rc)
     return rc;
 }
 
-/* Goes on until a unit has a record that matches. */
-static int find_match(svl_cursor *cursor, int64_t deadline_ns)
+/* Goes on until a unit has a record that its columns let through. */
+static int find_rows(svl_cursor *cursor, int64_t deadline_ns, bool *waited)
 {
-    if (cursor->explanation.records_returned == cursor->limit)
-        return SVL_E_END;
-    if (cursor->failed)
-        return svl__fail(cursor->failed, "the cursor stopped at a failure; query again");
-    bool waited = false;
     while (cursor->matches.next == cursor->matches.count) {
         int rc = note_failure(cursor, next_unit(cursor));
         if (rc == SVL_E_END && cursor->follows) {
             /* However fast records come that do not match. */
-            if (waited && svl__monotonic_ns() >= deadline_ns)
+            if (*waited && svl__monotonic_ns() >= deadline_ns)
                 return SVL_E_TIMEOUT;
             rc = svl__cursor_follow(cursor, deadline_ns);
-            waited = true;
+            *waited = true;
         }
         if (rc != SVL_OK)
             return rc;
@@ -367,6 +362,63 @@ static int check_step(const svl_cursor *cursor, int64_t timeout_ms)
                : SVL_OK;
 }
 
+/* Hands out at most `wanted` of the unit's rows: *n, none where the pattern matches none of them. */
+static int take_rows(svl_cursor *cursor, size_t wanted, size_t *n)
+{
+    struct matches *m = &cursor->matches;
+    size_t attributes = 0;
+    int rc = SVL_OK;
+    *n = 0;
+    while (m->next < m->count && *n < wanted &&
+           attributes + RECORD_ATTRIBUTES_MAX <= ATTRIBUTES_AT_ONCE) {
+        svl_record *record = &cursor->records[*n];
+        bool matches;
+        rc = svl__unit_record(cursor, m->rows[m->next], cursor->attributes + attributes, record,
+                              &matches);
+        if (rc != SVL_OK)
+            break;
+        m->next++;
+        if (matches) {
+            attributes += record->attribute_count;
+            ++*n;
+        }
+    }
+    /* What is wrong with a record is told now, or after those before it. */
+    if (rc == SVL_OK || *n > 0)
+        return SVL_OK;
+    if (rc == SVL_E_LIMIT) {
+        uint64_t id = cursor->unit_first_id + m->rows[m->next++];
+        return svl__fail_at(rc, "record %llu", (unsigned long long)id);
+    }
+    m->next = m->count; /* a record that cannot be read ends its block */
+    return note_failure(cursor, name_place(cursor, rc));
+}
+
+/* Goes on until records match: at most `max` of them, *n. */
+static int step(svl_cursor *cursor, int64_t deadline_ns, size_t max, size_t *n)
+{
+    if (cursor->explanation.records_returned == cursor->limit)
+        return SVL_E_END;
+    if (cursor->failed)
+        return svl__fail(cursor->failed, "the cursor stopped at a failure; query again");
+    bool waited = false;
+    int rc = SVL_OK;
+    while (rc == SVL_OK && *n == 0) {
+        rc = find_rows(cursor, deadline_ns, &waited);
+        if (rc != SVL_OK)
+            break;
+        size_t wanted = cursor->matches.count - cursor->matches.next;
+        uint64_t left = cursor->limit - cursor->explanation.records_returned;
+        wanted = wanted < max ? wanted : max;
+        wanted = wanted < left ? wanted : (size_t)left;
+        wanted = wanted < RECORDS_AT_ONCE ? wanted : RECORDS_AT_ONCE;
+        rc = note_failure(cursor, make_records(cursor, wanted));
+        if (rc == SVL_OK)
+            rc = take_rows(cursor, wanted, n);
+    }
+    return rc;
+}
+
 int svl_cursor_next_many(svl_cursor *cursor, int64_t timeout_ms, size_t max,
                          const svl_record **records, size_t *n)
 {
@@ -376,35 +428,12 @@ int svl_cursor_next_many(svl_cursor *cursor, int64_t timeout_ms, size_t max,
         *n = 0;
     if (!cursor || !records || !n || max == 0)
         return svl__fail(SVL_E_INVALID, "cursor, records or n is NULL, or max is 0");
+    size_t taken = 0;
     int rc = check_step(cursor, timeout_ms);
     if (rc == SVL_OK)
-        rc = find_match(cursor, cursor->follows ? svl__deadline_ns(timeout_ms) : 0);
+        rc = step(cursor, cursor->follows ? svl__deadline_ns(timeout_ms) : 0, max, &taken);
     if (rc != SVL_OK)
         return rc;
-    struct matches *m = &cursor->matches;
-    size_t wanted = m->count - m->next;
-    uint64_t left = cursor->limit - cursor->explanation.records_returned;
-    wanted = wanted < max ? wanted : max;
-    wanted = wanted < left ? wanted : (size_t)left;
-    wanted = wanted < RECORDS_AT_ONCE ? wanted : RECORDS_AT_ONCE;
-    rc = note_failure(cursor, make_records(cursor, wanted));
-    if (rc != SVL_OK)
-        return rc;
-    size_t taken = 0, attributes = 0;
-    while (taken < wanted && attributes + RECORD_ATTRIBUTES_MAX <= ATTRIBUTES_AT_ONCE) {
-        svl_record *record = &cursor->records[taken];
-        rc = svl__unit_record(cursor, m->rows[m->next], cursor->attributes + attributes, record);
-        if (rc != SVL_OK)
-            break;
-        attributes += record->attribute_count;
-        m->next++;
-        taken++;
-    }
-    /* A record that cannot be read ends its block: told now, or after those before it. */
-    if (rc != SVL_OK && taken == 0) {
-        m->next = m->count;
-        return note_failure(cursor, name_place(cursor, rc));
-    }
     cursor->explanation.records_returned += taken;
     *records = cursor->records;
     *n = taken;
@@ -449,6 +478,7 @@ void svl_cursor_close(svl_cursor *cursor)
     svl__free(cursor->records);
     svl__free(cursor->attributes);
     svl__free(cursor->copied);
+    svl__selection_destroy(cursor->own_selection);
     svl__free(cursor);
     svl__store_release(store);
 }

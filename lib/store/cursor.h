@@ -5,35 +5,46 @@
  *       that follows reads one snapshot after the other, each from where the one before it ended.
  *   Q2  nothing of the store is locked, and no LMDB transaction open, while the host has control.
  *   Q3  a unit is a block of a segment, a block of the tail or a batch of the tail; each is filtered by
- *       its columns first, and only the records that match are decoded whole.
+ *       its columns first, then the pattern is asked of what is left, one record at a time as they are
+ *       handed out: first of all but the body, then, where it names that, of the whole record.
  *
- * query.c checks the query · snapshot.c what is held · cursor.c goes from unit to unit and hands out ·
- * unit.c filters one unit · follow.c goes on with what becomes durable */
+ * query.c checks the query · narrow.c what its pattern asks of columns and indexes · snapshot.c what is held ·
+ * cursor.c goes from unit to unit and hands out · unit.c filters one unit · follow.c goes on with what becomes
+ * durable */
 #ifndef SVL_STORE_CURSOR_H
 #define SVL_STORE_CURSOR_H
 
+#include "pattern/selection.h"
 #include "state.h"
 
 /* The conditions of a query, checked and copied. */
 struct conditions {
     uint64_t id_min, id_max;          /* inclusive */
-    int64_t time_min_ns, time_max_ns; /* inclusive, exclusive; INT64_MIN, 0: none */
-    uint32_t severity_min;
+    int64_t time_min_ns, time_max_ns; /* inclusive */
+    uint32_t severity_mask;           /* bit n: severity n */
     struct key_condition key;
-    svl_slice source, type; /* empty: all */
+    struct name_condition {
+        svl_slice text; /* empty: all */
+        bool is_prefix;
+    } source, type;
     bool backward;
 };
+
+#define SEVERITY_MASK_ANY UINT32_MAX
 
 /* Some record with a time in [from_ns, to_ns] can match; all of them do, as far as time goes. */
 static inline bool conditions_meet_times(const struct conditions *c, int64_t from_ns, int64_t to_ns)
 {
-    return to_ns >= c->time_min_ns && (c->time_max_ns == 0 || from_ns < c->time_max_ns);
+    return to_ns >= c->time_min_ns && from_ns <= c->time_max_ns;
 }
 
 static inline bool conditions_hold_times(const struct conditions *c, int64_t from_ns, int64_t to_ns)
 {
-    return from_ns >= c->time_min_ns && (c->time_max_ns == 0 || to_ns < c->time_max_ns);
+    return from_ns >= c->time_min_ns && to_ns <= c->time_max_ns;
 }
+
+/* narrow.c. What `bounds` points to is borrowed. */
+void svl__conditions_narrow(struct conditions *c, const struct pattern_bounds *bounds);
 
 bool svl__conditions_meet_zone(const struct conditions *c, const struct zone *zone);
 bool svl__conditions_meet_view(const struct conditions *c, const struct wire_view *view);
@@ -50,9 +61,11 @@ struct matches {
 struct svl_cursor {
     svl_store *store; /* held */
     struct conditions conditions;
-    uint8_t *copied;        /* of the query's slices */
-    uint64_t id_max;        /* the query's; conditions.id_max is the snapshot's */
-    struct buffer left_out; /* u64 ids, ascending: svl__cursor_leave_out() */
+    uint8_t *copied;                   /* of the query's slices */
+    const struct selection *selection; /* of its pattern; NULL: it has none */
+    struct selection *own_selection;   /* the same, where it is this cursor's alone */
+    uint64_t id_max;                   /* the query's; conditions.id_max is the snapshot's */
+    struct buffer left_out;            /* u64 ids, ascending: svl__cursor_leave_out() */
     uint64_t limit;
     bool follows;
     uint64_t wakes_seen;
@@ -105,7 +118,8 @@ int svl__cursor_follow(svl_cursor *cursor, int64_t deadline_ns);
 /* Filters the block that the reader has loaded, from `id_min` on, or the batch, into cursor->matches. */
 int svl__unit_filter_block(svl_cursor *cursor, uint64_t id_min);
 int svl__unit_filter_batch(svl_cursor *cursor);
-/* Decodes row `row` of the unit. */
-int svl__unit_record(svl_cursor *cursor, uint32_t row, svl_attribute *attributes, svl_record *out);
+/* Decodes row `row` of the unit and asks the pattern of it: *matches. SVL_E_LIMIT: it cannot be told. */
+int svl__unit_record(svl_cursor *cursor, uint32_t row, svl_attribute *attributes, svl_record *out,
+                     bool *matches);
 
 #endif

@@ -10,7 +10,7 @@
 
 /* The first version's structs. */
 #define OPTIONS_FIRST_SIZE 112
-#define QUERY_FIRST_SIZE 128
+#define QUERY_FIRST_SIZE 136
 _Static_assert(sizeof(svl_store_options) == OPTIONS_FIRST_SIZE, "grew: keep the first size");
 _Static_assert(sizeof(svl_query) == QUERY_FIRST_SIZE, "grew: keep the first size");
 

@@ -45,6 +45,19 @@ static svl_slice copy_slice(uint8_t **to, svl_slice slice)
     return copy;
 }
 
+/* From the query's times, the second exclusive, 0 for none, to inclusive ones. */
+static void take_times(struct conditions *c, const svl_query *query)
+{
+    c->time_min_ns = query->time_min_ns ? query->time_min_ns : INT64_MIN;
+    c->time_max_ns = INT64_MAX;
+    if (query->time_max_ns == INT64_MIN) { /* nothing is before it */
+        c->time_min_ns = INT64_MAX;
+        c->time_max_ns = INT64_MIN;
+    } else if (query->time_max_ns != 0) {
+        c->time_max_ns = query->time_max_ns - 1;
+    }
+}
+
 static int copy_conditions(svl_cursor *cursor, const svl_query *query)
 {
     size_t size = query->key_low.len + query->key_high.len + query->source.len + query->type.len;
@@ -57,21 +70,21 @@ static int copy_conditions(svl_cursor *cursor, const svl_query *query)
     cursor->id_max = query->id_max ? query->id_max : UINT64_MAX;
     cursor->expected_id = query->id_min;
     cursor->follows = query->flags & SVL_QUERY_FOLLOW;
-    c->time_min_ns = query->time_min_ns ? query->time_min_ns : INT64_MIN;
-    c->time_max_ns = query->time_max_ns; /* no end is not INT64_MAX: a record may have that time */
-    c->severity_min = query->severity_min;
+    take_times(c, query);
+    c->severity_mask = SEVERITY_MASK_ANY << query->severity_min;
     c->backward = query->flags & SVL_QUERY_BACKWARD;
     c->key.kind = query->key_kind;
     c->key.low = copy_slice(&to, query->key_low);
     c->key.high = copy_slice(&to, query->key_high);
-    c->source = copy_slice(&to, query->source);
-    c->type = copy_slice(&to, query->type);
+    c->source.text = copy_slice(&to, query->source);
+    c->type.text = copy_slice(&to, query->type);
     cursor->limit = query->limit ? query->limit : UINT64_MAX;
     return SVL_OK;
 }
 
 /* The id of the record that `query->tail` matching ones begin with; *id stays where there are fewer. */
-static int find_tail(svl_store *store, const svl_query *query, uint64_t *id)
+static int find_tail(svl_store *store, const svl_query *query, const struct selection *selection,
+                     uint64_t *id)
 {
     uint64_t durable_id = svl__store_durable_id(store);
     if (query->tail == 0) {
@@ -83,14 +96,14 @@ static int find_tail(svl_store *store, const svl_query *query, uint64_t *id)
     backward.limit = query->tail;
     backward.tail = 0;
     svl_cursor *cursor;
-    int rc = svl_store_query(store, &backward, &cursor);
+    int rc = svl__store_query_selected(store, &backward, selection, &cursor);
     if (rc != SVL_OK)
         return rc;
     const svl_record *records;
     uint64_t found = 0, lowest = 0;
     size_t n;
     while ((rc = svl_cursor_next_many(cursor, 0, SIZE_MAX, &records, &n)) == SVL_OK ||
-           svl__is_damage(rc)) { /* told when the cursor comes to it */
+           svl__is_damage(rc) || rc == SVL_E_LIMIT) { /* told when the cursor comes to it */
         if (rc == SVL_OK)
             lowest = records[n - 1].id;
         found += n;
@@ -105,6 +118,8 @@ static int start(svl_cursor *cursor, const svl_query *query)
 {
     svl_store *store = cursor->store;
     int rc = copy_conditions(cursor, query);
+    if (rc == SVL_OK && cursor->selection)
+        svl__conditions_narrow(&cursor->conditions, &cursor->selection->bounds);
     if (rc == SVL_OK && store->reader)
         rc = cursor->follows ? svl__reader_listen(store) : SVL_OK;
     if (rc == SVL_OK && store->reader)
@@ -112,7 +127,7 @@ static int start(svl_cursor *cursor, const svl_query *query)
     if (rc == SVL_OK)
         rc = svl__block_reader_create(&cursor->reader);
     if (rc == SVL_OK && query->flags & SVL_QUERY_TAIL)
-        rc = find_tail(store, query, &cursor->conditions.id_min);
+        rc = find_tail(store, query, cursor->selection, &cursor->conditions.id_min);
     if (rc != SVL_OK)
         return rc;
     pthread_mutex_lock(&store->lock);
@@ -121,29 +136,54 @@ static int start(svl_cursor *cursor, const svl_query *query)
     return svl__snapshot_take(cursor);
 }
 
-int svl_store_query(svl_store *store, const svl_query *query, svl_cursor **out)
+/* `own` is what is freed with the cursor, `selection` what it asks. */
+static int open_cursor(svl_store *store, const svl_query *query, const struct selection *selection,
+                       struct selection *own, svl_cursor **out)
 {
-    if (!out)
-        return svl__fail(SVL_E_INVALID, "out is NULL");
-    *out = NULL;
-    int rc = svl__store_check_forked(store);
-    svl_query whole;
-    if (rc == SVL_OK)
-        rc = svl__options_copy(&whole, sizeof whole, query, QUERY_FIRST_SIZE, "svl_query");
-    if (rc == SVL_OK)
-        rc = check_query(&whole);
-    if (rc != SVL_OK)
-        return rc;
     svl_cursor *cursor = svl__calloc(1, sizeof *cursor);
-    if (!cursor)
+    if (!cursor) {
+        svl__selection_destroy(own);
         return SVL_E_NOMEM;
+    }
     svl__store_hold(store);
     cursor->store = store;
-    rc = start(cursor, &whole);
+    cursor->selection = selection;
+    cursor->own_selection = own;
+    int rc = start(cursor, query);
     if (rc != SVL_OK) {
         svl_cursor_close(cursor);
         return rc;
     }
     *out = cursor;
     return SVL_OK;
+}
+
+static int check(svl_store *store, const svl_query *query, svl_query *whole)
+{
+    int rc = svl__store_check_forked(store);
+    if (rc == SVL_OK)
+        rc = svl__options_copy(whole, sizeof *whole, query, QUERY_FIRST_SIZE, "svl_query");
+    return rc == SVL_OK ? check_query(whole) : rc;
+}
+
+int svl_store_query(svl_store *store, const svl_query *query, svl_cursor **out)
+{
+    if (!out)
+        return svl__fail(SVL_E_INVALID, "out is NULL");
+    *out = NULL;
+    svl_query whole;
+    struct selection *own = NULL;
+    int rc = check(store, query, &whole);
+    if (rc == SVL_OK && whole.pattern)
+        rc = svl__selection_compile(whole.pattern, "svl_query.pattern", &own);
+    return rc == SVL_OK ? open_cursor(store, &whole, own, own, out) : rc;
+}
+
+int svl__store_query_selected(svl_store *store, const svl_query *query,
+                              const struct selection *selection, svl_cursor **out)
+{
+    *out = NULL;
+    svl_query whole;
+    int rc = check(store, query, &whole);
+    return rc == SVL_OK ? open_cursor(store, &whole, selection, NULL, out) : rc;
 }

@@ -139,6 +139,11 @@ uint64_t svl__store_durable_id(svl_store *store); /* newest visible record, 0 if
 uint64_t svl__store_first_id(svl_store *store);   /* oldest kept; durable + 1 if none */
 bool svl__store_has_failed(svl_store *store);
 
+struct selection;
+/* svl_store_query() with a pattern that is compiled already, borrowed as long as there is the cursor; NULL:
+ * none. The query's own is not looked at. */
+int svl__store_query_selected(svl_store *store, const svl_query *query,
+                              const struct selection *selection, svl_cursor **out);
 /* Before a cursor's first step: it leaves out the records with these ids, u64 each, ascending. Takes the
  * buffer over. */
 void svl__cursor_leave_out(svl_cursor *cursor, struct buffer *ids);

@@ -11,21 +11,29 @@ bool svl__conditions_meet_zone(const struct conditions *c, const struct zone *zo
 {
     if (!conditions_meet_times(c, zone->time_min_ns, zone->time_max_ns))
         return false;
-    return c->severity_min == 0 || (zone->severity_mask >> c->severity_min) != 0;
+    return (zone->severity_mask & c->severity_mask) != 0;
 }
 
-static bool equal(svl_slice a, svl_slice b)
+static bool name_meets(const struct name_condition *condition, svl_slice name)
 {
-    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
+    size_t len = condition->text.len;
+    if (len == 0)
+        return true;
+    return (condition->is_prefix ? name.len >= len : name.len == len) &&
+           memcmp(name.data, condition->text.data, len) == 0;
+}
+
+static bool severity_meets(const struct conditions *c, uint32_t severity)
+{
+    return severity <= SVL_SEVERITY_MAX && (c->severity_mask >> severity & 1) != 0;
 }
 
 bool svl__conditions_meet_view(const struct conditions *c, const struct wire_view *view)
 {
-    if (!conditions_hold_times(c, view->time_ns, view->time_ns) || view->severity < c->severity_min)
+    if (!conditions_hold_times(c, view->time_ns, view->time_ns) ||
+        !severity_meets(c, view->severity))
         return false;
-    if (c->source.len > 0 && !equal(c->source, view->source))
-        return false;
-    if (c->type.len > 0 && !equal(c->type, view->type))
+    if (!name_meets(&c->source, view->source) || !name_meets(&c->type, view->type))
         return false;
     if (c->key.kind == SVL_KEY_ANY)
         return true;
@@ -101,9 +109,8 @@ static int keep_times(svl_cursor *cursor)
 
 static int keep_severities(svl_cursor *cursor)
 {
-    uint32_t min = cursor->conditions.severity_min;
-    uint32_t below = (UINT32_C(1) << min) - 1;
-    if ((svl__block_reader_zone(cursor->reader)->severity_mask & below) == 0)
+    const struct conditions *c = &cursor->conditions;
+    if ((svl__block_reader_zone(cursor->reader)->severity_mask & ~c->severity_mask) == 0)
         return SVL_OK;
     const uint8_t *severities;
     int rc = svl__block_reader_severities(cursor->reader, &severities);
@@ -113,7 +120,7 @@ static int keep_severities(svl_cursor *cursor)
     uint32_t kept = 0;
     for (uint32_t i = 0; i < m->count; i++) {
         m->rows[kept] = m->rows[i];
-        kept += severities[m->rows[i]] >= min;
+        kept += severity_meets(c, severities[m->rows[i]]);
     }
     m->count = kept;
     return SVL_OK;
@@ -133,17 +140,27 @@ static void keep_indices(struct matches *m, const uint32_t *index, uint32_t low,
 
 typedef int column_fn(struct block_reader *, const uint32_t **, const svl_slice **, uint32_t *);
 
-static int keep_equal(svl_cursor *cursor, column_fn *column, svl_slice wanted)
+static int keep_names(svl_cursor *cursor, column_fn *column, const struct name_condition *wanted)
 {
     const uint32_t *index;
     const svl_slice *dictionary;
-    uint32_t n, at = 0;
+    uint32_t n;
     int rc = column(cursor->reader, &index, &dictionary, &n);
     if (rc != SVL_OK)
         return rc;
-    while (at < n && !equal(dictionary[at], wanted))
-        at++;
-    keep_indices(&cursor->matches, index, at, at < n ? at + 1 : at);
+    /* What the row before had is likely what this one has. */
+    struct matches *m = &cursor->matches;
+    uint32_t kept = 0, last = UINT32_MAX;
+    bool meets = false;
+    for (uint32_t i = 0; i < m->count; i++) {
+        uint32_t at = index[m->rows[i]];
+        if (at != last)
+            meets = name_meets(wanted, dictionary[at]);
+        last = at;
+        m->rows[kept] = m->rows[i];
+        kept += meets;
+    }
+    m->count = kept;
     return SVL_OK;
 }
 
@@ -209,14 +226,14 @@ int svl__unit_filter_block(svl_cursor *cursor, uint64_t id_min)
     int rc = start_rows(cursor, zone->first_id, zone->count, id_min);
     if (rc == SVL_OK)
         rc = keep_times(cursor);
-    if (rc == SVL_OK && c->severity_min > 0 && cursor->matches.count > 0)
+    if (rc == SVL_OK && cursor->matches.count > 0)
         rc = keep_severities(cursor);
     if (rc == SVL_OK && c->key.kind != SVL_KEY_ANY && cursor->matches.count > 0)
         rc = keep_keys(cursor);
-    if (rc == SVL_OK && c->source.len > 0 && cursor->matches.count > 0)
-        rc = keep_equal(cursor, svl__block_reader_sources, c->source);
-    if (rc == SVL_OK && c->type.len > 0 && cursor->matches.count > 0)
-        rc = keep_equal(cursor, svl__block_reader_types, c->type);
+    if (rc == SVL_OK && c->source.text.len > 0 && cursor->matches.count > 0)
+        rc = keep_names(cursor, svl__block_reader_sources, &c->source);
+    if (rc == SVL_OK && c->type.text.len > 0 && cursor->matches.count > 0)
+        rc = keep_names(cursor, svl__block_reader_types, &c->type);
     if (rc != SVL_OK)
         cursor->matches.count = 0;
     leave_out(cursor);
@@ -244,7 +261,8 @@ int svl__unit_filter_batch(svl_cursor *cursor)
     return rc;
 }
 
-int svl__unit_record(svl_cursor *cursor, uint32_t row, svl_attribute *attributes, svl_record *out)
+/* All of the record, or, of a block, all but its body. */
+static int read_head(svl_cursor *cursor, uint32_t row, svl_attribute *attributes, svl_record *out)
 {
     int rc;
     if (cursor->batch) {
@@ -252,8 +270,25 @@ int svl__unit_record(svl_cursor *cursor, uint32_t row, svl_attribute *attributes
         rc = svl__wire_decode(wire.data, wire.len, attributes, out);
         out->ingest_ns = svl__batch_ingest_ns(cursor->batch, row);
     } else {
-        rc = svl__block_reader_record(cursor->reader, row, attributes, out);
+        rc = svl__block_reader_head(cursor->reader, row, attributes, out);
     }
     out->id = cursor->unit_first_id + row;
+    return rc;
+}
+
+int svl__unit_record(svl_cursor *cursor, uint32_t row, svl_attribute *attributes, svl_record *out,
+                     bool *matches)
+{
+    const struct selection *selection = cursor->selection;
+    *matches = true;
+    int rc = read_head(cursor, row, attributes, out);
+    if (cursor->batch)
+        return rc == SVL_OK && selection ? svl__selection_meets(selection, out, matches) : rc;
+    if (rc == SVL_OK && selection)
+        rc = svl__selection_meets_head(selection, out, matches);
+    if (rc == SVL_OK && *matches)
+        rc = svl__block_reader_body(cursor->reader, row, &out->body);
+    if (rc == SVL_OK && *matches && selection)
+        rc = svl__selection_meets_body(selection, out, matches);
     return rc;
 }

@@ -100,6 +100,48 @@ static void test_emit_when_there_is_no_memory_then_the_handler_is_told_and_the_c
     destroy();
 }
 
+static int count(svl_ingest *ingest, svl_record *record, void *user)
+{
+    (void)ingest;
+    (void)record;
+    ++*(int *)user;
+    return SVL_OK;
+}
+
+/* Arrays whose elements all are of interest: more than a match has place for without memory. */
+static void test_pattern_when_there_is_no_memory_for_its_match_then_the_next_run_goes_on(
+    void **state)
+{
+    (void)state;
+    char body[4096] = "{\"a\":[{\"b\":2}", element[] = ",{\"b\":2}";
+    int first = 0, second = 0;
+    svl_ingest_options options;
+    assert_ok(svl_ingest_options_init(&options, sizeof options));
+    options.filter.pattern = "{\"detail\":{\"a\":{\"b\":[1,2],\"c\":[{\"exists\":false}]}}}";
+    for (int i = 0; i < 300; i++)
+        strcat(body, element);
+    strcat(body, "]}");
+    assert_ok(create());
+    assert_ok(svl__dispatch_add(dispatch, NULL, count, &first));
+    assert_ok(svl__dispatch_add(dispatch, &options, count, &second));
+    svl_record record = { .source = slice_of("in"),
+                          .body_kind = SVL_BODY_JSON,
+                          .body = slice_of(body) };
+    svl__wire_encode(&record, 7, wire);
+    int rc = SVL_E_NOMEM, failed = 0;
+    for (uint64_t n = 1; rc == SVL_E_NOMEM; n++) {
+        fail_malloc_after(n, true);
+        rc = svl__dispatch_run(dispatch, wire, svl__wire_size(&record), &result);
+        fail_malloc_after(0, false);
+        failed += rc == SVL_E_NOMEM;
+    }
+    assert_ok(rc);
+    assert_true(failed > 0);
+    assert_int_equal(first, 1);
+    assert_int_equal(second, 1);
+    destroy();
+}
+
 static void test_handler_when_there_is_no_memory_for_it_then_not_registered(void **state)
 {
     (void)state;
@@ -123,6 +165,8 @@ int main(void)
         cmocka_unit_test(test_change_when_there_is_no_memory_then_taken),
         cmocka_unit_test(
             test_emit_when_there_is_no_memory_then_the_handler_is_told_and_the_change_taken),
+        cmocka_unit_test(
+            test_pattern_when_there_is_no_memory_for_its_match_then_the_next_run_goes_on),
         cmocka_unit_test(test_handler_when_there_is_no_memory_for_it_then_not_registered),
     };
     return cmocka_run_group_tests_name("bus/memory", tests, NULL, NULL);

@@ -14,7 +14,7 @@ LAYERS = {
     "record": ["base"],
     "ring": ["base", "record"],
     "pattern": ["base", "record"],
-    "store": ["base", "record"],
+    "store": ["base", "record", "pattern"],
     "bus": ["base", "record", "ring", "pattern"],
     "handler": ["base", "record", "pattern", "store"],
     "pipeline": ["base", "record", "ring", "pattern", "store", "bus", "handler"],
