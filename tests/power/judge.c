@@ -6,8 +6,6 @@
 
 #include "store/store.h"
 
-#define SPLIT_EVERY 4
-#define ECHO_EVERY 3
 #define WAIT_MS 10000
 /* Of what is written to a state. */
 #define GENERATION 99
@@ -23,6 +21,7 @@ struct walk {
     const struct trial *trial;
     uint64_t records, last_id;
     uint64_t input, split, echo; /* last numbers, 0 = none yet */
+    uint64_t letters;
 };
 
 static bool wrong(const struct trial *t, const char *what, uint64_t a, uint64_t b)
@@ -66,9 +65,17 @@ static bool split_is_due(const struct walk *w)
     return w->trial->script->pipeline && w->input % SPLIT_EVERY == 0 && w->split != w->input;
 }
 
+static bool is_echoed(uint64_t number)
+{
+    return number % ECHO_EVERY == 0 && number % LETTER_EVERY != 0;
+}
+
 static bool take_echo(struct walk *w, uint64_t number)
 {
-    if (number > w->input || number != w->echo + ECHO_EVERY)
+    uint64_t next = w->echo + ECHO_EVERY;
+    while (!is_echoed(next))
+        next += ECHO_EVERY;
+    if (number > w->input || number != next)
         return wrong(w->trial, "echoes are missing or doubled: before, now", w->echo, number);
     w->echo = number;
     return true;
@@ -77,7 +84,7 @@ static bool take_echo(struct walk *w, uint64_t number)
 static bool take_record(struct walk *w, const svl_record *record)
 {
     static struct made_record expected;
-    static const char own[] = "serverlog.";
+    static const char own[] = "serverlog.", letter[] = "serverlog.deadletter";
     enum stream stream;
     uint64_t number, generation;
     bool ok = true;
@@ -85,7 +92,10 @@ static bool take_record(struct walk *w, const svl_record *record)
         return wrong(w->trial, "a hole in the ids: before, now", w->last_id, record->id);
     bool is_own = record->source.len >= sizeof own - 1 &&
                   memcmp(record->source.data, own, sizeof own - 1) == 0;
-    if (!is_own) {
+    if (is_own) {
+        w->letters += record->source.len == sizeof letter - 1 &&
+                      memcmp(record->source.data, letter, sizeof letter - 1) == 0;
+    } else {
         if (!record_parse(record, &stream, &number, &generation))
             return wrong(w->trial, "a record that nobody wrote: id", record->id, 0);
         record_make(&expected, stream, number,
@@ -253,11 +263,16 @@ static bool publish_more(struct trial *t, svl_pipeline *p, uint64_t last)
     return true;
 }
 
-/* Once the handlers are at the end, each has its echo. */
-static bool check_echoes(const struct trial *t, const struct walk *w)
+/* Once the handlers are at the end, each input that is due for it has its echo, or its dead letter. */
+static bool check_effects(const struct trial *t, const struct walk *w)
 {
-    return w->echo == w->input / ECHO_EVERY * ECHO_EVERY ||
-           wrong(t, "echoes are missing: last, last input", w->echo, w->input);
+    uint64_t last = w->input;
+    while (last > 0 && !is_echoed(last))
+        last--;
+    if (w->echo != last)
+        return wrong(t, "echoes are missing: last, expected", w->echo, last);
+    return w->letters == w->input / LETTER_EVERY ||
+           wrong(t, "dead letters are missing or doubled: found, last input", w->letters, w->input);
 }
 
 static bool use_pipeline(struct trial *t, const char *path)
@@ -269,7 +284,7 @@ static bool use_pipeline(struct trial *t, const char *path)
         return call_failed(t, "opening", rc);
     svl_store *store = svl_pipeline_store(p);
     bool ok = check_all(t, store, &w) && verify(t, store) && publish_more(t, p, w.input) &&
-              check_all(t, store, &w) && check_echoes(t, &w);
+              check_all(t, store, &w) && check_effects(t, &w);
     rc = svl_close(p);
     return ok && rc != SVL_OK ? call_failed(t, "closing", rc) : ok;
 }
@@ -280,7 +295,7 @@ static bool use_again(struct trial *t, const char *path)
     svl_store *store;
     if (!open_plain(t, path, &store))
         return false;
-    bool ok = check_all(t, store, &w) && (!t->script->pipeline || check_echoes(t, &w)) &&
+    bool ok = check_all(t, store, &w) && (!t->script->pipeline || check_effects(t, &w)) &&
               verify(t, store);
     return close_plain(t, store, ok);
 }

@@ -1,8 +1,7 @@
-/* recorder.c - the calls. One lock is held over each call and its note, so that the log has the order in which
- * things happened; only flushes run without it, and take a moment, so that other threads write meanwhile.
+/* recorder.c - what a call has changed, as ops. One lock is held over each call and its note, so that the log has the
+ * order in which things happened.
  *
  * Files are known by inode: descriptors may be duplicated or closed unseen. */
-#undef _FILE_OFFSET_BITS /* the plain names are LMDB's; the library's have 64 behind them */
 #define _GNU_SOURCE
 #include "recorder.h"
 
@@ -22,9 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "notes.h"
+
 #define FILES_MAX 512
 #define MAPPINGS_MAX 64
-#define FLUSH_NS_MAX 100000
 
 /* A file that was opened or made in the directory; its number is its place here. */
 struct known_file {
@@ -42,7 +42,7 @@ struct mapping {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic bool recording, rebooted;
+static _Atomic bool recording;
 static struct log *out;
 static enum blindness blind_to;
 static char name_changed[LOG_NAME_BYTES]; /* the newest name that was created or renamed to */
@@ -51,7 +51,6 @@ static dev_t device;
 static ino_t root_inode, above_inode; /* 0: there is none yet */
 static struct known_file files[FILES_MAX];
 static struct mapping mappings[MAPPINGS_MAX];
-static uint64_t flush_count;
 
 static void look_at_mappings(void)
 {
@@ -71,7 +70,7 @@ static void look_at_mappings(void)
 }
 
 /* True if the call is to be recorded: then the lock is held. */
-static bool enter(void)
+bool notes_begin(void)
 {
     if (!atomic_load(&recording))
         return false;
@@ -84,7 +83,7 @@ static bool enter(void)
     return true;
 }
 
-static void leave(void)
+void notes_end(void)
 {
     pthread_mutex_unlock(&lock);
 }
@@ -139,7 +138,7 @@ static bool is_root(int directory)
 }
 
 /* A file that is not known yet was made by this open: all that were there before it are known. */
-static void note_open(int fd)
+void note_open(int fd)
 {
     char link[64], path[600];
     struct stat st;
@@ -157,7 +156,7 @@ static void note_open(int fd)
         note_create(path + len + 1, st.st_ino);
 }
 
-static void note_write(int fd, const void *data, ssize_t n, uint64_t offset)
+void note_write(int fd, const void *data, ssize_t n, uint64_t offset)
 {
     uint32_t file;
     if (n <= 0 || !find_file(fd, &file))
@@ -176,7 +175,7 @@ static void note_write(int fd, const void *data, ssize_t n, uint64_t offset)
                                   .a = index + 1 });
 }
 
-static void note_vector(int fd, const struct iovec *parts, int count, ssize_t n, uint64_t offset)
+void note_vector(int fd, const struct iovec *parts, int count, ssize_t n, uint64_t offset)
 {
     uint8_t *bytes = n > 0 ? malloc((size_t)n) : NULL;
     size_t at = 0;
@@ -190,7 +189,7 @@ static void note_vector(int fd, const struct iovec *parts, int count, ssize_t n,
     free(bytes);
 }
 
-static void note_size(int fd, uint64_t size)
+void note_size(int fd, uint64_t size)
 {
     uint32_t file;
     if (find_file(fd, &file))
@@ -223,13 +222,8 @@ static bool is_blind_to_names(void)
            (blind_to == BLIND_TO_DIRECTORY_OF_CATALOG && !journal && !segment);
 }
 
-static void take_a_moment(uint64_t n)
-{
-    nanosleep(&(struct timespec){ .tv_nsec = (long)(n * 7919 % FLUSH_NS_MAX) }, NULL);
-}
-
 /* What a flush is of: the op for its end, and notes its begin. False: none of ours. */
-static bool note_sync_begin(int fd, struct op *end)
+bool note_flush_begin(int fd, struct op *end)
 {
     struct stat st;
     *end = (struct op){ .a = out->count };
@@ -251,24 +245,71 @@ static bool note_sync_begin(int fd, struct op *end)
     return !is_blind_to_names();
 }
 
-static int sync_and_note(long call, int fd)
+void note_flush_end(const struct op *end)
 {
-    struct op end;
-    bool ours = false;
-    uint64_t n = 0;
-    if (enter()) {
-        ours = note_sync_begin(fd, &end);
-        n = ++flush_count;
-        leave();
+    log_add(out, *end);
+}
+
+void note_mkdir(const char *path)
+{
+    struct stat st;
+    if (strcmp(path, root) != 0 || stat(path, &st) != 0)
+        return;
+    root_inode = st.st_ino;
+    log_add(out, (struct op){ .kind = OP_MAKE_STORE });
+}
+
+void note_unlink(int directory, const char *name)
+{
+    if (!is_root(directory))
+        return;
+    for (uint32_t i = 0; i < out->files; i++) {
+        if (files[i].gone || strcmp(files[i].name, name) != 0)
+            continue;
+        files[i].gone = true;
+        log_add(out, name_op(OP_UNLINK, name));
     }
-    if (ours)
-        take_a_moment(n);
-    int rc = (int)syscall(call, fd);
-    if (rc == 0 && ours && enter()) {
-        log_add(out, end);
-        leave();
+}
+
+void note_rename(int directory, const char *from, const char *to)
+{
+    if (!is_root(directory))
+        return;
+    struct op op = name_op(OP_RENAME, from);
+    snprintf(op.other_name, sizeof op.other_name, "%s", to);
+    memcpy(name_changed, op.other_name, sizeof name_changed);
+    log_add(out, op);
+    for (uint32_t i = 0; i < out->files; i++)
+        if (!files[i].gone && strcmp(files[i].name, from) == 0)
+            snprintf(files[i].name, sizeof files[i].name, "%s", to);
+}
+
+void note_mapping(void *at, size_t len, int fd)
+{
+    struct mapping m = { .at = at, .len = (len + LOG_PAGE - 1) / LOG_PAGE * LOG_PAGE };
+    if (!find_file(fd, &m.file))
+        return;
+    for (size_t i = 0; i < MAPPINGS_MAX; i++) {
+        if (mappings[i].at)
+            continue;
+        m.seen = malloc(m.len);
+        if (m.seen)
+            memcpy(m.seen, m.at, m.len);
+        mappings[i] = m.seen ? m : mappings[i];
+        return;
     }
-    return rc;
+    fprintf(stderr, "recorder: more than %d mappings\n", MAPPINGS_MAX);
+    exit(1);
+}
+
+void note_unmapping(const void *at)
+{
+    for (size_t i = 0; i < MAPPINGS_MAX; i++) {
+        if (!at || mappings[i].at != at)
+            continue;
+        free(mappings[i].seen);
+        mappings[i] = (struct mapping){ 0 };
+    }
 }
 
 /* What the directory holds at first. */
@@ -346,252 +387,8 @@ void recorder_stop(void)
 
 void recorder_mark(enum op_kind kind, uint64_t a, uint64_t b)
 {
-    if (!enter())
+    if (!notes_begin())
         return;
     log_add(out, (struct op){ .kind = kind, .a = a, .b = b });
-    leave();
+    notes_end();
 }
-
-void recorder_reboot(void)
-{
-    atomic_store(&rebooted, true);
-}
-
-/* A file with another boot's id. */
-static int open_boot_id(void)
-{
-    static const char id[] = "5a5a5a5a-0000-4000-8000-5a5a5a5a5a5a\n";
-    int fd = memfd_create("boot_id", MFD_CLOEXEC);
-    if (fd >= 0 && (write(fd, id, sizeof id - 1) != sizeof id - 1 || lseek(fd, 0, SEEK_SET) != 0)) {
-        close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
-/* Or the linker keeps them to the executable, and LMDB uses the C library's. */
-#pragma GCC visibility push(default)
-
-static int open_and_note(int directory, const char *path, int flags, mode_t mode)
-{
-    if (atomic_load(&rebooted) && strcmp(path, "/proc/sys/kernel/random/boot_id") == 0)
-        return open_boot_id();
-    bool noted = enter();
-    int fd = (int)syscall(SYS_openat, directory, path, flags, mode);
-    int error = errno;
-    if (noted) {
-        note_open(fd);
-        leave();
-    }
-    errno = error;
-    return fd;
-}
-
-static mode_t mode_of(int flags, va_list *arguments)
-{
-    return flags & (O_CREAT | O_TMPFILE) ? va_arg(*arguments, mode_t) : 0;
-}
-
-int open(const char *path, int flags, ...)
-{
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_of(flags, &arguments);
-    va_end(arguments);
-    return open_and_note(AT_FDCWD, path, flags, mode);
-}
-
-int open64(const char *path, int flags, ...)
-{
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_of(flags, &arguments);
-    va_end(arguments);
-    return open_and_note(AT_FDCWD, path, flags, mode);
-}
-
-int openat64(int directory, const char *path, int flags, ...)
-{
-    va_list arguments;
-    va_start(arguments, flags);
-    mode_t mode = mode_of(flags, &arguments);
-    va_end(arguments);
-    return open_and_note(directory, path, flags, mode);
-}
-
-int mkdir(const char *path, mode_t mode)
-{
-    struct stat st;
-    bool noted = enter();
-    int rc = (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode), error = errno;
-    if (noted) {
-        if (rc == 0 && strcmp(path, root) == 0 && stat(path, &st) == 0) {
-            root_inode = st.st_ino;
-            log_add(out, (struct op){ .kind = OP_MAKE_STORE });
-        }
-        leave();
-    }
-    errno = error;
-    return rc;
-}
-
-int unlinkat(int directory, const char *name, int flags)
-{
-    bool noted = enter();
-    int rc = (int)syscall(SYS_unlinkat, directory, name, flags), error = errno;
-    if (noted) {
-        for (uint32_t i = 0; rc == 0 && is_root(directory) && i < out->files; i++) {
-            if (files[i].gone || strcmp(files[i].name, name) != 0)
-                continue;
-            files[i].gone = true;
-            log_add(out, name_op(OP_UNLINK, name));
-        }
-        leave();
-    }
-    errno = error;
-    return rc;
-}
-
-int renameat(int from_directory, const char *from, int to_directory, const char *to)
-{
-    bool noted = enter();
-    int rc = (int)syscall(SYS_renameat2, from_directory, from, to_directory, to, 0);
-    int error = errno;
-    if (noted) {
-        if (rc == 0 && is_root(from_directory)) {
-            struct op op = name_op(OP_RENAME, from);
-            snprintf(op.other_name, sizeof op.other_name, "%s", to);
-            memcpy(name_changed, op.other_name, sizeof name_changed);
-            log_add(out, op);
-            for (uint32_t i = 0; i < out->files; i++)
-                if (!files[i].gone && strcmp(files[i].name, from) == 0)
-                    snprintf(files[i].name, sizeof files[i].name, "%s", to);
-        }
-        leave();
-    }
-    errno = error;
-    return rc;
-}
-
-ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
-{
-    bool noted = enter();
-    ssize_t n = syscall(SYS_pwrite64, fd, data, len, offset);
-    if (noted) {
-        note_write(fd, data, n, (uint64_t)offset);
-        leave();
-    }
-    return n;
-}
-
-ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset)
-{
-    bool noted = enter();
-    ssize_t n = syscall(SYS_pwritev, fd, parts, count, offset, 0);
-    if (noted) {
-        note_vector(fd, parts, count, n, (uint64_t)offset);
-        leave();
-    }
-    return n;
-}
-
-ssize_t writev(int fd, const struct iovec *parts, int count)
-{
-    bool noted = enter();
-    off_t offset = noted ? lseek(fd, 0, SEEK_CUR) : 0;
-    ssize_t n = syscall(SYS_writev, fd, parts, count);
-    if (noted) {
-        note_vector(fd, parts, count, n, (uint64_t)offset);
-        leave();
-    }
-    return n;
-}
-
-int ftruncate(int fd, off_t size)
-{
-    bool noted = enter();
-    int rc = (int)syscall(SYS_ftruncate, fd, size);
-    if (noted) {
-        if (rc == 0)
-            note_size(fd, (uint64_t)size);
-        leave();
-    }
-    return rc;
-}
-
-int posix_fallocate64(int fd, off64_t offset, off64_t len)
-{
-    struct stat st;
-    bool noted = enter();
-    int rc = syscall(SYS_fallocate, fd, 0, offset, len) == 0 ? 0 : errno;
-    if (noted) {
-        if (rc == 0 && fstat(fd, &st) == 0 && st.st_size == offset + len)
-            note_size(fd, (uint64_t)st.st_size);
-        leave();
-    }
-    return rc;
-}
-
-int fdatasync(int fd)
-{
-    return sync_and_note(SYS_fdatasync, fd);
-}
-
-int fsync(int fd)
-{
-    return sync_and_note(SYS_fsync, fd);
-}
-
-static void note_mapping(void *at, size_t len, int fd)
-{
-    struct mapping m = { .at = at, .len = (len + LOG_PAGE - 1) / LOG_PAGE * LOG_PAGE };
-    if (!find_file(fd, &m.file))
-        return;
-    for (size_t i = 0; i < MAPPINGS_MAX; i++) {
-        if (mappings[i].at)
-            continue;
-        m.seen = malloc(m.len);
-        if (m.seen)
-            memcpy(m.seen, m.at, m.len);
-        mappings[i] = m.seen ? m : mappings[i];
-        return;
-    }
-    fprintf(stderr, "recorder: more than %d mappings\n", MAPPINGS_MAX);
-    exit(1);
-}
-
-void *mmap(void *at, size_t len, int protection, int flags, int fd, off_t offset)
-{
-    bool noted = (flags & MAP_SHARED) && (protection & PROT_WRITE) && enter();
-    void *p = (void *)syscall(SYS_mmap, at, len, protection, flags, fd, offset);
-    if (noted) {
-        if (p != MAP_FAILED)
-            note_mapping(p, len, fd);
-        leave();
-    }
-    return p;
-}
-
-void *mmap64(void *at, size_t len, int protection, int flags, int fd, off64_t offset)
-{
-    return mmap(at, len, protection, flags, fd, offset);
-}
-
-int munmap(void *at, size_t len)
-{
-    bool noted = enter();
-    if (noted) {
-        for (size_t i = 0; i < MAPPINGS_MAX; i++) {
-            if (mappings[i].at != at)
-                continue;
-            free(mappings[i].seen);
-            mappings[i] = (struct mapping){ 0 };
-        }
-    }
-    int rc = (int)syscall(SYS_munmap, at, len);
-    if (noted)
-        leave();
-    return rc;
-}
-
-#pragma GCC visibility pop

@@ -19,12 +19,21 @@ struct script {
     uint64_t journal_bytes;  /* journal_file_bytes_max; 0: the least */
 };
 
+/* The least journal_file_bytes_max. */
+#define JOURNAL_BYTES (256 << 10)
+/* Handlers of pipelines: inputs with these numbers are split, echoed (the last but for those before), or made dead
+ * letters. */
+#define SPLIT_EVERY 4
+#define ECHO_EVERY 3
+#define LETTER_EVERY 17
+
 /* Ended by one without a name. */
 extern const struct script scripts[];
 const struct script *script_named(const char *name);
 
 /* Before all else: temporary directories on a tmpfs where there is one, and one for crash rings. */
 void script_set_up(void);
+const char *script_ring_directory(void);
 /* Runs the script on a new path, and records it. The path is kept where `path` is not NULL (512 bytes). */
 void script_record(const struct script *script, enum blindness blindness, struct log *log,
                    char *path);
