@@ -33,6 +33,16 @@ size_t log_add(struct log *log, struct op op)
     return log->count++;
 }
 
+void log_copy(struct log *log, const struct log *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        log_add(log, from->ops[i]);
+        if (from->ops[i].kind == OP_CREATE)
+            log->files++;
+    }
+    log->start = n;
+}
+
 void log_free(struct log *log)
 {
     for (size_t i = 0; i < log->count; i++)

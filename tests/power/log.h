@@ -50,6 +50,8 @@ struct log {
 
 /* Appends; copies `len` bytes of op.data. Returns the op's index. */
 size_t log_add(struct log *log, struct op op);
+/* The first `n` ops of another, which are a beginning: `log` starts behind them. */
+void log_copy(struct log *log, const struct log *from, size_t n);
 void log_free(struct log *log);
 /* False: could not be written, or is none. */
 bool log_save(const struct log *log, const char *path);

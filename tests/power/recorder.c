@@ -351,7 +351,7 @@ static void load_directory(void)
     log_add(out, (struct op){ .kind = OP_STORE_SYNCED, .a = out->count });
 }
 
-void recorder_start(const char *path, struct log *log, enum blindness blindness)
+static void look_at_directories(const char *path, struct log *log, enum blindness blindness)
 {
     struct stat st;
     char above[512];
@@ -369,8 +369,45 @@ void recorder_start(const char *path, struct log *log, enum blindness blindness)
     }
     if (stat(root, &st) == 0)
         root_inode = st.st_ino;
+}
+
+void recorder_start(const char *path, struct log *log, enum blindness blindness)
+{
+    look_at_directories(path, log, blindness);
     load_directory();
     log->start = log->count;
+    atomic_store(&recording, true);
+}
+
+/* The newest file of each name is the one that is there. */
+static void find_named_files(void)
+{
+    uint32_t made = 0;
+    for (size_t i = 0; i < out->count; i++) {
+        const struct op *op = &out->ops[i];
+        if (op->kind == OP_CREATE)
+            know(made++, op->name, 0);
+        for (uint32_t f = 0; f < made && (op->kind == OP_RENAME || op->kind == OP_UNLINK); f++) {
+            if (files[f].gone || strcmp(files[f].name, op->name) != 0)
+                continue;
+            files[f].gone = op->kind == OP_UNLINK;
+            if (op->kind == OP_RENAME)
+                know(f, op->other_name, 0);
+        }
+    }
+    for (uint32_t f = 0; f < made; f++) {
+        char path[800];
+        struct stat st;
+        snprintf(path, sizeof path, "%s/%s", root, files[f].name);
+        if (!files[f].gone && stat(path, &st) == 0)
+            files[f].inode = st.st_ino;
+    }
+}
+
+void recorder_go_on(const char *path, struct log *log)
+{
+    look_at_directories(path, log, BLIND_TO_NOTHING);
+    find_named_files();
     atomic_store(&recording, true);
 }
 

@@ -25,6 +25,8 @@ enum blindness {
 /* Records what is done to the directory `path`, which need not exist. What it holds already comes first, as
  * durable: log->start is behind that. */
 void recorder_start(const char *path, struct log *log, enum blindness blindness);
+/* Goes on with a log whose process has died: the directory holds what it had written, durable or not. */
+void recorder_go_on(const char *path, struct log *log);
 void recorder_stop(void);
 /* A MARK_*. */
 void recorder_mark(enum op_kind kind, uint64_t a, uint64_t b);
