@@ -97,11 +97,14 @@ static int prepare_file(const struct lmdb_options *o)
 }
 
 /* A writer that was killed between its meta page and the transaction number in the lock file has committed:
- * LMDB finds that out, and mends the number, when the next one locks for writing, but not when it reads. */
+ * LMDB finds that out, and mends the number, when the next one locks for writing, but not when it reads. One that died
+ * in the write of the meta page may have left it in memory only: it is flushed before anything follows from it. */
 static int adopt_last_commit(MDB_env *env)
 {
     MDB_txn *txn;
-    int code = mdb_txn_begin(env, NULL, 0, &txn);
+    int code = mdb_env_sync(env, 1);
+    if (code == 0)
+        code = mdb_txn_begin(env, NULL, 0, &txn);
     if (code == 0)
         mdb_txn_abort(txn);
     return code;

@@ -110,7 +110,12 @@ static void record_after_death(const struct script *script, const struct log *lo
 static void record_recovery(const struct script *script, const struct log *log, uint64_t generation,
                             struct rng *rng, struct log *again)
 {
-    record_after_cut(script, log, generation, rng, again);
+    if (rng_below(rng, 2))
+        record_after_cut(script, log, generation, rng, again);
+    else
+        record_after_death(script, log,
+                           log->start + 1 + (size_t)rng_below(rng, log->count - log->start),
+                           generation, rng, again);
 }
 
 static void cut_recovery(const struct script *script, const struct log *log, struct rng *rng)
@@ -144,9 +149,13 @@ static void test_power_when_cut_at_any_moment_then_nothing_acknowledged_is_lost(
     print_message("%llu states\n", (unsigned long long)states_judged);
 }
 
+/* Something is written, and its flush has begun: O_DSYNC is one, too. */
 static bool is_in_flush(const struct log *log, size_t i)
 {
-    return log->ops[i].kind == OP_SYNC || log->ops[i].kind == OP_SYNC_NAMES;
+    uint32_t kind = log->ops[i].kind;
+    bool dsync = kind == OP_WRITE && i + 1 < log->count && log->ops[i + 1].kind == OP_SYNCED &&
+                 log->ops[i + 1].len > 0;
+    return dsync || kind == OP_SYNC || kind == OP_SYNC_NAMES;
 }
 
 static void cut_after_deaths(const struct script *script, const struct log *log, struct rng *rng)
