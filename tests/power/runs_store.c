@@ -79,7 +79,7 @@ static void close_writer(struct writer *w)
     recorder_mark(MARK_ACK, w->number, 0);
 }
 
-/* Where the values stand, several groups are written between two flushes. */
+/* Where values stand, several groups are written between two flushes. */
 static void append(struct writer *w, unsigned n)
 {
     uint64_t ticket, first_id;
@@ -88,7 +88,7 @@ static void append(struct writer *w, unsigned n)
     w->number += n;
     if (!w->script->valued) {
         recorder_mark(MARK_ACK, w->number, first_id + n - 1);
-    } else if (w->number % 3 == 0) {
+    } else if (w->number % w->script->flush_every == 0) {
         assert_ok(svl_store_flush(w->store, -1));
         recorder_mark(MARK_ACK, w->number, 0);
     }
@@ -115,6 +115,16 @@ void run_appends(const struct script *script, const char *path)
     assert_ok(svl_store_commit(w.store, -1));
     append_groups(&w, 70); /* into a recycled one */
     assert_true(stats_of(&w).journal_bytes_written > 2 * JOURNAL_BYTES);
+    close_writer(&w);
+}
+
+/* Into a second journal file before the first is flushed. */
+void run_feeds(const struct script *script, const char *path)
+{
+    struct writer w = { .script = script };
+    open_writer(&w, path);
+    append_groups(&w, 220);
+    assert_true(stats_of(&w).journal_bytes_written > JOURNAL_BYTES);
     close_writer(&w);
 }
 

@@ -51,7 +51,7 @@ svl_store_options script_store_options(const struct script *script)
     o.block_bytes = 4096;
     o.record_bytes_max = 16384;
     o.readers_max = 8;
-    o.sync_interval_ms = 5;
+    o.sync_interval_ms = script->flush_every > 3 ? 1000 : 5;
     o.retain_records_max = script->retain_records;
     if (script->large) {
         o.record_bytes_max = 64 << 10;
@@ -96,7 +96,18 @@ const struct script scripts[] = {
       .run = run_commits,
       .resume = resume_store,
       .retain_records = 30 },
-    { .name = "values", .states = 250, .run = run_commits, .resume = resume_store, .valued = true },
+    { .name = "values",
+      .states = 200,
+      .run = run_commits,
+      .resume = resume_store,
+      .valued = true,
+      .flush_every = 3 },
+    { .name = "feeds",
+      .states = 120,
+      .run = run_feeds,
+      .resume = resume_store,
+      .valued = true,
+      .flush_every = 40 },
     { .name = "full segment",
       .states = 40,
       .run = run_full,
