@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -169,6 +170,7 @@ struct findings explore(const struct script *script, const struct log *log, uint
         processes[i] = fork();
         assert_true(processes[i] >= 0);
         if (processes[i] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
             work(script, log, seed, n, (uint64_t)i, (uint64_t)workers, until, &parts[i]);
             _exit(0);
         }

@@ -2,8 +2,8 @@
  * built that a disk may be in when the power fails: at every flush, before it has begun and after it has returned, and
  * wherever a name or a size changes or something is acknowledged. Each state is opened after a reboot, and must hold
  * all that was acknowledged until then, nothing that was never submitted, no batch in part, each effect of a handler
- * exactly once; is verified in full, written to, closed, and opened again. Recoveries, from power
- * cuts and from deaths of the process, are recorded too, and cut off in turn.
+ * exactly once; is verified in full, written to, closed, and opened again. Recoveries are recorded too, and cut off in
+ * turn: those from a power cut, and those from the death of a process, which read back what is not on the disk yet.
  *
  * The model, as in ALICE (Pillai et al., OSDI 2014) and CrashMonkey (Mohan et al., OSDI 2018), with the sector rule of
  * H. Chu (openldap-technical, October 2014):
