@@ -35,12 +35,13 @@ static const struct version *newest(const struct versions *v)
     return &v->list[v->count - 1];
 }
 
-/* The newest version from before op `limit` becomes the durable one. */
+/* The newest version from before op `limit` becomes the durable one, if it is written: what is clean is not. */
 static void settle(struct versions *v, size_t limit)
 {
     size_t n = 0;
-    while (n + 1 < v->count && v->list[n + 1].op < limit)
-        n++;
+    for (size_t i = 1; i < v->count && v->list[i].op < limit; i++)
+        if (!v->list[i].clean)
+            n = i;
     memmove(v->list, v->list + n, (v->count - n) * sizeof *v->list);
     v->count -= n;
 }
@@ -112,6 +113,14 @@ static void settle_file(struct disk *disk, const struct op *op)
     for (size_t i = first; i < end; i++)
         settle(&file->pages[i], (size_t)op->a);
     settle(&file->size, (size_t)op->a);
+}
+
+static void clean_file(struct disk *disk, const struct op *op)
+{
+    struct file *file = file_of(disk, op->file);
+    for (size_t p = 0; p < file->page_count; p++)
+        for (size_t i = 1; i < file->pages[p].count; i++)
+            file->pages[p].list[i].clean = true;
 }
 
 static struct name *find_name(struct names *names, const char *text)
@@ -231,6 +240,9 @@ void disk_apply(struct disk *disk, size_t index, const struct op *op)
         break;
     case OP_SYNCED:
         settle_file(disk, op);
+        break;
+    case OP_SYNC_FAILED:
+        clean_file(disk, op);
         break;
     case OP_SYNC:
     case OP_SYNC_NAMES:

@@ -14,6 +14,7 @@ struct version {
     size_t op;
     uint64_t size;        /* of a size */
     const uint8_t *bytes; /* of a page; NULL: zeros */
+    bool clean;           /* a flush of it has failed, and no other will write it */
 };
 
 /* [0] is durable. */

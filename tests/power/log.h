@@ -24,6 +24,7 @@ enum op_kind {
     OP_WRITE, /* len bytes at offset; no data: zeros; a = 1: through a mapping, which never makes a file longer */
     OP_SIZE, /* the size is len */
     OP_SYNC, /* a flush of the file begins */
+    OP_SYNC_FAILED, /* instead, it has failed: what was not durable is taken for clean, and no later flush writes it */
     OP_SYNCED, /* it has returned: what came before op `a` is durable; with len > 0 (O_DSYNC): in these pages */
     /* What the run says: see expectation.h. */
     MARK_GROUP, /* records up to number `a` are submitted, those after the last group's all or none */
