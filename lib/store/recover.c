@@ -13,7 +13,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "state.h"
 
 static void note_damage(svl_store *store, const char *what)
@@ -286,11 +285,7 @@ int svl__store_recover(svl_store *store)
         store->catalog_state.next_id_floor ? store->catalog_state.next_id_floor - 1 : 0;
     store->ingest_last_ns = store->catalog_state.ingest_last_ns;
     store->durable_op = store->catalog_state.last_op;
-    /* The names that are read here may be in memory only, of a process that died before it had flushed them. New
-     * ones must not be on the disk before them. */
-    int rc = svl__directory_sync(store->directory, "the store");
-    if (rc == SVL_OK)
-        rc = add_segments(store);
+    int rc = add_segments(store);
     if (rc == SVL_OK)
         rc = check_unnamed_files(store);
     if (rc == SVL_OK)
