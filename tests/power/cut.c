@@ -21,29 +21,35 @@ enum choice {
     ONLY_ONE /* the durable one, but for one */
 };
 
+/* What a rule does besides. */
+enum detail {
+    WHOLE,
+    ONE_FILE,   /* all other files lose everything */
+    TORN_PAGES, /* pages are made of sectors of two versions */
+    TORN_WRITE  /* the write at the cut is there in part, by pages */
+};
+
 struct rule {
     const char *name;
     enum choice pages, sizes, names;
-    bool one_file; /* all other files lose everything */
-    bool torn;     /* pages are made of sectors of two versions */
-    bool in_write; /* the write at the cut is there in part, by pages */
+    enum detail detail;
 };
 
 static const struct rule rules[] = {
-    { "everything kept", KEPT, KEPT, KEPT, false, false, false },
-    { "reordered", COIN, COIN, COIN, false, false, false },
-    { "everything lost", LOST, LOST, LOST, false, false, false },
-    { "a prefix kept", CUT, CUT, CUT, false, false, false },
-    { "one thing lost", BUT_ONE, BUT_ONE, BUT_ONE, false, false, false },
-    { "one thing kept", ONLY_ONE, ONLY_ONE, ONLY_ONE, false, false, false },
-    { "sizes ahead of data", LOST, KEPT, KEPT, false, false, false },
-    { "data ahead of sizes", KEPT, LOST, KEPT, false, false, false },
-    { "names lost", KEPT, KEPT, LOST, false, false, false },
-    { "names only", LOST, LOST, KEPT, false, false, false },
-    { "one file kept", KEPT, KEPT, COIN, true, false, false },
-    { "torn at 512", CUT, KEPT, KEPT, false, true, false },
-    { "torn at 512, reordered", COIN, COIN, COIN, false, true, false },
-    { "torn at 4096", CUT, KEPT, KEPT, false, false, true },
+    { "everything kept", KEPT, KEPT, KEPT, WHOLE },
+    { "reordered", COIN, COIN, COIN, WHOLE },
+    { "everything lost", LOST, LOST, LOST, WHOLE },
+    { "a prefix kept", CUT, CUT, CUT, WHOLE },
+    { "one thing lost", BUT_ONE, BUT_ONE, BUT_ONE, WHOLE },
+    { "one thing kept", ONLY_ONE, ONLY_ONE, ONLY_ONE, WHOLE },
+    { "sizes ahead of data", LOST, KEPT, KEPT, WHOLE },
+    { "data ahead of sizes", KEPT, LOST, KEPT, WHOLE },
+    { "names lost", KEPT, KEPT, LOST, WHOLE },
+    { "names only", LOST, LOST, KEPT, WHOLE },
+    { "one file kept", KEPT, KEPT, COIN, ONE_FILE },
+    { "torn at 512", CUT, KEPT, KEPT, TORN_PAGES },
+    { "torn at 512, reordered", COIN, COIN, COIN, TORN_PAGES },
+    { "torn at 4096", CUT, KEPT, KEPT, TORN_WRITE },
 };
 
 #define RULE_OF_ALL 0
@@ -76,11 +82,10 @@ struct chooser {
     size_t file;     /* of one_file */
 };
 
-/* Which version of `n` (0 is durable); op_of says whose the others are. */
-static size_t choose(struct chooser *c, enum choice choice, size_t n, const struct versions *v,
-                     bool in_parts)
+/* Which version of `v`: 0 is the durable one. */
+static size_t choose(struct chooser *c, enum choice choice, const struct versions *v)
 {
-    size_t i = 0;
+    size_t i = 0, n = v->count;
     bool is_victim = c->at++ == c->victim;
     switch (choice) {
     case LOST:
@@ -96,7 +101,8 @@ static size_t choose(struct chooser *c, enum choice choice, size_t n, const stru
     case CUT:
         while (i + 1 < n && v->list[i + 1].op < c->cut)
             i++;
-        if (in_parts && i + 1 < n && v->list[i + 1].op == c->cut && rng_below(c->rng, 2))
+        if (c->rule->detail == TORN_WRITE && i + 1 < n && v->list[i + 1].op == c->cut &&
+            rng_below(c->rng, 2))
             i++;
         return i;
     }
@@ -152,8 +158,7 @@ static uint64_t choose_size(struct chooser *c, const struct file *file, enum cho
     const struct versions *v = &file->size;
     if (v->count == 1)
         return v->list[0].size;
-    size_t i = is_wild(c, file) ? (size_t)rng_below(c->rng, v->count)
-                                : choose(c, choice, v->count, v, false);
+    size_t i = is_wild(c, file) ? (size_t)rng_below(c->rng, v->count) : choose(c, choice, v);
     uint64_t size = v->list[i].size;
     if (choice == COIN && i > 0 && v->list[i - 1].size < size) {
         uint64_t from = v->list[i - 1].size / LOG_PAGE;
@@ -174,29 +179,33 @@ static void put(int fd, const uint8_t *bytes, uint64_t page, uint64_t size)
 }
 
 static const uint8_t *choose_page(struct chooser *c, const struct file *file,
-                                  const struct versions *page, bool spared, uint8_t torn[LOG_PAGE])
+                                  const struct versions *page, enum choice choice,
+                                  uint8_t torn[LOG_PAGE])
 {
     if (page->count == 1)
         return page->list[0].bytes;
     if (is_wild(c, file))
         return page->list[rng_below(c->rng, page->count)].bytes;
-    size_t i = choose(c, spared ? c->rule->pages : LOST, page->count, page, c->rule->in_write);
-    return c->rule->torn && rng_below(c->rng, 2) ? tear(page, c->rng, torn) : page->list[i].bytes;
+    size_t i = choose(c, choice, page);
+    if (c->rule->detail == TORN_PAGES && rng_below(c->rng, 2))
+        return tear(page, c->rng, torn);
+    return page->list[i].bytes;
 }
 
 /* The chosen bytes of a file, into `fd` (-1: nobody sees it, but it takes part in the choice). */
 static void build_file(const struct disk *disk, struct chooser *c, size_t number, int fd)
 {
     const struct file *file = &disk->files[number];
-    bool spared = !c->rule->one_file || number == c->file;
+    bool spared = c->rule->detail != ONE_FILE || number == c->file;
     uint64_t size = choose_size(c, file, spared ? c->rule->sizes : LOST);
+    enum choice pages = spared ? c->rule->pages : LOST;
     uint8_t torn[LOG_PAGE];
     if (fd >= 0 && ftruncate(fd, (off_t)size) != 0) {
         perror("disk: ftruncate");
         exit(1);
     }
     for (size_t p = 0; p < file->page_count; p++) {
-        const uint8_t *bytes = choose_page(c, file, &file->pages[p], spared, torn);
+        const uint8_t *bytes = choose_page(c, file, &file->pages[p], pages, torn);
         if (fd >= 0 && bytes && p * LOG_PAGE < size)
             put(fd, bytes, p, size);
     }
@@ -209,7 +218,7 @@ static void choose_names(const struct disk *disk, struct chooser *c, struct name
     for (size_t i = 0; i < disk->pending_count; i++) {
         struct version two[2] = { { 0 }, { .op = disk->pending[i].index } };
         struct versions v = { two, 2, 2 };
-        if (choose(c, c->rule->names, 2, &v, false) == 1)
+        if (choose(c, c->rule->names, &v) == 1)
             disk_apply_name(names, &disk->pending[i].op);
     }
 }
