@@ -18,7 +18,7 @@
 #include "recorder.h"
 
 #define WORKERS_MAX 16
-#define STATE_SECONDS 60
+#define STATE_SECONDS 150
 /* A moment has a state for itself and one for each thing that is pending, up to so many: then all again. */
 #define WEIGHT_MAX 24
 

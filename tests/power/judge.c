@@ -6,7 +6,7 @@
 
 #include "store/store.h"
 
-#define WAIT_MS 10000
+#define WAIT_MS 30000
 /* Of what is written to a state. */
 #define GENERATION 99
 
