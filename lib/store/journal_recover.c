@@ -7,7 +7,7 @@
  * Reading a batch back proves nothing about the disk (it may come from the page cache of before a
  * failed flush), so batches above the highest durable_seq are copied into a fresh file, flushed, and
  * only then does that file's header make it part of the log. A crash before that starts again from the
- * old files, which are untouched. */
+ * old files, whose batches are untouched. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -256,6 +256,11 @@ static int recover(struct recovery *r, uint64_t must_reach)
         rc = read_run(r, first);
     while (last && last->next)
         last = last->next;
+    /* The last header may be in memory only: its writer may have died before the flush. On the disk the fresh file
+     * must not be there without it, or the run would begin with the fresh one. Written again, as a flush of what a
+     * failed one has marked clean would do nothing. */
+    if (rc == SVL_OK && last)
+        rc = svl__journal_file_begin(journal, last);
     return rc == SVL_OK ? begin_fresh(r, last) : rc;
 }
 

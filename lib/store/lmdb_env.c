@@ -97,11 +97,14 @@ static int prepare_file(const struct lmdb_options *o)
 }
 
 /* A writer that was killed between its meta page and the transaction number in the lock file has committed:
- * LMDB finds that out, and mends the number, when the next one locks for writing, but not when it reads. */
+ * LMDB finds that out, and mends the number, when the next one locks for writing, but not when it reads. One that died
+ * in the write of the meta page may have left it in memory only: it is flushed before anything follows from it. */
 static int adopt_last_commit(MDB_env *env)
 {
     MDB_txn *txn;
-    int code = mdb_txn_begin(env, NULL, 0, &txn);
+    int code = mdb_env_sync(env, 1);
+    if (code == 0)
+        code = mdb_txn_begin(env, NULL, 0, &txn);
     if (code == 0)
         mdb_txn_abort(txn);
     return code;
@@ -125,7 +128,7 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
     /* The file was opened before: what is not there is the way to it. */
     if (code == ENOENT && access("/proc/self/fd", X_OK) != 0)
         return svl__fail(SVL_E_RESOURCE, "%s: open: a store needs /proc to be mounted", env->name);
-    if (code == 0 && !o->read_only)
+    if (code == 0 && !o->read_only && !o->create)
         code = adopt_last_commit(env->env);
     int fd;
     if (code == 0)

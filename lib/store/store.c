@@ -266,6 +266,16 @@ static int create_store(svl_store *store, const struct catalog_options *options)
     return rc;
 }
 
+/* The names that are there may be in memory only, of a process that died before it had flushed them. New ones must not
+ * be on the disk before them. */
+static int open_catalog(svl_store *store, const struct catalog_options *options)
+{
+    int rc = svl__catalog_open(options, &store->catalog);
+    if (rc == SVL_E_NOT_FOUND)
+        return create_store(store, options);
+    return rc == SVL_OK ? svl__directory_sync(store->directory, "the store") : rc;
+}
+
 /* Before a lock file is put into it. */
 static int check_not_foreign(const svl_store *store)
 {
@@ -322,9 +332,7 @@ static int open_parts(svl_store *store)
         rc = svl__lock_take(store->directory, store->path, store->options.file_mode,
                             &store->writer_lock);
     if (rc == SVL_OK)
-        rc = svl__catalog_open(&options, &store->catalog);
-    if (rc == SVL_E_NOT_FOUND)
-        rc = create_store(store, &options);
+        rc = open_catalog(store, &options);
     if (rc != SVL_OK)
         return rc;
     rc = init_segments(store, false);

@@ -590,7 +590,10 @@ static int use_catalog(struct model *m)
         rc = svl__catalog_open(&options, &catalog);
     if (rc == SVL_OK)
         rc = compare(catalog, m);
-    return rc == SVL_OK ? OUTCOME_WHOLE : OUTCOME_WRONG_AFTER_WRITES;
+    if (rc == SVL_OK)
+        return OUTCOME_WHOLE;
+    print_error("after writes: %d, %s\n", rc, svl_last_error());
+    return OUTCOME_WRONG_AFTER_WRITES;
 }
 
 static int use_in_child(struct model *m)
