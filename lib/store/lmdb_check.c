@@ -16,8 +16,9 @@
  *            low and high are the data's size; of a branch, with the flags on top, the child's number
  *
  * Checked: flags, bounds, overlap, order of offsets, each page used once or free, depth, page numbers
- * within the file, the tables' own records, keys ascending within a page. Not checked: what the values
- * say - the blocks have checksums of their own. */
+ * within the file, the tables' own records, keys ascending within a page, and each page's keys between
+ * those that lead to it: LMDB would not find others, and put the same key a second time. Not checked: what
+ * the values say - the blocks have checksums of their own. */
 #include <fcntl.h>
 #include <string.h>
 
@@ -53,6 +54,12 @@ struct meta {
 
 enum tree { TREE_FREE_LIST, TREE_MAIN, TREE_TABLE };
 
+/* A key that leads to a page, or none. */
+struct bound {
+    uint32_t len; /* 0: none */
+    uint8_t key[KEY_MAX];
+};
+
 /* A page that waits to be visited. */
 struct visit {
     uint64_t page;
@@ -60,6 +67,7 @@ struct visit {
     uint32_t depth_max; /* leaves lie here */
     enum tree tree;     /* tables may hang from the leaves of TREE_MAIN only */
     bool integer_keys;
+    struct bound low, high; /* its keys lie from `low` to before `high` */
 };
 
 struct check {
@@ -113,7 +121,11 @@ static int push_table(struct check *c, const uint8_t *table, enum tree tree, uin
         return depth == 0 ? SVL_OK : bad(c, from, "a table without root has a depth");
     if (depth == 0 || depth > DEPTH_MAX || (flags & ~TABLE_INTEGERKEY) != 0)
         return bad(c, from, "a table's depth or flags");
-    struct visit visit = { root, 1, depth, tree, flags & TABLE_INTEGERKEY };
+    struct visit visit = { .page = root,
+                           .depth = 1,
+                           .depth_max = depth,
+                           .tree = tree,
+                           .integer_keys = flags & TABLE_INTEGERKEY };
     int rc = take_pages(c, root, 1, from);
     if (rc != SVL_OK)
         return rc;
@@ -192,16 +204,38 @@ static int compare_keys(const struct visit *v, const uint8_t *a, uint32_t a_len,
     return order ? order : (a_len > b_len) - (a_len < b_len);
 }
 
-static int check_child(struct check *c, const struct visit *v, const uint8_t *node)
+static void set_bound(struct bound *bound, const uint8_t *key, uint32_t len)
+{
+    bound->len = len;
+    memcpy(bound->key, key, len);
+}
+
+/* Node `i` of a branch. Its key is where its child begins, and the one before it ends; the first one's is none. */
+static int check_child(struct check *c, const struct visit *v, const uint8_t *node, uint32_t i)
 {
     uint64_t child =
         load_u16(node) | (uint64_t)load_u16(node + 2) << 16 | (uint64_t)load_u16(node + 4) << 32;
-    struct visit visit = { child, v->depth + 1, v->depth_max, v->tree, v->integer_keys };
+    struct visit visit = *v;
+    visit.page = child;
+    visit.depth++;
+    if (i > 0) {
+        struct visit *before =
+            (struct visit *)(void *)(c->stack.data + c->stack.len - sizeof visit);
+        set_bound(&visit.low, node + NODE_HEADER, load_u16(node + 6));
+        before->high = visit.low;
+    }
     int rc = take_pages(c, child, 1, v->page);
     if (rc != SVL_OK)
         return rc;
     svl__buffer_append(&c->stack, &visit, sizeof visit);
     return c->stack.failed ? SVL_E_NOMEM : SVL_OK;
+}
+
+static bool is_in_place(const struct visit *v, const uint8_t *key, uint32_t len)
+{
+    const struct bound *low = &v->low, *high = &v->high;
+    return (low->len == 0 || compare_keys(v, low->key, low->len, key, len) <= 0) &&
+           (high->len == 0 || compare_keys(v, key, len, high->key, high->len) < 0);
 }
 
 /* The nodes' extents do not overlap: their sizes add up to no more than the page's used part. */
@@ -217,18 +251,20 @@ static int check_nodes(struct check *c, const struct visit *v, bool leaf, uint32
             return bad(c, v->page, "a node's offset");
         const uint8_t *node = c->page + at;
         uint32_t key = load_u16(node + 6), room = PAGE - at;
-        if (key > KEY_MAX || NODE_HEADER + key > room || (leaf && key == 0))
-            return bad(c, v->page, "a node's key");
         bool first_of_branch = !leaf && i == 0;
+        if (key > KEY_MAX || NODE_HEADER + key > room || (key == 0 && !first_of_branch))
+            return bad(c, v->page, "a node's key");
         /* LMDB compares them as numbers of 8 bytes, whatever their length says. */
         if (v->integer_keys && key != 8 && !first_of_branch)
             return bad(c, v->page, "a key that is no number");
         if (key_before && !first_of_branch && (leaf || i > 1) &&
             compare_keys(v, key_before, len_before, node + NODE_HEADER, key) >= 0)
             return bad(c, v->page, "keys out of order");
+        if (!first_of_branch && !is_in_place(v, node + NODE_HEADER, key))
+            return bad(c, v->page, "keys that belong to another page");
         key_before = node + NODE_HEADER;
         len_before = key;
-        int rc = leaf ? check_value(c, v, node, room) : check_child(c, v, node);
+        int rc = leaf ? check_value(c, v, node, room) : check_child(c, v, node, i);
         if (rc != SVL_OK)
             return rc;
         uint64_t data = load_u16(node) | (uint64_t)load_u16(node + 2) << 16;

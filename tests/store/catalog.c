@@ -674,6 +674,32 @@ static void test_bit_when_flipped_then_refused_or_harmless(void **state)
     free(whole);
 }
 
+/* The keys that lead to a page are nowhere else: one that is wrong hides what the page holds from a lookup, and
+ * lets a write put it a second time. */
+static void test_branch_when_a_key_is_damaged_then_refused_or_harmless(void **state)
+{
+    (void)state;
+    struct model m = make_catalog();
+    uint8_t *whole;
+    size_t size = read_file(&whole), branches = 0, refused = 0;
+    for (size_t page = 2 * 4096; page < size; page += 4096) {
+        if (load_u16(whole + page + 10) != 1) /* LMDB's flag of a branch */
+            continue;
+        branches++;
+        for (size_t i = 1; i < (load_u16(whole + page + 12) - 16u) / 2; i++) {
+            size_t node = page + load_u16(whole + page + 16 + 2 * i);
+            for (size_t k = 0; k < load_u16(whole + node + 6); k++) {
+                int outcome =
+                    outcome_of_flip(whole, size, node + 8 + k, (uint8_t)(1u << k % 8), &m);
+                assert_in_range(outcome, OUTCOME_WHOLE, OUTCOME_REFUSED);
+                refused += outcome == OUTCOME_REFUSED;
+            }
+        }
+    }
+    assert_true(branches > 0 && refused > 0);
+    free(whole);
+}
+
 /* The lists of free pages, one behind the other. */
 static uint8_t free_lists[4096];
 static size_t free_lens[64], free_count;
@@ -735,6 +761,7 @@ int main(void)
         CATALOG_TEST(test_file_when_of_another_map_size_then_corrupt),
         CATALOG_TEST(test_key_when_damaged_then_corrupt_and_nothing_is_missed),
         CATALOG_TEST(test_bit_when_flipped_then_refused_or_harmless),
+        CATALOG_TEST(test_branch_when_a_key_is_damaged_then_refused_or_harmless),
         CATALOG_TEST(test_free_list_when_damaged_then_refused_or_harmless),
     };
     return cmocka_run_group_tests_name("store/catalog", tests, NULL, NULL);
