@@ -18,7 +18,7 @@
 
 #define PEERS_MAX 64
 #define RSS_SAMPLE_MS 5
-#define RECORDS_MIN 64
+#define RECORDS_MIN 16
 
 static volatile sig_atomic_t is_interrupted;
 

@@ -32,7 +32,7 @@ static void *write_all(void *argument)
 
 static void *open_durable(const struct run *run)
 {
-    struct store_wish wish = { .purpose = PURPOSE_DURABLE, .records = run->records };
+    struct store_wish wish = { .purpose = PURPOSE_DURABLE, .records = run->records + THREADS_MAX };
     void *store = run->peer->store->open(run->path, &wish);
     if (!store)
         bench_fail("a store cannot be made");
@@ -45,7 +45,7 @@ static int durable(struct run *run)
     struct writer writers[THREADS_MAX];
     pthread_t threads[THREADS_MAX];
     struct watch watch;
-    uint64_t each = run->records / count;
+    uint64_t each = (run->records + count - 1) / count;
     void *store = open_durable(run);
     int rc = store ? 0 : -1;
     watch_start(&watch);

@@ -3,23 +3,26 @@
 #include "load.h"
 #include "workload_store.h"
 
-#define LOOKUPS 200
+#define LOOKUPS_MIN 20
+#define LOOKUPS_MAX 200
 
-/* Asks LOOKUPS times, by turns that do not wait for the clock: a question begins when the last one is answered. */
+/* Asks up to LOOKUPS_MAX times, by turns that do not wait for the clock: a question begins when the last one is answered. */
 static int ask_all(struct run *run, unsigned indexes,
                    int (*ask)(const struct run *run, void *store, uint64_t i))
 {
     static struct histogram histogram; /* a run is a process */
     struct watch watch;
+    uint64_t lookups = run->records / 100;
+    lookups = lookups < LOOKUPS_MIN ? LOOKUPS_MIN : lookups > LOOKUPS_MAX ? LOOKUPS_MAX : lookups;
     void *store = store_open_fixture(run, indexes);
-    int rc = store ? ask(run, store, LOOKUPS) : -1; /* warm */
+    int rc = store ? ask(run, store, lookups) : -1; /* warm */
     watch_start(&watch);
-    for (uint64_t i = 0; rc == 0 && i < LOOKUPS; i++) {
+    for (uint64_t i = 0; rc == 0 && i < lookups; i++) {
         int64_t start_ns = bench_now_ns();
         rc = ask(run, store, i);
         histogram_add(&histogram, (uint64_t)(bench_now_ns() - start_ns));
     }
-    watch_stop(&watch, run, LOOKUPS);
+    watch_stop(&watch, run, lookups);
     load_report(&histogram, run);
     if (store)
         run->peer->store->close(store);
