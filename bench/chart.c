@@ -1,5 +1,6 @@
 /* chart.c - a bar a peer, the best first, ours in colour; from zero, so that lengths may be compared; a thin line from
- * the smallest to the largest measurement; the median behind it as a number. Readable in light and dark. */
+ * the smallest to the largest measurement, cut where that is far out; the median behind it as a number. Readable in
+ * light and dark. */
 #include "chart.h"
 
 #include <stdlib.h>
@@ -8,9 +9,10 @@
 #include "report.h"
 
 #define BARS_MAX 32
-#define WIDTH 760
-#define LABEL_WIDTH 240
-#define BAR_WIDTH 400
+#define WIDTH 820
+#define LABEL_WIDTH 280
+#define BAR_WIDTH 330
+#define RANGE_WIDTH 370 /* a line that would be longer is cut, and its end told */
 #define BAR_HEIGHT 18
 #define BAR_STEP 30
 #define TOP 64
@@ -74,6 +76,8 @@ static void draw_bar(FILE *out, const struct figure *figure, unsigned row, doubl
     double min = min_of(figure->samples, figure->count),
            max = max_of(figure->samples, figure->count);
     double length = median * scale, middle = top + BAR_HEIGHT / 2.0;
+    bool is_cut = max * scale > RANGE_WIDTH;
+    double range = is_cut ? RANGE_WIDTH : max * scale;
     report_number(number, sizeof number, figure->metric, median);
     fprintf(out, "<text class=\"%s\" x=\"%d\" y=\"%.0f\" text-anchor=\"end\">",
             figure->is_ours ? "mine" : "their", LABEL_WIDTH - 10, middle + 5);
@@ -83,9 +87,20 @@ static void draw_bar(FILE *out, const struct figure *figure, unsigned row, doubl
             figure->is_ours ? "ours" : "theirs", LABEL_WIDTH, top, length < 1.5 ? 1.5 : length,
             BAR_HEIGHT);
     fprintf(out, "<line class=\"range\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>",
-            LABEL_WIDTH + min * scale, LABEL_WIDTH + max * scale, middle, middle);
-    fprintf(out, "<text class=\"%s\" x=\"%.1f\" y=\"%.0f\">%s</text>\n",
-            figure->is_ours ? "mine" : "their", LABEL_WIDTH + max * scale + 8, middle + 5, number);
+            LABEL_WIDTH + min * scale, LABEL_WIDTH + range, middle, middle);
+    fprintf(out, "<text class=\"%s\" x=\"%.1f\" y=\"%.0f\">%s", figure->is_ours ? "mine" : "their",
+            LABEL_WIDTH + range + 8, middle + 5, number);
+    report_number(number, sizeof number, figure->metric, max);
+    if (is_cut)
+        fprintf(out, "<tspan class=\"sub\"> to %s</tspan>", number);
+    fputs("</text>\n", out);
+}
+
+/* The workload's own question is that of its first charted metric. */
+static const char *question_of(const struct figure *figure)
+{
+    bool is_first = (figure->charts & (METRIC_BIT(figure->metric) - 1)) == 0;
+    return is_first ? figure->question : bench_metrics[figure->metric].question;
 }
 
 void chart_write(FILE *out, const struct results *results, const struct figure *of)
@@ -94,8 +109,8 @@ void chart_write(FILE *out, const struct results *results, const struct figure *
     unsigned count = collect(results, of, bars);
     double longest = 0;
     for (unsigned i = 0; i < count; i++) {
-        double max = max_of(bars[i]->samples, bars[i]->count);
-        longest = max > longest ? max : longest;
+        double median = median_of_figure(bars[i]);
+        longest = median > longest ? median : longest;
     }
     int height = TOP + (int)count * BAR_STEP + BOTTOM;
     fprintf(out,
@@ -104,11 +119,12 @@ void chart_write(FILE *out, const struct results *results, const struct figure *
             "role=\"img\"><style>%s</style><rect class=\"back\" width=\"%d\" height=\"%d\"/>\n",
             WIDTH, height, WIDTH, height, style, WIDTH, height);
     fputs("<text class=\"head\" x=\"16\" y=\"26\">", out);
-    xml_text(out, of->question);
-    fprintf(
-        out, "</text><text class=\"sub\" x=\"16\" y=\"46\">%s, %s is better; size %llu</text>\n",
-        bench_metrics[of->metric].label, bench_metrics[of->metric].is_more_better ? "more" : "less",
-        (unsigned long long)of->size);
+    xml_text(out, question_of(of));
+    fprintf(out,
+            "</text><text class=\"sub\" x=\"16\" y=\"46\">%s: %s, %s is better; size %llu</text>\n",
+            of->workload, bench_metrics[of->metric].label,
+            bench_metrics[of->metric].is_more_better ? "more" : "less",
+            (unsigned long long)of->size);
     for (unsigned i = 0; i < count; i++)
         draw_bar(out, bars[i], i, longest > 0 ? BAR_WIDTH / longest : 0);
     fprintf(out, "<line class=\"zero\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/></svg>\n",

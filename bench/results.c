@@ -7,16 +7,19 @@
 #include "bench.h"
 
 const struct metric_kind bench_metrics[METRIC_COUNT] = {
-    [METRIC_RATE] = { "rate", "1/s", "number a second", true },
-    [METRIC_EACH_NS] = { "each", "ns", "time each", false },
-    [METRIC_P50_NS] = { "p50", "ns", "median", false },
-    [METRIC_P99_NS] = { "p99", "ns", "99th percentile", false },
-    [METRIC_P999_NS] = { "p99.9", "ns", "99.9th percentile", false },
-    [METRIC_MAX_NS] = { "max", "ns", "longest", false },
-    [METRIC_CPU_NS] = { "cpu", "ns", "CPU time each", false },
-    [METRIC_RSS_BYTES] = { "memory", "B", "anonymous memory, peak", false },
-    [METRIC_WRITTEN_BYTES] = { "written", "B", "handed to write calls each", false },
-    [METRIC_DISK_BYTES] = { "disk", "B", "on the disk each", false },
+    [METRIC_RATE] = { "rate", "1/s", "number a second", "How many a second?", true },
+    [METRIC_EACH_NS] = { "each", "ns", "time each", "How long does one take?", false },
+    [METRIC_P50_NS] = { "p50", "ns", "median", "How long does it take?", false },
+    [METRIC_P99_NS] = { "p99", "ns", "99th percentile", "How long one time in 100?", false },
+    [METRIC_P999_NS] = { "p99.9", "ns", "99.9th percentile", "How long one time in 1,000?", false },
+    [METRIC_MAX_NS] = { "max", "ns", "longest", "How long at worst?", false },
+    [METRIC_CPU_NS] = { "cpu", "ns", "CPU time each", "How much CPU time?", false },
+    [METRIC_RSS_BYTES] = { "memory", "B", "anonymous memory, peak", "How much memory meanwhile?",
+                           false },
+    [METRIC_WRITTEN_BYTES] = { "written", "B", "handed to write calls each",
+                               "How many bytes are written for one?", false },
+    [METRIC_DISK_BYTES] = { "disk", "B", "on the disk each", "How many bytes on the disk is one?",
+                            false },
 };
 
 struct figure *results_add(struct results *results)

@@ -33,7 +33,8 @@ enum metric {
 struct metric_kind {
     const char *name;
     const char *unit;
-    const char *label; /* an axis' text */
+    const char *label;    /* an axis' text */
+    const char *question; /* a chart's title, where another metric has the workload's own */
     bool is_more_better;
 };
 extern const struct metric_kind bench_metrics[METRIC_COUNT];

@@ -48,7 +48,7 @@ static int latency(struct run *run)
 
 const struct workload latency_workloads[] = {
     { .name = "latency/idle",
-      .question = "How long is a publisher held up, at worst in 1,000?",
+      .question = "How long is a publisher held up?",
       .charts = METRIC_BIT(METRIC_P50_NS) | METRIC_BIT(METRIC_P999_NS),
       .divisor = 10,
       .bytes = 139,

@@ -6,7 +6,7 @@
 #define LOOKUPS_MIN 20
 #define LOOKUPS_MAX 200
 
-/* Asks up to LOOKUPS_MAX times, by turns that do not wait for the clock: a question begins when the last one is answered. */
+/* Asks up to LOOKUPS_MAX times, one question when the last one is answered, not by the clock. */
 static int ask_all(struct run *run, unsigned indexes,
                    int (*ask)(const struct run *run, void *store, uint64_t i))
 {
