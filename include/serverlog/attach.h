@@ -10,7 +10,7 @@
  *   - a record whose publish returned is stored exactly once, whoever dies then: this process, the host, or both.
  *     Power loss takes what is not durable: svl_publisher_flush();
  *   - no host is needed to publish: what is published waits in the ring for the next one; a ring that is full
- *     answers by full_policy;
+ *     answers by full_policy. A host that stops takes what is in the rings by then;
  *   - the order in the log is first in, first out within one ring, and as it comes between rings;
  *   - who may write in the store's directory and is its owner, or root, may attach. Both processes must see the
  *     ring's directory under the same path; they may be in different PID namespaces;
@@ -53,15 +53,14 @@ SVL_EXPORT int svl_attach_options_init(svl_attach_options *options, size_t size)
  * Result     *out takes records at once, whether its host runs or not
  * Errors     SVL_E_NOT_FOUND  no pipeline was ever opened there (with words)
  *            SVL_E_RESOURCE   63 rings are attached, or wait for their host
- *            SVL_E_BUSY       this process has the store open: svl_publish(); or another one has been attaching for
- *                             ten seconds
+ *            SVL_E_BUSY       this process has the store open: svl_publish()
  *            SVL_E_FILE_SYSTEM, SVL_E_PATH  ring_directory is no tmpfs
  *            SVL_E_NO_SPACE   no space for the ring there
  *            SVL_E_ACCESS     the store is another user's
  *            SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_OPTION, SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_NOMEM, SVL_E_IO
  * Ownership  *out is owned: svl_publisher_close(). path and options are copied
  * Thread     any thread
- * Blocks     while other processes attach, ten seconds at most */
+ * Blocks     no */
 SVL_EXPORT int svl_attach(const char *path, const svl_attach_options *options, svl_publisher **out);
 
 /* Publishes a record, as svl_publish().
@@ -88,7 +87,8 @@ SVL_EXPORT int svl_publisher_publish(svl_publisher *publisher, const svl_record 
  *            SVL_E_TIMEOUT      published: it will be stored, but is not durable yet; also where there is no host
  *            SVL_E_DROPPED      an ingest handler dropped it
  *            SVL_E_RECORD_SIZE  also: the host now takes smaller records only; it has refused this one
- *            SVL_E_FULL         nothing was published: no space, or 64 callers wait already
+ *            SVL_E_FULL         nothing was published: no space, or 64 records of such calls, also of those that
+ *                               have timed out, are not durable yet
  * Ownership  copied
  * Thread     any thread
  * Blocks     on the host's flush; timeout_ms at most (-1 = without end, also while there is no host) */
@@ -108,7 +108,9 @@ SVL_EXPORT int svl_publisher_flush(svl_publisher *publisher, int64_t timeout_ms)
 /* Detaches. What was published stays in the ring until the host, or the next one, has stored it. NULL is fine.
  *
  * Result     SVL_OK
- * Errors     SVL_E_FORKED  in a child: nothing is done, the parent is undisturbed
+ * Errors     SVL_E_FAILED  the host had given this ring up, and no call before has said so: what was in it and not
+ *                          stored is lost. It is closed
+ *            SVL_E_FORKED  in a child: nothing is done, the parent is undisturbed
  * Ownership  the handle is consumed
  * Thread     one thread at a time, and no other call may be in progress
  * Blocks     no */

@@ -17,7 +17,9 @@
  *   - several consumers of one name share its subscription: one of them has a batch at a time, the others
  *     wait, so the log's order holds; the options of the first one are in force while any is open;
  *   - nothing runs in the background for it: retries, deadlines and positions are looked after when somebody
- *     polls or acknowledges. Each acknowledgement is written with the next flush. */
+ *     polls or acknowledges. Each acknowledgement is written with the next flush;
+ *   - a record that kills the process between poll and acknowledgement comes again at each start: only of
+ *     callbacks it is known which one it was. svl_batch_reject() is how the host gives it up. */
 #ifndef SERVERLOG_CONSUMER_H
 #define SERVERLOG_CONSUMER_H
 
@@ -58,7 +60,8 @@ SVL_EXPORT int svl_consumer_open(svl_pipeline *pipeline, const svl_stored_option
  *            svl_consumer_close() and svl_close()
  * Thread     one thread at a time; on other consumers of the name meanwhile too
  * Blocks     timeout_ms at most (-1 = without end); on disk reads; where records are given up meanwhile,
- *            while the store takes none */
+ *            while the store takes none. With SVL_THREADLESS it waits for another thread that pumps: the one
+ *            that does so polls with a timeout_ms of 0 */
 SVL_EXPORT int svl_consumer_poll(svl_consumer *consumer, int64_t timeout_ms, svl_batch **batch);
 
 /* A descriptor for poll(2), epoll(7) and event loops, level-triggered: readable while a poll would not

@@ -7,9 +7,9 @@
  * the whole original, so it outlives it; its attributes say what happened:
  *
  *     original.id, original.ingest_ns     of the record
- *     deadletter.condition                "attempts", "age" or "reject"
- *     deadletter.code                     what the handler returned; SVL_FAIL for a mark, 0 without a call
- *     deadletter.attempts                 calls that failed with it
+ *     deadletter.condition                "attempts", "age", "reject", "crash" or "hops"
+ *     deadletter.code                     what the handler returned; SVL_FAIL for a mark, 0 for nothing
+ *     deadletter.attempts                 calls that failed with it, or in which the process died
  *     deadletter.error                    the last reason that was given, if one was
  *     deadletter.first_failure_ns, deadletter.last_failure_ns     if a call failed with it
  *     deadletter.previous                 the dead letter that was delivered again, if one was

@@ -11,7 +11,12 @@
  *     SVL_E_DEADLOCK; publishing from a callback never blocks (SVL_E_FULL);
  *   - records of source "serverlog.*" go only to handlers that name that source;
  *   - a record that a stored handler cannot do is kept as a dead letter and passed: look at them with
- *     svl_deadletter_list(), mend the handler, svl_deadletter_redrive(). */
+ *     svl_deadletter_list(), mend the handler, svl_deadletter_redrive();
+ *   - a record that kills the process in a handler is found and set aside. What was in a callback when the
+ *     process died comes one record at a time from then on, and while it does, no other callback of the
+ *     pipeline runs; if the process dies in that too, three times, this record is stored without ingest
+ *     handlers (SVL_RECORD_UNPROCESSED), or given up by the subscription whose handler it was. So a callback
+ *     must not wait for another one, and exit() and kill -9 in one count like a crash of it. */
 #ifndef SERVERLOG_HANDLER_H
 #define SERVERLOG_HANDLER_H
 
@@ -63,12 +68,14 @@ typedef struct svl_stored_options {
     uint32_t deadletter_streak_max;  /* 1,000 given up in a row: a pause; UINT32_MAX = none */
     uint64_t record_age_ms_max;      /* 0 = no limit; by ingest time; not with _PAUSE */
     uint32_t ack_deadline_ms;        /* 10,000; of a consumer: a batch is settled by then */
-    uint32_t reserved;               /* zero */
+    uint32_t hops_max;               /* 16; 255 = no limit: one that came by more is given up */
+    uint64_t reserved;               /* zero */
 } svl_stored_options;
 
 /* What svl_batch_flags() answers. */
 enum svl_batch_flag {
-    SVL_BATCH_REDRIVEN = 1 /* dead letters delivered again: the original records */
+    SVL_BATCH_REDRIVEN = 1,   /* dead letters delivered again: the original records */
+    SVL_BATCH_AFTER_CRASH = 2 /* one record, that was in the callback when the process died */
 };
 
 typedef struct svl_subscription_info {
@@ -203,7 +210,8 @@ SVL_EXPORT int svl_unsubscribe(svl_subscription *subscription, svl_released_fn *
  * Blocks     no */
 SVL_EXPORT int svl_subscription_pause(svl_subscription *subscription);
 
-/* Resumes delivery, with the attempts of the batch at hand set back to none.
+/* Resumes delivery, with the attempts of the batch at hand, and the times that a record has killed the process,
+ * set back to none.
  *
  * Result     SVL_OK
  * Errors     SVL_E_NOMEM, SVL_E_FAILED  it is resumed, but a restart may not know it
@@ -283,7 +291,7 @@ SVL_EXPORT int svl_batch_defer(svl_batch *batch, size_t i, uint32_t delay_ms);
 
 /* Emits a record that record `i` caused: it is stored, in one durable batch with the subscription's
  * progress, when record `i` is done, and discarded when it is not: exactly once. Its hops
- * (SVL_RECORD_HOPS) are one more than those of record `i`.
+ * (SVL_RECORD_HOPS) are one more than those of record `i`: past the hops_max of a subscription it is given up.
  *
  * Result     SVL_OK
  * Errors     those of svl_publish() for a record, and

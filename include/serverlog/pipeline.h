@@ -13,6 +13,8 @@
  *     go through them at start; publishing before it answers SVL_E_STATE;
  *   - a published record survives the death of the process at once (crash ring), and power loss when it
  *     is flushed: within sync_interval_ms, or when svl_flush() or svl_publish_sync() has returned;
+ *   - a host that is an event loop opens with SVL_THREADLESS and calls svl_pump(): then no thread is started,
+ *     handlers are called there, and SVL_FULL_BLOCK acts as SVL_FULL_FAIL;
  *   - open after fork(), not before. */
 #ifndef SERVERLOG_PIPELINE_H
 #define SERVERLOG_PIPELINE_H
@@ -31,7 +33,7 @@ enum svl_pipeline_flag {
 
 typedef struct svl_options {
     uint32_t struct_size;           /* set by svl_options_init() */
-    uint32_t flags;                 /* SVL_PIPELINE_* */
+    uint32_t flags;                 /* SVL_PIPELINE_*, SVL_THREADLESS */
     const svl_store_options *store; /* NULL = all defaults */
     uint64_t ring_bytes; /* 8 MiB; 64 KiB to 1 GiB, a power of two; at least 8 record_bytes_max (the
                             default grows with it). A published record takes at most an eighth of it, 16
@@ -68,6 +70,8 @@ typedef struct svl_pipeline_stats {
     uint64_t attached_records;    /* records taken from them since open */
     uint64_t attached_refused;    /* records of theirs that broke a limit */
     uint64_t attached_damaged;    /* rings of theirs that are damaged or gone */
+    uint64_t unprocessed;         /* stored with SVL_RECORD_UNPROCESSED */
+    uint64_t suspects;            /* batches or records in a callback at a crash: to run alone */
 } svl_pipeline_stats;
 
 /* Fills `options` with zeros (all defaults) and its size.
@@ -89,7 +93,7 @@ SVL_EXPORT int svl_options_init(svl_options *options, size_t size);
 SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeline **out);
 
 /* Starts: hands the records that a crash left in the ring through the ingest handlers to the store,
- * then takes new ones.
+ * then takes new ones. Those that were in a callback when the process died run alone: see handler.h.
  *
  * Result     SVL_OK
  * Errors     SVL_E_STATE     started before
@@ -121,14 +125,62 @@ SVL_EXPORT int svl_start(svl_pipeline *pipeline);
  *            SVL_E_NOMEM     not all positions of stored handlers were written: call again, or what they
  *                            have done comes again at the next start
  *            SVL_E_STATE     never started
+ *            SVL_E_BUSY      with SVL_THREADLESS: another thread pumps
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     timeout_ms at most (-1 = without end) */
 SVL_EXPORT int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms);
 
-/* Ends the wait of every cursor that follows this pipeline's store, as svl_store_wake(), and of every
- * svl_consumer_poll(), in the same way.
+/* Does a step of all work of a pipeline with SVL_THREADLESS, on this thread: takes records from the rings, its
+ * own and those of attached processes, through the ingest handlers; writes, flushes, encodes and commits what
+ * is due of it; calls the stored handlers that have something to do, one batch each; writes their positions.
+ * Takes `max_records` of each ring at most; 0 = as many as make a round, 1,024 of its own, 256 of another
+ * process'. Waits only when there is nothing of this to do.
+ *
+ *     while (svl_pump(log, 0, 0, NULL) == SVL_OK)
+ *         ;                                          everything that can be done now is done
+ *
+ * Result     SVL_OK: something was done, and there may be more. *drained (may be NULL) is how many records were
+ *            taken from the rings
+ * Errors     SVL_E_TIMEOUT   there was nothing to do in time
+ *            SVL_E_AGAIN     svl_wake() was called
+ *            SVL_E_CLOSED    after svl_stop()
+ *            SVL_E_BUSY      another thread pumps, or is in svl_flush(), svl_publish_sync() or svl_stop()
+ *            SVL_E_DEADLOCK  inside a callback
+ *            SVL_E_STATE     before svl_start(), or the pipeline was opened without SVL_THREADLESS
+ *            SVL_E_FAILED    the store is in fail-stop
+ *            SVL_E_INVALID, SVL_E_FORKED
+ * Ownership  nothing changes hands
+ * Thread     one thread at a time, it need not be the same
+ * Blocks     on something to do, timeout_ms at most (0 = never, -1 = without end); on the disk; in callbacks */
+SVL_EXPORT int svl_pump(svl_pipeline *pipeline, size_t max_records, int64_t timeout_ms,
+                        size_t *drained);
+
+/* When svl_pump() has something to do: for hosts that cannot poll a descriptor.
+ *
+ * Result     *deadline_ns is 0: now; INT64_MAX: not before something is published; else when CLOCK_MONOTONIC
+ *            comes to it: a flush, a commit, a retry, a window, a position to write
+ * Errors     SVL_E_BUSY, SVL_E_DEADLOCK, SVL_E_STATE, SVL_E_INVALID, SVL_E_FORKED  as svl_pump()
+ * Ownership  the caller's memory
+ * Thread     one thread at a time, as svl_pump()
+ * Blocks     no */
+SVL_EXPORT int svl_next_deadline_ns(svl_pipeline *pipeline, int64_t *deadline_ns);
+
+/* A descriptor for an event loop: readable as long as svl_pump() would not wait, deadlines included. It is to be
+ * polled (select, poll, epoll, level-triggered), never read; svl_pump() makes it quiet. Where another thread did
+ * the work meanwhile it may be readable for nothing: then svl_pump() answers SVL_E_TIMEOUT.
+ *
+ * Result     *fd; the same at each call
+ * Errors     SVL_E_STATE  the pipeline was opened without SVL_THREADLESS
+ *            SVL_E_INVALID, SVL_E_FORKED
+ * Ownership  *fd is borrowed until svl_close()
+ * Thread     any thread
+ * Blocks     no */
+SVL_EXPORT int svl_pump_fd(svl_pipeline *pipeline, int *fd);
+
+/* Ends the wait of every cursor that follows this pipeline's store, as svl_store_wake(), of every
+ * svl_consumer_poll(), in the same way, and of svl_pump(): the one going on now, or else the next.
  *
  * Result     SVL_OK
  * Errors     SVL_E_INVALID, SVL_E_FORKED
@@ -144,11 +196,12 @@ SVL_EXPORT int svl_wake(svl_pipeline *pipeline);
  *                            ring, what was not handed out comes at the next start. A callback that
  *                            still runs keeps what it uses, the store's lock too, until it returns
  *            SVL_E_DEADLOCK  inside a callback: nothing is closed
+ *            SVL_E_BUSY      with SVL_THREADLESS: another thread pumps; nothing is closed
  *            SVL_E_FAILED, SVL_E_IO, SVL_E_NO_SPACE, SVL_E_NOMEM  closed, but something was not made
  *                            durable
  *            SVL_E_FORKED    in a child: nothing is done, the parent is undisturbed
  * Ownership  the handle is consumed, with its subscriptions and its store, except after
- *            SVL_E_DEADLOCK; cursors stay valid
+ *            SVL_E_DEADLOCK and SVL_E_BUSY; cursors stay valid
  * Thread     one thread at a time, and no other call may be in progress
  * Blocks     close_timeout_ms (a second at least), and a commit */
 SVL_EXPORT int svl_close(svl_pipeline *pipeline);
@@ -209,6 +262,7 @@ SVL_EXPORT int svl_publish_many(svl_pipeline *pipeline, const svl_record *record
  *            SVL_E_DROPPED   an ingest handler dropped it
  *            SVL_E_FULL      nothing was published: no space, or 1,024 callers wait already
  *            SVL_E_DEADLOCK  inside a callback: nothing was published
+ *            SVL_E_BUSY      with SVL_THREADLESS: another thread pumps; nothing was published
  *            SVL_E_FAILED    the store is in fail-stop: it may be there after opening again
  * Ownership  copied
  * Thread     any thread
@@ -221,6 +275,7 @@ SVL_EXPORT int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record
  * Result     SVL_OK
  * Errors     SVL_E_STATE     before svl_start()
  *            SVL_E_DEADLOCK  inside a callback
+ *            SVL_E_BUSY      with SVL_THREADLESS: another thread pumps
  *            SVL_E_INVALID, SVL_E_TIMEOUT, SVL_E_FAILED, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread

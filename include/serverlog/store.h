@@ -8,7 +8,9 @@
  *     SVL_STORE_READ_ONLY, and see a record as soon as it is durable;
  *   - a record is visible only once it is durable;
  *   - after a failed flush the store takes nothing more (SVL_E_FAILED): close it, open it again;
- *   - a local file system: on a network one open answers SVL_E_FILE_SYSTEM. */
+ *   - a local file system: on a network one open answers SVL_E_FILE_SYSTEM;
+ *   - with SVL_THREADLESS it starts no thread: what is due of a flush, blocks and a commit is done by the calls
+ *     that write, and a cursor that follows waits for another thread that writes. */
 #ifndef SERVERLOG_STORE_H
 #define SERVERLOG_STORE_H
 
@@ -39,7 +41,7 @@ enum svl_codec {
 
 typedef struct svl_store_options {
     uint32_t struct_size;      /* set by svl_store_options_init() */
-    uint32_t flags;            /* SVL_STORE_* */
+    uint32_t flags;            /* SVL_STORE_*, SVL_THREADLESS */
     uint32_t file_mode;        /* 0600; of new files; directories get x where r is. At most 0666 */
     uint32_t codec;            /* SVL_CODEC_* */
     uint32_t record_bytes_max; /* 1 MiB; 256 to an eighth of journal_file_bytes_max and of

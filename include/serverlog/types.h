@@ -46,16 +46,19 @@ enum svl_result {
     SVL_DROP = 2, /* ingest handlers: do not store this record */
 
     /* The call is wrong: nothing has happened. */
-    SVL_E_INVALID = -1,       /* a NULL or a value that the function does not take */
-    SVL_E_STRUCT_SIZE = -2,   /* struct_size is 0, impossible, or names members unknown here */
-    SVL_E_OPTION = -3,        /* an option is out of its range */
-    SVL_E_KEY_TOO_LONG = -4,  /* a key of more than 480 bytes */
-    SVL_E_NAME_TOO_LONG = -5, /* source, type or an attribute's name is too long */
-    SVL_E_ATTRIBUTES = -6,    /* more than 255 attributes, or one of an unknown kind */
-    SVL_E_RECORD_SIZE = -7,   /* the record is larger than record_bytes_max */
-    SVL_E_RESERVED = -8,      /* source "serverlog.*" or a reserved member that is not zero */
-    SVL_E_UTF8 = -9,          /* text that is not valid UTF-8 */
-    SVL_E_LIMIT = -10,        /* another limit, named by svl_last_error() */
+    SVL_E_INVALID = -1,          /* a NULL or a value that the function does not take */
+    SVL_E_STRUCT_SIZE = -2,      /* struct_size is 0, impossible, or names members unknown here */
+    SVL_E_OPTION = -3,           /* an option is out of its range */
+    SVL_E_KEY_TOO_LONG = -4,     /* a key of more than 480 bytes */
+    SVL_E_NAME_TOO_LONG = -5,    /* source, type or an attribute's name is too long */
+    SVL_E_ATTRIBUTES = -6,       /* more than 255 attributes, or one of an unknown kind */
+    SVL_E_RECORD_SIZE = -7,      /* the record is larger than record_bytes_max */
+    SVL_E_RESERVED = -8,         /* source "serverlog.*" or a reserved member that is not zero */
+    SVL_E_UTF8 = -9,             /* text that is not valid UTF-8 */
+    SVL_E_LIMIT = -10,           /* another limit, named by svl_last_error() */
+    SVL_E_PATTERN = -11,         /* not an event pattern, or not a list of rules */
+    SVL_E_PATTERN_COMPLEX = -12, /* an event pattern whose matching would cost too much */
+    SVL_E_JSON = -13,            /* an event that is no JSON object, or malformed */
 
     /* The handle is in another state. */
     SVL_E_STATE = -20,     /* too early or too late in the handle's life for this call */
@@ -133,9 +136,11 @@ typedef struct svl_attribute {
     uint64_t reserved;   /* zero */
 } svl_attribute;
 
-/* svl_record.flags. Hops are given by svl_batch_emit(), and kept when a copy is published. */
+/* svl_record.flags. Hops are given by svl_batch_emit(), the other by the pipeline, when the process had died three
+ * times while its ingest handlers had this record, with nothing else. Both are kept when a copy is published. */
 enum svl_record_flag {
-    SVL_RECORD_HOPS = 255 /* mask: emits that led to it, one behind the other; 255 = or more */
+    SVL_RECORD_HOPS = 255, /* mask: emits that led to it, one behind the other; 255 = or more */
+    SVL_RECORD_UNPROCESSED = 256 /* no ingest handler has seen it to the end */
 };
 
 /* A record: one log line, one event. Size frozen. All zero is a valid, empty record. */
@@ -151,7 +156,7 @@ typedef struct svl_record {
     svl_slice body;     /* any bytes */
     const svl_attribute *attributes;
     uint32_t attribute_count; /* at most 255 */
-    uint32_t flags;           /* SVL_RECORD_HOPS, else zero */
+    uint32_t flags;           /* SVL_RECORD_*, else zero */
     uint64_t reserved[4];     /* zero */
 } svl_record;
 
@@ -172,6 +177,12 @@ enum svl_full_policy {
     SVL_FULL_DROP_NEW = 2 /* answers SVL_OK and drops it, counted: behind what was in the ring then,
                              a record of source "serverlog.gap" says how many. svl_publish_sync()
                              answers SVL_E_FULL instead */
+};
+
+/* A flag of svl_options and of svl_store_options: a pipeline works while svl_pump() is called, a store alone in
+ * the calls that write. */
+enum svl_common_flag {
+    SVL_THREADLESS = 256 /* no thread is started */
 };
 
 /* A diagnostic for the host's own log: not an error of a call, but something that happened in the

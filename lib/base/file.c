@@ -210,3 +210,25 @@ int svl__random(void *data, size_t len)
     }
     return SVL_OK;
 }
+
+void svl__boot_id(uint8_t out[16])
+{
+    static const uint8_t digit_of['g'] = {
+        ['1'] = 1, ['2'] = 2,  ['3'] = 3,  ['4'] = 4,  ['5'] = 5,  ['6'] = 6,  ['7'] = 7, ['8'] = 8,
+        ['9'] = 9, ['a'] = 10, ['b'] = 11, ['c'] = 12, ['d'] = 13, ['e'] = 14, ['f'] = 15
+    };
+    char text[64];
+    memset(out, 0, 16);
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+    if (fd >= 0)
+        close(fd);
+    size_t digits = 0;
+    for (ssize_t i = 0; i < n && digits < 32; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if ((c < '0' || c > '9') && (c < 'a' || c > 'f'))
+            continue;
+        out[digits / 2] = (uint8_t)(out[digits / 2] << 4 | digit_of[c]);
+        digits++;
+    }
+}

@@ -35,4 +35,7 @@ int svl__directory_check_local(int directory, const char *path);
 /* Random bytes from the system. */
 int svl__random(void *data, size_t len);
 
+/* The kernel's random id of this boot; zeros where it cannot be known. */
+void svl__boot_id(uint8_t out[16]);
+
 #endif

@@ -1,12 +1,9 @@
 /* utf8.c - RFC 3629, eight ASCII bytes at a time where there are that many. */
 #include "utf8.h"
 
-#include <stdint.h>
-
 #include "bytes.h"
 
-/* The bytes of the sequence that starts at p, 0 if it is not valid. */
-static size_t sequence_length(const uint8_t *p, size_t left)
+size_t svl__utf8_sequence(const uint8_t *p, size_t left)
 {
     uint8_t lead = p[0];
     if (lead < 0x80)
@@ -42,10 +39,36 @@ bool svl__utf8_valid(const void *text, size_t len)
             p += 8;
         if (p == end)
             break;
-        size_t n = sequence_length(p, (size_t)(end - p));
+        size_t n = svl__utf8_sequence(p, (size_t)(end - p));
         if (n == 0)
             return false;
         p += n;
     }
     return true;
+}
+
+size_t svl__utf8_encode(uint32_t c, uint8_t out[4])
+{
+    if (c < 0x80) {
+        out[0] = (uint8_t)c;
+        return 1;
+    }
+    size_t n = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    static const uint8_t leads[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+    for (size_t i = n; --i > 0; c >>= 6)
+        out[i] = (uint8_t)(0x80 | (c & 0x3f));
+    out[0] = (uint8_t)(leads[n] | c);
+    return n;
+}
+
+uint32_t svl__utf8_decode(const uint8_t *p, size_t left, size_t *taken)
+{
+    size_t n = p[0] < 0xc0 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    if (n > left)
+        n = left;
+    uint32_t c = n == 1 ? p[0] : p[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++)
+        c = c << 6 | (p[i] & 0x3f);
+    *taken = n;
+    return c;
 }

@@ -33,7 +33,7 @@
 
 const char *svl__deadletter_condition(enum deadletter_condition condition)
 {
-    static const char *const names[] = { "attempts", "age", "reject" };
+    static const char *const names[] = { "attempts", "age", "reject", "crash", "hops" };
     return names[condition];
 }
 

@@ -7,9 +7,9 @@
  *   source "serverlog.deadletter": the original's wire form is its body (binary); its attributes are
  *     original.id                     i64
  *     original.ingest_ns              i64
- *     deadletter.condition            text, "attempts", "age" or "reject"
+ *     deadletter.condition            text, "attempts", "age", "reject", "crash" or "hops"
  *     deadletter.code                 i64, what the handler returned; SVL_FAIL for marks, 0 for none
- *     deadletter.attempts             i64, calls that failed with it
+ *     deadletter.attempts             i64, calls that failed with it, or killed the process
  *     deadletter.error                text, or bytes that are no UTF-8; missing where none was given
  *     deadletter.first_failure_ns     i64, missing where nothing failed
  *     deadletter.last_failure_ns      i64, likewise
@@ -30,7 +30,13 @@
 
 #include "store/store.h"
 
-enum deadletter_condition { CONDITION_ATTEMPTS, CONDITION_AGE, CONDITION_REJECT };
+enum deadletter_condition {
+    CONDITION_ATTEMPTS,
+    CONDITION_AGE,
+    CONDITION_REJECT,
+    CONDITION_CRASH,
+    CONDITION_HOPS
+};
 
 /* Why a record is given up. */
 struct giving_up {

@@ -81,6 +81,8 @@ static void plan(svl_subscription *s, struct turn *t)
     if (s->split_end != 0 && s->split_end < t->upto)
         t->upto = s->split_end; /* those behind it have used up none */
     t->records_max = s->split_end ? s->split_records : s->options.batch_records_max;
+    if (!s->pulls && svl__crash_concerns(h->options.crash, delivery_kind(s), s->subject))
+        t->records_max = 1; /* no more is read than runs */
     t->attempt = s->split_end ? s->options.retry_attempts_max : s->attempts + 1;
     t->stopping = h->stopping;
 }
@@ -96,27 +98,6 @@ static void begin_turn(svl_subscription *s, struct turn *t)
     pthread_mutex_lock(&h->lock);
     plan(s, t);
     pthread_mutex_unlock(&h->lock);
-}
-
-/* A batch is of records that are too old, or of none: true if of such. Dead letters have no age: somebody
- * wants them. */
-static bool is_expired(svl_subscription *s)
-{
-    struct delivery *d = s->delivery;
-    if (s->options.record_age_ms_max == 0 || s->redriving)
-        return false;
-    int64_t oldest_ns = svl__wall_ns() - (int64_t)s->options.record_age_ms_max * NS_PER_MS;
-    bool expired = d->batch.records[0].ingest_ns < oldest_ns;
-    size_t n = 1;
-    while (n < d->batch.count && (d->batch.records[n].ingest_ns < oldest_ns) == expired)
-        n++;
-    if (n < d->batch.count) {
-        d->scanned = delivery_id(d, n) - 1;
-        d->batch.count = n;
-        d->at_end = false;
-        svl__reading_close(s);
-    }
-    return expired;
 }
 
 /* Nothing to hand out was found: on to where was looked. */
@@ -147,11 +128,12 @@ static bool begin(svl_subscription *s, struct turn *t, enum subscription_state *
         pass(s, next);
         return false;
     }
-    if (is_expired(s)) {
-        svl__outcome_expire(s, next);
+    enum triage triage = svl__triage(s);
+    if (triage != TRIAGE_SHOWN && triage != TRIAGE_ALONE) {
+        svl__outcome_give_up(s, triage, next);
         return false;
     }
-    if (wait_for_window(s, t, next))
+    if (triage == TRIAGE_SHOWN && wait_for_window(s, t, next))
         return false;
     s->window_until_ns = 0;
     return true;
@@ -164,7 +146,8 @@ static bool present(svl_subscription *s, uint32_t attempt, enum subscription_sta
     struct svl_batch *batch = &s->delivery->batch;
     struct handlers *h = s->handlers;
     batch->attempt = attempt;
-    batch->flags = s->redriving ? SVL_BATCH_REDRIVEN : 0;
+    batch->flags = (s->redriving ? SVL_BATCH_REDRIVEN : 0u) |
+                   (s->delivery->run.alone ? SVL_BATCH_AFTER_CRASH : 0u);
     batch->rejections.len = batch->reasons.len = 0;
     batch->mark = MARK_NONE;
     batch->reason[0] = 0;
@@ -219,6 +202,18 @@ void svl__delivery_rest(svl_subscription *s)
     svl__reading_close_all(s);
 }
 
+/* Closed before the call: it comes at the next start. */
+static void take_back(svl_subscription *s, enum subscription_state *next)
+{
+    struct handlers *h = s->handlers;
+    pthread_mutex_lock(&h->lock);
+    s->counts.invocations--;
+    s->counts.in_flight = 0;
+    pthread_mutex_unlock(&h->lock);
+    svl__reading_close_all(s);
+    *next = SUBSCRIPTION_HALTED;
+}
+
 void svl__deliver(svl_subscription *s, enum subscription_state *next)
 {
     if (!svl__delivery_begin(s, next))
@@ -227,8 +222,15 @@ void svl__deliver(svl_subscription *s, enum subscription_state *next)
     struct callback_frame frame = { .kind = CALLBACK_STORED,
                                     .owner = s->handlers->options.store,
                                     .subscription = s };
+    struct crash_marker *crash = s->handlers->options.crash;
+    struct crash_run *run = &s->delivery->run;
+    if (!svl__crash_enter(crash, s->slot, run)) {
+        take_back(s, next);
+        return;
+    }
     svl__callback_enter(&frame);
     int rc = s->fn(batch, s->user);
     svl__callback_leave(&frame);
+    svl__crash_leave(crash, s->slot, run);
     svl__delivery_end(s, rc, batch->reason, next);
 }

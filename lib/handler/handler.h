@@ -9,15 +9,17 @@
  *       are what a dead letter delivered again has caused and the record that resolves it.
  *
  * handler.h the face · registry.c who is subscribed · subscription.c what the host does with one ·
- * progress.c durable positions · delivery.c a turn · reading.c its batch · outcome.c what becomes of it ·
- * deadletter.c what was given up · redrive.c delivering it again · retry.c waits · workers.c the pool ·
- * pull.c turns on the host's threads · consumer.c its handles · batch.c what a callback may do */
+ * progress.c durable positions · delivery.c a turn · reading.c its batch · triage.c what of it is shown ·
+ * outcome.c what becomes of it · deadletter.c what was given up · redrive.c delivering it again ·
+ * retry.c waits · workers.c the pool · pull.c turns on the host's threads · consumer.c its handles ·
+ * batch.c what a callback may do · crash.c, marks.c, suspects.c callbacks that kill the process */
 #ifndef SVL_HANDLER_HANDLER_H
 #define SVL_HANDLER_HANDLER_H
 
 #include <serverlog/consumer.h>
 #include <stdbool.h>
 
+#include "crash.h"
 #include "store/store.h"
 
 struct handlers;
@@ -27,6 +29,11 @@ struct handlers_options {
     uint32_t workers_max;
     uint32_t worker_idle_ms;
     uint32_t record_bytes_max;
+    struct crash_marker *crash; /* NULL: callbacks are not marked */
+    /* With SVL_THREADLESS: there may be a turn sooner than svl__handlers_due_ns() said. Also with a lock held: to
+     * pass it on, no more. NULL: workers are started. */
+    void (*due)(void *due_user);
+    void *due_user;
 };
 
 int svl__handlers_create(const struct handlers_options *options, struct handlers **out);
@@ -52,6 +59,12 @@ void svl__handlers_start(struct handlers *handlers);
 /* Records up to `id` are durable: wakes who waits for them. From the store's observer: never blocks on
  * I/O or callbacks. */
 void svl__handlers_durable(struct handlers *handlers, uint64_t id);
+
+/* Without workers: a turn for each subscription that is ready, and the positions that are due. False: there was
+ * none. One thread at a time. */
+bool svl__handlers_work(struct handlers *handlers);
+/* When there is one, monotonic: 0 = now, INT64_MAX = not known. */
+int64_t svl__handlers_due_ns(struct handlers *handlers);
 
 /* The store has failed: nothing is handed out or written any more. */
 void svl__handlers_failed(struct handlers *handlers);

@@ -17,6 +17,7 @@
 
 void svl__set_position(svl_subscription *s, uint64_t position)
 {
+    svl__crash_settle(s->handlers->options.crash, delivery_kind(s), s->subject, position);
     uint32_t ranges = s->redrive.count;
     if (s->redriving)
         svl__redrive_advance(&s->redrive, position);
@@ -182,11 +183,11 @@ static int gather(svl_subscription *s, struct settling *x)
     return SVL_E_NOMEM;
 }
 
-/* How many were given up in a row when these are settled. Of those that were too old before they were ever
- * handed out it says nothing. */
+/* How many were given up in a row when these are settled. Of those that were never handed out, too old or from too
+ * far, it says nothing. */
 static uint32_t streak_after(const svl_subscription *s, const struct settling *x)
 {
-    if (x->why && x->why->condition == CONDITION_AGE && x->why->attempts == 0)
+    if (x->why && x->why->attempts == 0)
         return s->streak;
     uint32_t streak = s->streak;
     struct giving_up why;
@@ -227,8 +228,10 @@ static int move(svl_subscription *s, const struct settling *x, uint64_t position
         svl__redrive_advance(&next.redrive, position);
     else
         next.position = position;
+    /* What is set aside is forgotten as a suspect behind this, in the log. */
+    bool set_aside = x->why && x->why->condition == CONDITION_CRASH;
     int rc = SVL_OK;
-    if (feed.count > 0 || broken)
+    if (feed.count > 0 || broken || set_aside)
         rc = svl__progress_feed(s, &feed, &next, NULL);
     else
         s->dirty |= s->name != NULL;
@@ -429,10 +432,17 @@ static int after_failure(svl_subscription *s, int code, const char *reason, bool
     return SVL_OK;
 }
 
-void svl__outcome_expire(svl_subscription *s, enum subscription_state *next)
+void svl__outcome_give_up(svl_subscription *s, enum triage triage, enum subscription_state *next)
 {
     struct giving_up why = { .condition = CONDITION_AGE, .attempts = attempts_of(s), .error = "" };
-    if (why.attempts > 0) {
+    if (triage == TRIAGE_SET_ASIDE) {
+        why.condition = CONDITION_CRASH;
+        why.attempts = CRASHES_MAX;
+        why.error = "the process died each time while this record was alone in the handler";
+    } else if (triage == TRIAGE_TOO_FAR) {
+        why.condition = CONDITION_HOPS;
+        why.error = "it came by more emits than hops_max";
+    } else if (why.attempts > 0) {
         why.code = s->counts.last_code;
         why.error = s->error;
         why.first_ns = s->failed_first_ns;

@@ -87,6 +87,8 @@ static int check_options(const svl_stored_options *from, svl_stored_options *o)
     if (rc == SVL_OK)
         rc = check_u32(&o->checkpoint_interval_ms, 100, 3600000, "checkpoint_interval_ms");
     if (rc == SVL_OK)
+        rc = check_u32(&o->hops_max, 16, UINT32_MAX, "hops_max");
+    if (rc == SVL_OK)
         rc = check_giving_up(o);
     if (o->retry_max_ms < o->retry_base_ms)
         o->retry_max_ms = o->retry_base_ms;
@@ -334,6 +336,8 @@ static int add(svl_subscription *s, bool is_new)
     int rc = !(s->name && take_over(s)) && is_new ? save_start(s) : SVL_OK;
     if (rc != SVL_OK)
         return rc;
+    s->subject = svl__crash_subscription(s->name, s->name ? 0 : ++h->unnamed);
+    svl__crash_settle(h->options.crash, MARKED_STORED, s->subject, s->position);
     s->next = h->first;
     h->first = s;
     s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
@@ -529,7 +533,10 @@ static int wait_for_turns(struct handlers *h, int64_t deadline_ns)
             int64_t again_ns = svl__deadline_ns(THREAD_RETRY_MS);
             until_ns = again_ns < deadline_ns ? again_ns : deadline_ns;
         }
-        svl__cond_wait(&h->changed, &h->lock, until_ns);
+        if (h->options.due)
+            svl__handlers_take_turns(h, deadline_ns);
+        else
+            svl__cond_wait(&h->changed, &h->lock, until_ns);
     }
     return SVL_OK;
 }

@@ -44,6 +44,8 @@ int svl_subscription_resume(svl_subscription *s)
         return rc;
     struct handlers *h = s->handlers;
     pthread_mutex_lock(&h->lock);
+    if (s->paused)
+        svl__crash_forgive(h->options.crash, s->subject);
     s->paused = false;
     s->attempts = 0;
     s->batch_end = s->split_end = 0;

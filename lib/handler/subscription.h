@@ -104,6 +104,7 @@ struct svl_subscription {
     int64_t window_until_ns;                 /* 0 = none open */
     uint64_t window_id; /* the durable id when the open window was last looked at */
     svl_subscription_info counts;
+    uint64_t subject;               /* of its marks */
     bool pulls;                     /* polled: `fn` is NULL */
     struct svl_consumer *consumers; /* of a polled one */
     struct svl_consumer *holder;    /* HELD: who has the batch */
@@ -117,6 +118,8 @@ struct svl_subscription {
         uint64_t end; /* the cursor has seen everything up to here when it is at its end */
     } live, letters;
     struct delivery *delivery;
+    uint32_t slot; /* of the worker's marks */
+    int64_t alone_told_ns;
 };
 
 enum worker_state { WORKER_NONE, WORKER_RUNS, WORKER_ENDED };
@@ -161,6 +164,7 @@ struct handlers {
     uint64_t durable_id;
     uint64_t stop_id;
     uint64_t emitted, dead_letters, dropped;
+    uint32_t unnamed;                  /* handlers without a name that were ever registered */
     bool short_of_threads, short_told; /* no worker could be started; the log was told */
     void (*last)(void *);
     void *last_user;
@@ -247,6 +251,9 @@ void svl__subscription_settle(svl_subscription *s, enum subscription_state next)
 /* workers.c; `lock` held. Without a thread to be had it sets short_of_threads, and the next record that
  * becomes durable tries again, or who stops. */
 void svl__workers_wake(struct handlers *handlers);
+/* workers.c; `lock` held, let go of meanwhile. Without workers: does what there is to do now, or sleeps until then
+ * or `deadline_ns`. */
+void svl__handlers_take_turns(struct handlers *handlers, int64_t deadline_ns);
 /* `lock` not held: waits for the last instructions of the workers that have ended. */
 void svl__workers_join(struct handlers *handlers);
 

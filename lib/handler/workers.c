@@ -1,5 +1,5 @@
-/* workers.c - the elastic pool: no thread when nothing is pending, more as subscriptions become ready,
- * and an idle one ends.
+/* workers.c - who has the turns: an elastic pool, no thread when nothing is pending, more as subscriptions
+ * become ready, and an idle one ends; or, with SVL_THREADLESS, whoever pumps.
  *
  * Threads are counted, and joined when their place is needed again or at the end; one that svl_close() could
  * not wait for frees everything as the last to leave. The queue is first in, first out, so the least
@@ -8,6 +8,9 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "subscription.h"
+
+/* Another thread may be at work on the store: it tells nobody here. */
+#define LOOK_MS 100
 
 static void *run(void *worker);
 
@@ -46,6 +49,10 @@ void svl__workers_wake(struct handlers *h)
 {
     if (!h->started || h->ending || h->failed)
         return;
+    if (h->options.due) {
+        h->options.due(h->options.due_user);
+        return;
+    }
     pthread_cond_signal(&h->work);
     if (h->ready_count > h->idle_workers)
         start_worker(h);
@@ -56,13 +63,20 @@ static int64_t checkpoint_due_ns(const svl_subscription *s)
     return s->checkpoint_ns + (int64_t)s->options.checkpoint_interval_ms * NS_PER_MS;
 }
 
-/* Writes the positions that are due. One that cannot be written is tried an interval later. */
-static void write_due(struct handlers *h)
+/* Writes the positions that are due: true if there was one. One that cannot be written is tried an interval
+ * later. */
+static bool write_due(struct handlers *h)
 {
     int64_t now = svl__monotonic_ns();
-    for (svl_subscription *s = h->first; s; s = s->next)
-        if (s->dirty && checkpoint_due_ns(s) <= now && svl__progress_save(s, false, NULL) != SVL_OK)
+    bool any = false;
+    for (svl_subscription *s = h->first; s; s = s->next) {
+        if (!s->dirty || checkpoint_due_ns(s) > now)
+            continue;
+        any = true;
+        if (svl__progress_save(s, false, NULL) != SVL_OK)
             s->checkpoint_ns = now;
+    }
+    return any;
 }
 
 /* Makes ready what has waited long enough; returns when there is something to do next. */
@@ -120,14 +134,16 @@ void svl__subscription_settle(svl_subscription *s, enum subscription_state next)
         s->state = SUBSCRIPTION_HALTED;
 }
 
-/* `lock` held, let go while the subscription has its turn. */
-static void serve(struct handlers *h, svl_subscription *s)
+/* `lock` held, let go while the subscription has its turn. `slot` is where this thread marks its callbacks. */
+static void serve(struct handlers *h, uint32_t slot, svl_subscription *s)
 {
     enum subscription_state next = SUBSCRIPTION_IDLE;
     s->state = SUBSCRIPTION_RUNNING;
+    s->slot = slot;
     h->running++;
     pthread_mutex_unlock(&h->lock);
     svl__deliver(s, &next);
+    svl__crash_save(h->options.crash);
     pthread_mutex_lock(&h->lock);
     if (s->paused) {
         pthread_mutex_unlock(&h->lock);
@@ -185,7 +201,7 @@ static void *run(void *argument)
         hand_over_time(h, next_ns);
         if (h->ready_first)
             svl__workers_wake(h);
-        serve(h, s);
+        serve(h, (uint32_t)(self - h->threads) + 1, s);
     }
     h->workers--;
     bool orphaned = h->last != NULL, last = orphaned && h->workers + h->pulling == 0;
@@ -197,4 +213,62 @@ static void *run(void *argument)
     if (last)
         svl__handlers_free(h);
     return NULL;
+}
+
+/* --- without workers --- */
+
+/* `lock` held, let go of for the turns. Each subscription has one at most. */
+static bool work(struct handlers *h)
+{
+    if (h->ending || h->failed || !h->started)
+        return false;
+    bool any = write_due(h);
+    keep_time(h);
+    for (uint32_t n = h->ready_count; n > 0 && h->ready_first; n--) {
+        serve(h, 1, svl__ready_take(h)); /* as the first worker */
+        any = true;
+    }
+    return any;
+}
+
+bool svl__handlers_work(struct handlers *h)
+{
+    pthread_mutex_lock(&h->lock);
+    bool any = work(h);
+    pthread_mutex_unlock(&h->lock);
+    return any;
+}
+
+/* `lock` held. */
+static int64_t due_ns(struct handlers *h)
+{
+    if (h->ending || h->failed || !h->started)
+        return INT64_MAX;
+    int64_t next_ns = keep_time(h);
+    return h->ready_first || next_ns <= svl__monotonic_ns() ? 0 : next_ns;
+}
+
+int64_t svl__handlers_due_ns(struct handlers *h)
+{
+    pthread_mutex_lock(&h->lock);
+    int64_t next_ns = due_ns(h);
+    pthread_mutex_unlock(&h->lock);
+    return next_ns;
+}
+
+void svl__handlers_take_turns(struct handlers *h, int64_t deadline_ns)
+{
+    if (work(h))
+        return;
+    svl_store *store = h->options.store;
+    pthread_mutex_unlock(&h->lock);
+    bool worked = svl__store_work(store);
+    int64_t until_ns = svl__store_work_due_ns(store), look_ns = svl__deadline_ns(LOOK_MS);
+    pthread_mutex_lock(&h->lock);
+    if (worked)
+        return;
+    int64_t own_ns = due_ns(h);
+    until_ns = own_ns < until_ns ? own_ns : until_ns;
+    until_ns = deadline_ns < until_ns ? deadline_ns : until_ns;
+    svl__cond_wait(&h->changed, &h->lock, look_ns < until_ns ? look_ns : until_ns);
 }

@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "deaths.h"
 #include "record/wire.h"
 #include "ring/foreign.h"
@@ -16,6 +17,10 @@
 /* What one ring may have of a round, in bytes and records. */
 #define SHARE_BYTES (64u << 10)
 #define SHARE_FRAMES 256
+
+/* How long the host sleeps at most while rings are attached, and before what it was short of is tried again. */
+#define SLEEP_MS_MAX 1000
+#define SHORTAGE_MS 100
 
 /* What was fed with this ticket ends here. */
 struct fed {
@@ -28,11 +33,11 @@ struct attached_ring {
     uint64_t state;    /* its slot's, when it was found */
     uint32_t frames;   /* in this round */
     bool is_left;      /* an orphan, for the flusher */
+    uint64_t last;     /* where the host ends with it; UINT64_MAX: it goes on */
 
     uint64_t noted;    /* the highest position given to the store */
     uint64_t released; /* W2, Z2 */
     uint64_t passed;   /* drained behind it, but nothing of that was stored */
-    uint64_t settled;
     struct buffer fed; /* struct fed, ascending: not durable yet */
 
     struct gap gap;
@@ -49,20 +54,25 @@ struct awaited {
 
 struct attached {
     struct attach_page *page;
+    int page_fd;
     uint8_t store_uuid[16];
     uint8_t own_uuid[16];
     uint32_t owner;
     uint32_t record_bytes_max;
     ring_position_fn *position_of;
     void *user;
+    void (*wake)(void *wake_user);
+    void *wake_user;
     const struct log_sink *log;
-    int64_t last_refusal_ns;
+    int64_t last_refusal_ns, last_damage_ns, last_busy_ns; /* when the host was told last */
 
     struct deaths *deaths;
     bool deaths_tried;
     uint32_t changes_seen;
-    bool look_again; /* something could not be had for a shortage */
-    uint8_t *round;  /* SHARE_BYTES and one record more: payloads are copied here */
+    bool look_again; /* something could not be had for a shortage, or yet */
+    int64_t locks_due_ns;
+    bool ends;
+    uint8_t *round; /* SHARE_BYTES and one record more: payloads are copied here */
     size_t round_bytes, round_used;
     svl_attribute attributes[RECORD_ATTRIBUTES_MAX];
 
@@ -77,6 +87,22 @@ struct attached {
 static void add(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* Without a word to sleep on: comings are heard by the page's file, and wakes and deaths by the rings'. */
+static int poll_publishers(struct attached *a, int directory)
+{
+    a->deaths_tried = true;
+    int rc = svl__deaths_create(&a->deaths);
+    return rc == SVL_OK ? svl__deaths_watch_at(a->deaths, directory, ATTACH_PAGE_NAME) : rc;
+}
+
+static void wake_host(struct attached *a)
+{
+    if (a->wake)
+        a->wake(a->wake_user);
+    else
+        svl__attach_page_wake(a->page);
 }
 
 int svl__attached_create(const struct attached_options *o, struct attached **out)
@@ -94,10 +120,18 @@ int svl__attached_create(const struct attached_options *o, struct attached **out
     a->record_bytes_max = o->record_bytes_max;
     a->position_of = o->position_of;
     a->user = o->user;
+    a->wake = o->wake;
+    a->wake_user = o->wake_user;
     a->log = o->log;
     a->look_again = true;
+    a->last_busy_ns =
+        svl__monotonic_ns(); /* the host before, if it was killed, may be letting go still */
     int rc = svl__attach_page_open_host(o->directory, o->file_mode, o->store_uuid,
-                                        o->record_bytes_max, &a->page);
+                                        o->record_bytes_max, &a->page, &a->page_fd);
+    if (rc == SVL_OK && o->wake)
+        rc = poll_publishers(a, o->directory);
+    if (rc == SVL_OK)
+        atomic_store_explicit(&a->page->host_polls, o->wake != NULL, memory_order_release);
     if (rc != SVL_OK) {
         svl__attached_destroy(a);
         return rc;
@@ -122,6 +156,8 @@ void svl__attached_destroy(struct attached *a)
         free_ring(&a->rings[i]);
     svl__buffer_free(&a->awaited);
     svl__attach_page_close(a->page);
+    if (a->page_fd >= 0)
+        close(a->page_fd);
     pthread_mutex_destroy(&a->lock);
     svl__free(a->round);
     svl__free(a);
@@ -165,10 +201,25 @@ static int open_ring(struct attached *a, const struct ring_path *path, struct ri
     if (rc == SVL_E_NOT_FOUND)
         return svl__fail(SVL_E_NOT_FOUND, "%s/%s is gone (a reboot, or a cleaned tmpfs)",
                          path->directory, path->name);
-    if (rc == SVL_OK && is_known(a, svl__ring_uuid(*out))) {
+    if (rc == SVL_OK && is_known(a, svl__ring_uuid(*out)))
+        rc = svl__fail(SVL_E_CORRUPT, "%s is in use already", path->name);
+    else if (rc == SVL_OK)
+        rc = svl__foreign_begin(*out);
+    if (rc != SVL_OK) {
         svl__ring_destroy(*out);
         *out = NULL;
-        rc = svl__fail(SVL_E_CORRUPT, "%s is in use already", path->name);
+    }
+    return rc;
+}
+
+static int listen(struct attached *a)
+{
+    int rc = svl__deaths_create(&a->deaths);
+    if (rc == SVL_OK)
+        rc = svl__deaths_start(a->deaths, a->page);
+    if (rc != SVL_OK) {
+        svl__deaths_destroy(a->deaths);
+        a->deaths = NULL;
     }
     return rc;
 }
@@ -178,59 +229,91 @@ static void watch(struct attached *a, const struct ring_path *path)
 {
     int rc = SVL_OK;
     if (!a->deaths_tried)
-        rc = svl__deaths_create(a->page, &a->deaths);
+        rc = listen(a);
     if (rc == SVL_OK && a->deaths)
         rc = svl__deaths_watch(a->deaths, path->directory, path->name);
     if (rc != SVL_OK)
         svl__log(a->log, SVL_SEVERITY_WARN, rc,
-                 "the end of a process that publishes will be seen only when another record comes: "
-                 "%s",
+                 "the end of a process that publishes will be seen up to a second late: %s",
                  svl_last_error());
     a->deaths_tried = true;
 }
 
-static void find(struct attached *a, size_t i, uint64_t found)
+/* A name changes only while its slot is free, and one that was taken again is of another generation: what was copied
+ * belongs to the state that was found if the slot still says so after it. The exchange keeps the copy before it. */
+static bool copy_path(struct attach_slot *slot, uint64_t found, struct ring_path *path)
 {
-    struct ring_path path;
-    struct ring *ring;
-    memcpy(path.directory, a->page->slots[i].directory, sizeof path.directory);
-    memcpy(path.name, a->page->slots[i].name, sizeof path.name);
-    int rc = a->round ? SVL_OK : SVL_E_NOMEM;
-    if (rc == SVL_OK)
-        rc = open_ring(a, &path, &ring);
-    if (is_shortage(rc)) {
-        a->look_again = true;
+    memcpy(path->directory, slot->directory, sizeof path->directory);
+    memcpy(path->name, slot->name, sizeof path->name);
+    return atomic_fetch_or_explicit(&slot->state, 0, memory_order_acq_rel) == found;
+}
+
+/* Frees the slot, if it still says what was found: a publisher that has left its empty ring meanwhile has done no
+ * damage. */
+static void give_up(struct attached *a, size_t i, uint64_t found, int code)
+{
+    if (!atomic_compare_exchange_strong(&a->page->slots[i].state, &found,
+                                        attach_state_as(found, ATTACH_FREE)))
         return;
-    }
-    if (rc != SVL_OK) {
-        add(&a->damaged, 1);
-        svl__log(a->log, SVL_SEVERITY_WARN, rc, "an attached ring cannot be used: %s",
+    add(&a->damaged, 1);
+    if (svl__log_due(&a->last_damage_ns))
+        svl__log(a->log, SVL_SEVERITY_WARN, code, "an attached ring cannot be used: %s",
                  svl_last_error());
-        atomic_compare_exchange_strong(&a->page->slots[i].state, &found,
-                                       attach_state_as(found, ATTACH_FREE));
-        return;
-    }
-    struct buffer fed = { 0 };
-    if (!buffer_reserve(&fed, sizeof(struct fed))) {
-        svl__ring_destroy(ring);
-        a->look_again = true;
-        return;
-    }
-    watch(a, &path);
+}
+
+static void enter(struct attached *a, size_t i, uint64_t found, struct ring *ring,
+                  struct buffer fed)
+{
     uint64_t start = svl__ring_drained(ring);
     pthread_mutex_lock(&a->lock);
     a->rings[i] = (struct attached_ring){ .ring = ring,
                                           .state = attach_state_as(found, ATTACH_READY),
+                                          .last = a->ends ? start : UINT64_MAX,
                                           .noted = start,
                                           .released = start,
                                           .passed = start,
-                                          .settled = start,
                                           .fed = fed,
                                           .gap.total = svl__ring_dropped_told_get(ring) };
     pthread_mutex_unlock(&a->lock);
     svl__outcome_settle(ring, start);
     svl__outcome_tell(ring);
     add(&a->publishers, 1);
+}
+
+static void find(struct attached *a, size_t i, uint64_t found)
+{
+    struct ring_path path;
+    struct ring *ring;
+    struct buffer fed = { 0 };
+    if (!copy_path(&a->page->slots[i], found, &path)) {
+        a->look_again = true;
+        return;
+    }
+    int rc = a->round && buffer_reserve(&fed, sizeof(struct fed)) ? SVL_OK : SVL_E_NOMEM;
+    if (rc == SVL_OK)
+        rc = open_ring(a, &path, &ring);
+    if (rc == SVL_OK) {
+        watch(a, &path);
+        enter(a, i, found, ring, fed);
+        return;
+    }
+    svl__buffer_free(&fed);
+    if (rc == SVL_E_BUSY && svl__log_due(&a->last_busy_ns))
+        svl__log(a->log, SVL_SEVERITY_WARN, rc, "an attached ring cannot be used: %s",
+                 svl_last_error());
+    if (rc == SVL_E_BUSY || is_shortage(rc))
+        a->look_again = true;
+    else
+        give_up(a, i, found, rc);
+}
+
+/* Nobody may attach any more: what died half-way goes with the host that finds it. */
+static void clear(struct attached *a, size_t i)
+{
+    if (svl__attach_page_lock(a->page_fd, i) != SVL_OK)
+        return; /* it is being made */
+    svl__attach_page_clear(a->page, i);
+    svl__attach_page_unlock(a->page_fd, i, 1);
 }
 
 static void find_all(struct attached *a)
@@ -242,11 +325,24 @@ static void find_all(struct attached *a)
     a->look_again = false;
     for (size_t i = 0; i < ATTACH_SLOTS; i++) {
         uint64_t state = atomic_load_explicit(&a->page->slots[i].state, memory_order_acquire);
-        enum attach_state kind = attach_state_of(state);
-        if (a->rings[i].ring ||
-            (kind != ATTACH_READY && kind != ATTACH_BROKEN && kind != ATTACH_LEFT))
+        if (a->rings[i].ring)
             continue;
-        find(a, i, state);
+        switch (attach_state_of(state)) {
+        case ATTACH_FREE:
+            break;
+        case ATTACH_MAKING:
+            clear(a, i);
+            break;
+        case ATTACH_READY:
+        case ATTACH_BROKEN:
+        case ATTACH_LEFT:
+            find(a, i, state);
+            break;
+        default:
+            give_up(a, i, state,
+                    svl__fail(SVL_E_CORRUPT, "a slot of %s has no state that there is",
+                              ATTACH_PAGE_NAME));
+        }
     }
 }
 
@@ -343,12 +439,26 @@ static bool has_changed(const struct attached *a)
     return atomic_load_explicit(&a->page->changes, memory_order_acquire) != a->changes_seen;
 }
 
+int svl__attached_fd(const struct attached *a)
+{
+    return a && a->deaths ? svl__deaths_fd(a->deaths) : -1;
+}
+
+void svl__attached_hear(struct attached *a)
+{
+    if (a && a->deaths)
+        svl__deaths_hear(a->deaths);
+}
+
 void svl__attached_look(struct attached *a)
 {
     if (!a)
         return;
-    bool changed = has_changed(a);
-    bool at_locks = !a->deaths || svl__deaths_happened(a->deaths) || changed || a->look_again;
+    bool changed = has_changed(a), heard = a->deaths && svl__deaths_happened(a->deaths);
+    int64_t now_ns = svl__monotonic_ns();
+    bool at_locks = heard || changed || a->look_again || now_ns >= a->locks_due_ns;
+    if (at_locks)
+        a->locks_due_ns = now_ns + SLEEP_MS_MAX * NS_PER_MS;
     if (changed)
         a->changes_seen = atomic_load_explicit(&a->page->changes, memory_order_acquire);
     if (changed || a->look_again)
@@ -376,6 +486,31 @@ bool svl__attached_arm(struct attached *a)
     return true;
 }
 
+int64_t svl__attached_deadline_ns(const struct attached *a)
+{
+    if (a && a->look_again)
+        return svl__deadline_ns(SHORTAGE_MS);
+    bool any = a && atomic_load_explicit(&a->publishers, memory_order_relaxed) > 0;
+    return any ? a->locks_due_ns : INT64_MAX;
+}
+
+void svl__attached_end_here(struct attached *a)
+{
+    if (!a)
+        return;
+    a->ends = true;
+    for (size_t i = 0; i < ATTACH_SLOTS; i++)
+        if (a->rings[i].ring)
+            a->rings[i].last = svl__foreign_end(a->rings[i].ring);
+}
+
+void svl__attached_remove_done(struct attached *a)
+{
+    for (size_t i = 0; a && i < ATTACH_SLOTS; i++)
+        if (a->rings[i].ring)
+            look_at(a, i, true);
+}
+
 /* --- draining --- */
 
 bool svl__attached_begin(struct attached *a, size_t i)
@@ -383,8 +518,8 @@ bool svl__attached_begin(struct attached *a, size_t i)
     if (!a || !a->rings[i].ring)
         return false;
     struct attached_ring *r = &a->rings[i];
-    if (!svl__foreign_is_whole(r->ring))
-        return false; /* the next look drops it */
+    if (svl__ring_drained(r->ring) >= r->last || !svl__foreign_is_whole(r->ring))
+        return false; /* what is cut the next look drops */
     a->round_used = 0;
     r->frames = 0;
     uint64_t total = svl__foreign_dropped(r->ring);
@@ -485,17 +620,28 @@ void svl__attached_note(struct attached *a, size_t i, uint64_t end)
     pthread_mutex_unlock(&a->lock);
 }
 
+/* `lock` held. Into a ring's file something is stored only while the file is whole: the flusher may come long after the
+ * last look. */
 static void release(struct attached_ring *r, uint64_t position)
 {
     if (position > r->released)
         r->released = position;
-    svl__foreign_release(r->ring, r->released);
+    if (svl__foreign_is_whole(r->ring))
+        svl__foreign_release(r->ring, r->released);
+}
+
+static void put_outcome(const struct attached_ring *r, struct outcome_tag tag,
+                        enum ring_outcome_kind kind, uint64_t id)
+{
+    if (tag.number != 0 && svl__foreign_is_whole(r->ring))
+        svl__outcome_put(r->ring, tag, kind, id);
 }
 
 /* `lock` held. */
-static void settle(struct attached_ring *r, uint64_t position)
+static void settle(const struct attached_ring *r, uint64_t position)
 {
-    r->settled = position;
+    if (!svl__foreign_is_whole(r->ring))
+        return;
     svl__outcome_settle(r->ring, position);
     svl__outcome_tell(r->ring);
 }
@@ -505,7 +651,8 @@ static void tell_gap(const struct attached *a, struct attached_ring *r)
 {
     if (r->gap_total == 0 || r->gap_ticket > a->written_ticket)
         return;
-    svl__ring_dropped_told(r->ring, r->gap_total);
+    if (svl__foreign_is_whole(r->ring))
+        svl__ring_dropped_told(r->ring, r->gap_total);
     r->gap_total = 0;
 }
 
@@ -558,8 +705,8 @@ void svl__attached_await(struct attached *a, size_t i, struct outcome_tag tag, u
 
 void svl__attached_dropped(struct attached *a, size_t i, struct outcome_tag tag)
 {
-    svl__outcome_put(a->rings[i].ring, tag, RING_DROPPED, 0);
-    if (tag.number != 0)
+    put_outcome(&a->rings[i], tag, RING_DROPPED, 0);
+    if (tag.number != 0 && svl__foreign_is_whole(a->rings[i].ring))
         svl__outcome_tell(a->rings[i].ring);
 }
 
@@ -588,7 +735,7 @@ void svl__attached_written(struct attached *a, const struct ring_position *rings
     }
     pthread_mutex_unlock(&a->lock);
     if (orphan)
-        svl__attach_page_wake(a->page);
+        wake_host(a);
 }
 
 /* `lock` held. */
@@ -599,7 +746,7 @@ static void tell_awaited(struct attached *a, uint64_t ticket)
     for (size_t k = 0; k < a->awaited.len / sizeof *awaited; k++) {
         const struct awaited *w = &awaited[k];
         if (w->ticket <= ticket)
-            svl__outcome_put(a->rings[w->ring].ring, w->tag, RING_STORED, w->id);
+            put_outcome(&a->rings[w->ring], w->tag, RING_STORED, w->id);
         else
             awaited[kept++] = *w;
     }
@@ -634,7 +781,7 @@ void svl__attached_durable(struct attached *a, uint64_t ticket)
             done |= tell_settled(&a->rings[i], ticket);
     pthread_mutex_unlock(&a->lock);
     if (done)
-        svl__attach_page_wake(a->page);
+        wake_host(a);
 }
 
 void svl__attached_stats_get(struct attached *a, struct attached_stats *stats)

@@ -9,8 +9,11 @@
  *   Z2  a ring is released up to a position only when the journal holds everything before it, and is told that
  *       a record is durable only when it is.
  *   Z3  the pipeline thread sleeps only after the sleep bit is set in every live ring (svl__attached_arm), on the
- *       word that they all share: no timer. A publisher's death closes its ring's file, which inotify tells a
- *       thread that stirs this word; where that cannot be had, a death is seen at the next wake.
+ *       word that they all share. A publisher's death closes its ring's file, which inotify tells a thread that stirs
+ *       this word. While rings are attached it sleeps a second at most, then looks at the locks: a wake is missed
+ *       where its publisher died before it or somebody wrote over the word, and a death where a child of the
+ *       publisher has the file open still, or inotify cannot be had. A host that polls waits for
+ *       inotify's descriptor instead, as publishers touch their files for it.
  *   Z4  before how much an orphan holds is fixed, its slot says that it was left; publishers look at their slot after
  *       each commit. Both sides sequentially consistent: nothing is behind that end whose publish returned. */
 #ifndef SVL_PIPELINE_ATTACHED_H
@@ -32,6 +35,8 @@ struct attached_options {
     uint32_t record_bytes_max;
     ring_position_fn *position_of; /* what the journal knows */
     void *user;
+    void (*wake)(void *wake_user); /* a host that polls; NULL: it sleeps on the page's word */
+    void *wake_user;
     const struct log_sink *log;
 };
 
@@ -44,10 +49,23 @@ void svl__attached_join(struct attached *attached, struct ring *own);
 
 /* --- the pipeline thread; `attached` may be NULL --- */
 
+/* A host that polls: this is readable when publishers wake it, or one has come or died; takes that in. -1: nobody
+ * can attach. */
+int svl__attached_fd(const struct attached *attached);
+void svl__attached_hear(struct attached *attached);
+
 /* New rings, dead publishers, rings that are done. */
 void svl__attached_look(struct attached *attached);
 /* Sets the sleep bits. False: there is something to do. */
 bool svl__attached_arm(struct attached *attached);
+
+/* When to look again at the latest, after arming; INT64_MAX: when woken. */
+int64_t svl__attached_deadline_ns(const struct attached *attached);
+
+/* From now on every ring is drained to where it ends now, and no further. */
+void svl__attached_end_here(struct attached *attached);
+/* Of the rings that dead or closed publishers have left those go that are done. Nothing drains or flushes any more. */
+void svl__attached_remove_done(struct attached *attached);
 
 /* Begins a round with ring `i`, below ATTACH_SLOTS: false if there is none, or nothing to be had of it. */
 bool svl__attached_begin(struct attached *attached, size_t i);
@@ -82,7 +100,7 @@ void svl__attached_dropped(struct attached *attached, size_t i, struct outcome_t
 
 void svl__attached_written(struct attached *attached, const struct ring_position *rings, uint32_t n,
                            uint64_t ticket);
-/* Also the pipeline thread, after it has fed. */
+/* Also the pipeline thread, after it has fed; and who closes the store. */
 void svl__attached_durable(struct attached *attached, uint64_t ticket);
 
 struct attached_stats {

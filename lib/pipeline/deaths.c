@@ -22,7 +22,8 @@ struct deaths {
     _Atomic bool happened;
 };
 
-/* True if one of the events is a file closed; a watch that ends with its file is none. */
+/* Those that are there, as many as fit. True if one is a file closed; a touch, or a watch that ends with its file,
+ * is none. */
 static bool read_events(int fd)
 {
     _Alignas(struct inotify_event) char bytes[4096];
@@ -47,36 +48,52 @@ static void *run(void *argument)
             break;
         if (fds[1].revents)
             break;
-        if (!fds[0].revents || !read_events(d->events))
+        if (!fds[0].revents)
             continue;
-        atomic_store(&d->happened, true);
-        svl__attach_page_wake(d->page);
+        svl__deaths_hear(d);
+        if (svl__deaths_waiting(d))
+            svl__attach_page_wake(d->page);
     }
     return NULL;
 }
 
-int svl__deaths_create(struct attach_page *page, struct deaths **out)
+int svl__deaths_create(struct deaths **out)
 {
     *out = NULL;
     struct deaths *d = svl__calloc(1, sizeof *d);
     if (!d)
         return SVL_E_NOMEM;
-    d->page = page;
-    int rc = SVL_OK;
+    d->end = -1;
     d->events = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-    int error = errno;
-    d->end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (d->events < 0 || d->end < 0)
-        rc = svl__fail_errno(d->events < 0 ? error : errno, "inotify");
-    if (rc == SVL_OK)
-        rc = svl__thread_start(&d->thread, "svl-attach", run, d);
-    d->runs = rc == SVL_OK;
-    if (rc != SVL_OK) {
+    if (d->events < 0) {
+        int rc = svl__fail_errno(errno, "inotify");
         svl__deaths_destroy(d);
         return rc;
     }
     *out = d;
     return SVL_OK;
+}
+
+int svl__deaths_start(struct deaths *d, struct attach_page *page)
+{
+    d->page = page;
+    d->end = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (d->end < 0)
+        return svl__fail_errno(errno, "eventfd");
+    int rc = svl__thread_start(&d->thread, "svl-attach", run, d);
+    d->runs = rc == SVL_OK;
+    return rc;
+}
+
+int svl__deaths_fd(const struct deaths *d)
+{
+    return d->events;
+}
+
+void svl__deaths_hear(struct deaths *d)
+{
+    if (read_events(d->events))
+        atomic_store(&d->happened, true);
 }
 
 void svl__deaths_destroy(struct deaths *d)
@@ -97,10 +114,18 @@ void svl__deaths_destroy(struct deaths *d)
 int svl__deaths_watch(struct deaths *d, const char *directory, const char *name)
 {
     char path[384];
+    uint32_t touched = d->runs ? 0 : IN_ATTRIB;
     snprintf(path, sizeof path, "%s/%s", directory, name); /* it fits: 255 and 63 */
-    if (inotify_add_watch(d->events, path, IN_CLOSE_WRITE | IN_DONT_FOLLOW) >= 0)
+    if (inotify_add_watch(d->events, path, IN_CLOSE_WRITE | IN_DONT_FOLLOW | touched) >= 0)
         return SVL_OK;
     return errno == ENOENT ? SVL_OK : svl__fail_errno(errno, "inotify of %s", path);
+}
+
+int svl__deaths_watch_at(struct deaths *d, int directory, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", directory);
+    return svl__deaths_watch(d, path, name);
 }
 
 bool svl__deaths_happened(struct deaths *d)

@@ -51,7 +51,7 @@ static int check_ring_directory(svl_options *o)
 int svl__pipeline_options_check(const svl_options *from, svl_options *to, uint32_t record_bytes_max)
 {
     int rc = svl__options_copy(to, sizeof *to, from, OPTIONS_FIRST_SIZE, "svl_options");
-    if (rc == SVL_OK && (to->flags & ~(uint32_t)SVL_PIPELINE_PRIVATE_RING))
+    if (rc == SVL_OK && (to->flags & ~(uint32_t)(SVL_PIPELINE_PRIVATE_RING | SVL_THREADLESS)))
         rc = svl__fail(SVL_E_OPTION, "flags has unknown bits: %#x", to->flags);
     if (rc == SVL_OK)
         rc = check_intake(to, record_bytes_max);

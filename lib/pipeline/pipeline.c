@@ -20,6 +20,11 @@ int svl__pipeline_check(const svl_pipeline *p, const char *function)
     return SVL_OK;
 }
 
+bool svl__pipeline_is_threadless(const svl_pipeline *p)
+{
+    return p->options.flags & SVL_THREADLESS;
+}
+
 int svl__pipeline_failure(svl_pipeline *p)
 {
     if (svl__store_has_failed(p->store))
@@ -47,7 +52,17 @@ static void allow_attaching(svl_pipeline *p)
                                          .position_of = position_of,
                                          .user = p->store,
                                          .log = p->log };
+    if (svl__pipeline_is_threadless(p)) {
+        attached.wake = svl__pump_due;
+        attached.wake_user = p;
+    }
     int rc = svl__attached_create(&attached, &p->attached);
+    if (rc == SVL_OK && svl__pipeline_is_threadless(p))
+        rc = svl__alarm_add(&p->pump.alarm, svl__attached_fd(p->attached));
+    if (rc != SVL_OK) {
+        svl__attached_destroy(p->attached);
+        p->attached = NULL;
+    }
     if (rc != SVL_OK)
         svl__log(p->log, SVL_SEVERITY_WARN, rc, "no other process can publish here: %s",
                  svl_last_error());
@@ -66,10 +81,17 @@ static int create_parts(svl_pipeline *p)
     int rc = svl__dispatch_create(&dispatch, &p->dispatch);
     if (rc == SVL_OK)
         rc = svl__slots_create(&p->slots);
+    if (rc == SVL_OK)
+        rc = svl__crash_create(p->store, &p->crash);
     struct handlers_options handlers = { .store = p->store,
                                          .workers_max = p->options.workers_max,
                                          .worker_idle_ms = p->options.worker_idle_ms,
-                                         .record_bytes_max = store->record_bytes_max };
+                                         .record_bytes_max = store->record_bytes_max,
+                                         .crash = p->crash };
+    if (svl__pipeline_is_threadless(p)) {
+        handlers.due = svl__pump_due;
+        handlers.due_user = p;
+    }
     if (rc == SVL_OK)
         rc = svl__handlers_create(&handlers, &p->handlers);
     return rc;
@@ -80,10 +102,17 @@ static int create_parts(svl_pipeline *p)
 static int free_pipeline(svl_pipeline *p)
 {
     int rc = p->store ? svl__store_end(p->store) : SVL_OK;
+    if (p->store)
+        svl__attached_durable(p->attached, svl__store_durable_ticket(p->store));
+    svl__attached_remove_done(p->attached);
+    svl__mark_page_end(p);
     svl__pipeline_end_rings(p);
     svl__attached_destroy(p->attached);
     if (p->store)
         svl__store_release(p->store);
+    svl__crash_destroy(p->crash);
+    svl__alarm_end(&p->pump.alarm);
+    svl__drain_destroy(p->drain);
     svl__dispatch_destroy(p->dispatch);
     svl__slots_destroy(p->slots);
     pthread_cond_destroy(&p->fed);
@@ -114,6 +143,7 @@ static int create_object(svl_pipeline **out)
     svl_pipeline *p = *out;
     p->process_mark = svl__process_mark();
     p->closed_tail = UINT64_MAX;
+    p->pump.alarm = (struct alarm){ -1, -1, -1, INT64_MAX, false };
     atomic_init(&p->holders, 1);
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->release_lock, NULL);
@@ -121,18 +151,24 @@ static int create_object(svl_pipeline **out)
     return SVL_OK;
 }
 
-static int open_parts(svl_pipeline *p, const char *path, const svl_options *options)
+/* `options` and `store` are checked and whole; their pointers are the caller's. */
+static int open_parts(svl_pipeline *p, const char *path, const svl_options *options,
+                      const svl_store_options *store)
 {
-    int rc = svl__store_open_owned(path, options ? options->store : NULL, &p->store);
+    int rc = svl__store_open_owned(path, store, &p->store);
     if (rc != SVL_OK)
         return rc;
     p->log = svl__store_log(p->store);
-    uint32_t record_bytes_max = svl__store_options(p->store)->record_bytes_max;
-    rc = svl__pipeline_options_check(options, &p->options, record_bytes_max);
-    if (rc != SVL_OK)
-        return rc;
+    p->options = *options;
+    if (svl__pipeline_is_threadless(p)) {
+        rc = svl__alarm_begin(&p->pump.alarm);
+        if (rc != SVL_OK)
+            return rc;
+        if (p->options.full_policy == SVL_FULL_BLOCK)
+            p->options.full_policy = SVL_FULL_FAIL; /* who waits may be who would make room */
+    }
     struct intake_options intake = { .ring_bytes = p->options.ring_bytes,
-                                     .record_bytes_max = record_bytes_max,
+                                     .record_bytes_max = store->record_bytes_max,
                                      .full_policy = p->options.full_policy,
                                      .block_timeout_ms = p->options.block_timeout_ms };
     svl__intake_init(&p->intake, p->store, sizeof(struct slot_tag), &intake);
@@ -159,6 +195,12 @@ int svl_open(const char *path, const svl_options *options, svl_pipeline **out)
         rc = svl__store_options_check(checked.store, &store);
     if (rc == SVL_OK && store.flags & SVL_STORE_READ_ONLY)
         rc = svl__fail(SVL_E_OPTION, "a pipeline writes: its store cannot be SVL_STORE_READ_ONLY");
+    if (rc == SVL_OK && store.flags & SVL_THREADLESS && !(checked.flags & SVL_THREADLESS))
+        rc =
+            svl__fail(SVL_E_OPTION, "SVL_THREADLESS belongs into svl_options.flags: its store then "
+                                    "has no threads either");
+    store.struct_size = sizeof store;
+    store.flags |= checked.flags & SVL_THREADLESS;
     if (rc == SVL_OK) /* nothing is made on the disk before all options are known to be right */
         rc = svl__pipeline_options_check(options, &checked, store.record_bytes_max);
     if (rc != SVL_OK)
@@ -167,7 +209,7 @@ int svl_open(const char *path, const svl_options *options, svl_pipeline **out)
     rc = create_object(&p);
     if (rc != SVL_OK)
         return rc;
-    rc = open_parts(p, path, options);
+    rc = open_parts(p, path, &checked, &store);
     if (rc != SVL_OK) {
         if (p->handlers)
             svl__handlers_destroy(p->handlers, INT64_MAX, NULL, NULL);
@@ -215,12 +257,16 @@ int svl_close(svl_pipeline *pipeline)
     if (rc != SVL_OK)
         return rc;
     svl_pipeline *p = pipeline;
+    rc = svl__pump_take(p);
+    if (rc != SVL_OK)
+        return rc;
     int64_t deadline_ns = svl__deadline_ns(p->options.close_timeout_ms);
     if (atomic_load(&p->state) != PIPELINE_OPENED)
         rc = svl__pipeline_stop(p, deadline_ns);
     int64_t soon_ns = svl__deadline_ns(END_MS);
     if (deadline_ns < soon_ns)
         deadline_ns = soon_ns;
+    svl__crash_end(p->crash);
     end_drainer(p, deadline_ns);
     svl__pipeline_observe_writes(p);
     end_handlers(p, deadline_ns);

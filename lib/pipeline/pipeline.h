@@ -9,9 +9,10 @@
  *   W2  the ring is released up to a position only when the journal holds everything before it.
  *   W3  nothing here is waited for while a lock is held, but its own condition variables.
  *
- * pipeline.c open, close · options.c · start.c rings, recovery · publish.c · drain.c the pipeline
- * thread · attached.c, attach_page.c, deaths.c rings of other processes · publisher.c their side of it ·
- * slots.c svl_publish_sync()'s waiters · deadletters.c · stop.c flush and stop · stats.c */
+ * pipeline.c open, close · options.c · start.c rings, recovery · publish.c · drain.c, round.c the
+ * pipeline thread · ingest.c a record through its handlers · mark_page.c where callbacks are marked ·
+ * pump.c, alarm.c without threads · attached.c, attach_page.c, deaths.c rings of other processes · publisher.c
+ * their side of it · slots.c svl_publish_sync()'s waiters · deadletters.c · stop.c flush and stop · stats.c */
 #ifndef SVL_PIPELINE_PIPELINE_H
 #define SVL_PIPELINE_PIPELINE_H
 
@@ -24,6 +25,7 @@
 #include "bus/dispatch.h"
 #include "bus/intake.h"
 #include "handler/handler.h"
+#include "pump.h"
 #include "ring/ring.h"
 #include "slots.h"
 #include "store/store.h"
@@ -47,7 +49,11 @@ struct svl_pipeline {
     struct handlers *handlers;
     struct slots *slots;
     struct attached *attached; /* NULL: nobody can attach */
+    struct crash_marker *crash;
+    void *marks; /* its page, where that is a file of its own; NULL: it is not */
 
+    struct drain *drain; /* from svl_start() on */
+    struct pump pump;
     pthread_t drainer;
     bool drainer_runs;
     _Atomic bool abandon;     /* the drainer ends at once: close has waited long enough */
@@ -72,7 +78,7 @@ struct svl_pipeline {
                             before it */
     uint64_t gap_total;  /* the ring's drops that are told with it; 0: none under way */
 
-    _Atomic uint64_t published;
+    _Atomic uint64_t published, unprocessed;
     uint64_t ring_recovered, ring_unfinished, ring_missing; /* set at start */
 };
 
@@ -83,6 +89,7 @@ int svl__pipeline_options_check(const svl_options *from, svl_options *to,
 /* SVL_E_INVALID, SVL_E_FORKED; with `function` also SVL_E_DEADLOCK inside a callback. */
 int svl__pipeline_check(const svl_pipeline *pipeline, const char *function);
 int svl__pipeline_failure(svl_pipeline *pipeline);
+bool svl__pipeline_is_threadless(const svl_pipeline *pipeline);
 
 /* Frees everything with the last holder; else SVL_E_TIMEOUT. */
 int svl__pipeline_let_go(svl_pipeline *pipeline);
@@ -94,13 +101,32 @@ void svl__pipeline_observe(svl_pipeline *pipeline);
 void svl__pipeline_observe_writes(svl_pipeline *pipeline);
 void svl__pipeline_end_rings(svl_pipeline *pipeline);
 
-/* drain.c */
+/* mark_page.c. What a crash of a pipeline with a private ring has left; the page of this one; its end, when
+ * nothing runs any more. */
+int svl__mark_page_take_file(svl_pipeline *pipeline, int64_t deadline_ns);
+void svl__mark_page_use_file(svl_pipeline *pipeline);
+void svl__mark_page_use_ring(svl_pipeline *pipeline, const struct ring *ring);
+void svl__mark_page_end(svl_pipeline *pipeline);
+
+/* drain.c. Of the pipeline's ring and the attached ones, for the pipeline thread or whoever pumps. */
+int svl__drain_create(svl_pipeline *pipeline, struct drain **out);
+void svl__drain_destroy(struct drain *drain); /* NULL is fine */
+/* A round over all rings, with `frames_max` records of each at most; *frames is how many it took. SVL_E_END: the
+ * ring is closed, and everything is fed; SVL_E_CLOSED: given up; else why the pipeline has to stop. Short of memory
+ * it is SVL_OK, and goes on later. */
+int svl__drain_step(struct drain *drain, size_t frames_max, size_t *frames);
+/* Sets the sleep bits: when the next step is due, monotonic: 0 = now, INT64_MAX = when something comes. */
+int64_t svl__drain_due_ns(struct drain *drain);
+/* No step comes any more; `rc`: or because of this. */
+void svl__drain_finish(svl_pipeline *pipeline, int rc);
 void *svl__drain_run(void *pipeline);
 /* Everything that a crashed ring holds, into the store: SVL_OK when it is all fed; SVL_E_TIMEOUT when the
  * store has taken nothing for `wait_ms`. */
 int svl__drain_crashed(svl_pipeline *pipeline, struct ring *ring, int64_t wait_ms);
 
-/* stop.c: stops by `deadline_ns`, also inside svl_close(). */
+/* stop.c, with the pump taken: all that was published before is durable; stops by `deadline_ns`, also inside
+ * svl_close(). */
+int svl__pipeline_flush(svl_pipeline *pipeline, int64_t deadline_ns);
 int svl__pipeline_stop(svl_pipeline *pipeline, int64_t deadline_ns);
 
 #endif

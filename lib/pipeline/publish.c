@@ -91,6 +91,29 @@ int svl_publish_many(svl_pipeline *pipeline, const svl_record *records, size_t n
     return rc;
 }
 
+static int publish_and_wait(svl_pipeline *p, const svl_record *record, int64_t deadline_ns,
+                            uint64_t *id)
+{
+    int64_t full_deadline_ns = svl__deadline_ns(p->intake.block_timeout_ms);
+    if (full_deadline_ns > deadline_ns)
+        full_deadline_ns = deadline_ns;
+    struct slot_tag tag;
+    if (!svl__slots_take(p->slots, &tag)) {
+        atomic_fetch_add_explicit(&p->intake.refused_full, 1, memory_order_relaxed);
+        return SVL_E_FULL;
+    }
+    int rc = publish(p, record, tag, full_deadline_ns);
+    if (rc != SVL_OK) {
+        svl__slots_give_back(p->slots, tag);
+        return rc;
+    }
+    if (svl__pipeline_is_threadless(
+            p)) /* nobody else makes it durable; the slot says how it went */
+        svl__pipeline_flush(p, deadline_ns);
+    rc = svl__slots_wait(p->slots, tag, deadline_ns, id);
+    return rc == SVL_E_FAILED ? svl__pipeline_failure(p) : rc;
+}
+
 int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record, int64_t timeout_ms,
                      uint64_t *id)
 {
@@ -102,24 +125,13 @@ int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record, int64_t t
     if (rc != SVL_OK)
         return rc;
     int64_t deadline_ns = svl__deadline_ns(timeout_ms);
-    int64_t full_deadline_ns = svl__deadline_ns(pipeline->intake.block_timeout_ms);
-    if (full_deadline_ns > deadline_ns)
-        full_deadline_ns = deadline_ns;
-    struct slot_tag tag;
-    if (!svl__slots_take(pipeline->slots, &tag)) {
-        atomic_fetch_add_explicit(&pipeline->intake.refused_full, 1, memory_order_relaxed);
-        return SVL_E_FULL;
-    }
-    rc = publish(pipeline, record, tag, full_deadline_ns);
-    if (rc != SVL_OK) {
-        svl__slots_give_back(pipeline->slots, tag);
+    rc = svl__pump_take(pipeline);
+    if (rc != SVL_OK)
         return rc;
-    }
-    uint64_t given;
-    rc = svl__slots_wait(pipeline->slots, tag, deadline_ns, &given);
-    if (rc == SVL_E_FAILED)
-        return svl__pipeline_failure(pipeline);
-    if (rc == SVL_OK && id)
+    uint64_t given = 0;
+    rc = publish_and_wait(pipeline, record, deadline_ns, &given);
+    svl__pump_give(pipeline);
+    if (id)
         *id = given;
     return rc;
 }

@@ -1,19 +1,17 @@
 /* publisher.c - publishing into a ring that another process drains.
  *
  * Attaching: a slot of the attach page is marked as being made, with the name of the ring's file in it; the file is
- * made and locked; then the slot is ready, and the host is told. A process that dies in between leaves a slot that
- * nobody but the next one to attach looks at: it removes the file and takes the slot.
+ * made and locked; then the slot is ready, and the host is told. A process that dies in between leaves a slot half
+ * made, which the next one to attach, or the host, clears.
  *
  * A frame is an outcome tag (8 bytes, zero for all but svl_publisher_publish_sync()) and the wire record. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <serverlog/attach.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "attach_page.h"
@@ -31,8 +29,8 @@
 #define OPTIONS_FIRST_SIZE sizeof(svl_attach_options)
 #define RING_BYTES_DEFAULT (UINT64_C(1) << 20)
 #define RING_DIRECTORY_DEFAULT "/dev/shm"
-#define ATTACH_MS_MAX 10000
-#define ATTACH_POLL_MS 5
+/* A host that cannot find a ring says so in its slot, and cannot wake who waits in it. */
+#define WAIT_MS_MAX 500
 
 /* Who waits for an outcome. A number is used again once its last record is settled: nothing is told for it then. */
 struct waiting {
@@ -49,14 +47,11 @@ struct svl_publisher {
     uint64_t state; /* the slot's, while it is ours */
     struct intake intake;
     struct store_lock *noted;
+    _Atomic bool is_told; /* that the host has given its ring up */
 
     pthread_mutex_t lock;
     struct waiting waiting[RING_OUTCOMES];
 };
-
-/* One thread of a process at a time: an fcntl lock is the process', and gone when any descriptor of the page is
- * closed. */
-static pthread_mutex_t attaching = PTHREAD_MUTEX_INITIALIZER;
 
 int svl_attach_options_init(svl_attach_options *options, size_t size)
 {
@@ -88,52 +83,27 @@ static int check_options(const svl_attach_options *from, svl_attach_options *o)
 
 /* --- attaching --- */
 
-static int lock_page(int fd)
-{
-    int64_t deadline_ns = svl__deadline_ns(ATTACH_MS_MAX);
-    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    struct timespec pause = { .tv_nsec = ATTACH_POLL_MS * NS_PER_MS };
-    while (fcntl(fd, F_SETLK, &whole) != 0) {
-        if (errno != EACCES && errno != EAGAIN)
-            return svl__fail_errno(errno, "lock of %s", ATTACH_PAGE_NAME);
-        if (svl__monotonic_ns() >= deadline_ns)
-            return svl__fail(SVL_E_BUSY, "another process has been attaching for %d ms",
-                             ATTACH_MS_MAX);
-        nanosleep(&pause, NULL);
-    }
-    return SVL_OK;
-}
-
-/* The page's lock is held: who has left a slot half made is dead. */
-static void clear(struct attach_slot *slot)
-{
-    int directory;
-    char path[sizeof slot->directory], name[sizeof slot->name];
-    memcpy(path, slot->directory, sizeof path);
-    memcpy(name, slot->name, sizeof name);
-    path[sizeof path - 1] = name[sizeof name - 1] = 0;
-    if (strncmp(name, "serverlog-", 10) != 0 || strchr(name, '/') ||
-        svl__directory_open_shared(path, &directory) != SVL_OK)
-        return;
-    unlinkat(directory, name, 0);
-    close(directory);
-}
-
-/* Nobody is told of a name while it changes: the slot is free meanwhile. */
-static int take_slot(svl_publisher *p)
+/* Takes the first free slot, which stays locked. All that are half made are cleared. */
+static int take_slot(svl_publisher *p, int fd)
 {
     for (size_t i = 0; i < ATTACH_SLOTS; i++) {
         struct attach_slot *slot = &p->page->slots[i];
-        uint64_t word = atomic_load_explicit(&slot->state, memory_order_acquire);
-        if (attach_state_of(word) == ATTACH_MAKING) {
-            clear(slot);
-            word = attach_state_as(word, ATTACH_FREE);
-            atomic_store_explicit(&slot->state, word, memory_order_release);
-        }
-        if (attach_state_of(word) != ATTACH_FREE || p->slot)
+        enum attach_state kind =
+            attach_state_of(atomic_load_explicit(&slot->state, memory_order_acquire));
+        if (kind != ATTACH_MAKING && (kind != ATTACH_FREE || p->slot))
             continue;
-        p->slot = slot;
-        p->state = attach_state_as(word, ATTACH_READY) + 256;
+        int rc = svl__attach_page_lock(fd, i);
+        if (rc == SVL_E_BUSY)
+            continue;
+        if (rc != SVL_OK)
+            return rc;
+        uint64_t word = svl__attach_page_clear(p->page, i);
+        if (attach_state_of(word) == ATTACH_FREE && !p->slot) {
+            p->slot = slot;
+            p->state = attach_state_as(word, ATTACH_READY) + 256;
+        } else {
+            svl__attach_page_unlock(fd, i, 1);
+        }
     }
     return p->slot ? SVL_OK
                    : svl__fail(SVL_E_RESOURCE,
@@ -142,6 +112,7 @@ static int take_slot(svl_publisher *p)
                                ATTACH_SLOTS);
 }
 
+/* Nobody is told of a name while it changes: the slot is free meanwhile. */
 static int name_ring(struct attach_slot *slot, const char *directory)
 {
     uint8_t random[16];
@@ -156,16 +127,25 @@ static int name_ring(struct attach_slot *slot, const char *directory)
     return SVL_OK;
 }
 
-/* The page's lock is held. */
-static int make_ring(svl_publisher *p, const svl_attach_options *o, uint32_t owner)
+/* The sleep bit that is paid for was set after the host had said how it waits. */
+static bool wake_polling_host(void *publisher)
 {
-    int rc = take_slot(p);
+    const svl_publisher *p = publisher;
+    return atomic_load_explicit(&p->page->host_polls, memory_order_acquire) &&
+           svl__ring_touch(p->ring);
+}
+
+static int make_ring(svl_publisher *p, int fd, const svl_attach_options *o, uint32_t owner)
+{
+    int rc = take_slot(p, fd);
     if (rc == SVL_OK)
         rc = name_ring(p->slot, o->ring_directory);
     if (rc != SVL_OK)
         return rc;
+    RING_STEP("slot named");
     atomic_store_explicit(&p->slot->state, attach_state_as(p->state, ATTACH_MAKING),
                           memory_order_release);
+    RING_STEP("slot making");
     char name[sizeof p->slot->name];
     memcpy(name, p->slot->name, sizeof name);
     struct ring_options ring = { .capacity = o->ring_bytes,
@@ -180,8 +160,11 @@ static int make_ring(svl_publisher *p, const svl_attach_options *o, uint32_t own
                               memory_order_release);
         return rc;
     }
+    RING_STEP("ring made");
     svl__ring_wake_through(p->ring, &p->page->word);
+    svl__ring_wake_by(p->ring, wake_polling_host, p);
     atomic_store_explicit(&p->slot->state, p->state, memory_order_release);
+    RING_STEP("slot ready");
     svl__attach_page_tell(p->page);
     return SVL_OK;
 }
@@ -195,17 +178,17 @@ static int attach(svl_publisher *p, const char *path, int directory, const svl_a
     if (rc != SVL_OK)
         return rc;
     int fd;
-    pthread_mutex_lock(&attaching);
     rc = svl__attach_page_open(directory, &p->page, &fd);
     if (rc == SVL_E_NOT_FOUND)
         rc = svl__fail(SVL_E_NOT_FOUND, "no pipeline was ever opened on %s", path);
     if (rc == SVL_OK)
-        rc = lock_page(fd);
+        rc = make_ring(p, fd, o, st.st_uid);
     if (rc == SVL_OK)
-        rc = make_ring(p, o, st.st_uid);
-    if (fd >= 0)
-        close(fd);
-    pthread_mutex_unlock(&attaching);
+        svl__attach_page_touch(p->page, fd);
+    if (fd < 0)
+        return rc;
+    svl__attach_page_unlock(fd, 0, ATTACH_SLOTS); /* a child may have the descriptor too */
+    close(fd);
     return rc;
 }
 
@@ -260,14 +243,22 @@ int svl_attach(const char *path, const svl_attach_options *options, svl_publishe
 
 /* --- publishing --- */
 
-/* The slot is somebody else's, or the host's mark is on it. */
-static int given_up(uint64_t word, uint64_t state)
+static int written_over(void)
 {
-    if (word == attach_state_as(state, ATTACH_BROKEN))
-        return svl__fail(SVL_E_CORRUPT,
-                         "something in this process wrote over its ring: what is whole in it is "
-                         "stored when it is closed; attach again");
-    if (word == attach_state_as(state, ATTACH_LEFT))
+    return svl__fail(SVL_E_CORRUPT, "something in this process wrote over its ring: what is whole "
+                                    "in it is stored when it is closed; attach again");
+}
+
+/* Is the slot somebody else's, or the host's mark on it? */
+static int check_slot(svl_publisher *p, memory_order order)
+{
+    uint64_t word = atomic_load_explicit(&p->slot->state, order);
+    if (word == p->state)
+        return SVL_OK;
+    atomic_store_explicit(&p->is_told, true, memory_order_relaxed);
+    if (word == attach_state_as(p->state, ATTACH_BROKEN))
+        return written_over();
+    if (word == attach_state_as(p->state, ATTACH_LEFT))
         return svl__fail(SVL_E_FAILED,
                          "this process has let its lock on the ring go (was the file opened and "
                          "closed again?): close and attach again; this record may be stored");
@@ -275,14 +266,13 @@ static int given_up(uint64_t word, uint64_t state)
                                    "find; close and attach again");
 }
 
-static int check(const svl_publisher *p)
+static int check(svl_publisher *p)
 {
     if (!p)
         return svl__fail(SVL_E_INVALID, "publisher is NULL");
     if (svl__forked(p->process_mark))
         return svl__fail(SVL_E_FORKED, "attached before fork(); attach in the child");
-    uint64_t word = atomic_load_explicit(&p->slot->state, memory_order_relaxed);
-    return word == p->state ? SVL_OK : given_up(word, p->state);
+    return check_slot(p, memory_order_relaxed);
 }
 
 static int publish(svl_publisher *p, const svl_record *record, struct outcome_tag tag,
@@ -292,11 +282,13 @@ static int publish(svl_publisher *p, const svl_record *record, struct outcome_ta
         .record = record, .tag = &tag, .deadline_ns = deadline_ns, .is_waited_for = tag.number != 0
     };
     int rc = svl__intake_put(&p->intake, p->ring, &item);
-    if (rc != SVL_OK)
+    if (rc == SVL_E_CLOSED) /* by nobody here */
+        return written_over();
+    if (rc != SVL_OK && rc != SVL_E_FULL)
         return rc;
-    /* The host did not take this process for dead before the commit (Z4). */
-    uint64_t word = atomic_load_explicit(&p->slot->state, memory_order_seq_cst);
-    return word == p->state ? SVL_OK : given_up(word, p->state);
+    /* The host did not take this process for dead before the commit (Z4). One that is full may be full for good. */
+    int slot = check_slot(p, memory_order_seq_cst);
+    return slot != SVL_OK ? slot : rc;
 }
 
 int svl_publisher_publish(svl_publisher *publisher, const svl_record *record)
@@ -359,7 +351,8 @@ static int wait_settled(svl_publisher *p, struct outcome_tag tag, uint64_t end, 
             return rc;
         if (svl__monotonic_ns() >= deadline_ns)
             return SVL_E_TIMEOUT;
-        svl__outcome_wait(p->ring, count, deadline_ns);
+        int64_t look_ns = svl__deadline_ns(WAIT_MS_MAX);
+        svl__outcome_wait(p->ring, count, look_ns < deadline_ns ? look_ns : deadline_ns);
     }
 }
 
@@ -418,11 +411,16 @@ int svl_publisher_close(svl_publisher *publisher)
     bool is_ours = word == p->state;
     bool is_given_up = !is_ours && word != attach_state_as(p->state, ATTACH_BROKEN) &&
                        word != attach_state_as(p->state, ATTACH_LEFT);
-    if (is_given_up || (is_ours && svl__ring_is_empty(p->ring)))
+    bool is_empty = svl__ring_is_empty(p->ring);
+    int rc = SVL_OK;
+    if (is_given_up && !is_empty && !atomic_load_explicit(&p->is_told, memory_order_relaxed))
+        rc = svl__fail(SVL_E_FAILED, "the host has given up this ring, which it could not use or "
+                                     "find: what was in it and not flushed is lost");
+    if (is_given_up || (is_ours && is_empty))
         svl__attach_page_remove(p->slot, p->state, p->ring);
     svl__ring_destroy(p->ring); /* lets the lock go */
     p->ring = NULL;
     svl__attach_page_tell(p->page);
     free_publisher(p);
-    return SVL_OK;
+    return rc;
 }

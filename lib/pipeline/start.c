@@ -73,6 +73,8 @@ static void on_durable(uint64_t id, uint64_t ticket, void *user)
 void svl__pipeline_observe(svl_pipeline *p)
 {
     struct store_observer observer = { .written = on_written, .durable = on_durable, .user = p };
+    if (svl__pipeline_is_threadless(p))
+        observer.due = observer.ready = svl__pump_due;
     svl__store_observe(p->store, &observer);
 }
 
@@ -154,8 +156,16 @@ static void drop_recovered(svl_pipeline *p)
     pthread_mutex_lock(&p->release_lock);
     p->releasing = NULL;
     pthread_mutex_unlock(&p->release_lock);
+    svl__crash_use(p->crash, NULL);
     svl__ring_destroy(p->recovered);
     p->recovered = NULL;
+}
+
+static int take_marks(svl_pipeline *p, const struct ring *ring)
+{
+    size_t bytes;
+    void *page = svl__ring_extra(ring, &bytes);
+    return svl__crash_take(p->crash, page, bytes, svl__deadline_ns(wait_ms(p)));
 }
 
 /* One ring that a crash left: into the store, durable, then gone. Killed in between, it starts again
@@ -174,11 +184,20 @@ static int recover_ring(svl_pipeline *p, const struct ring_name *name)
         return svl__store_ring_remove(p->store, name);
     if (rc != SVL_OK)
         return rc;
+    rc = take_marks(p, ring);
+    if (rc != SVL_OK) {
+        svl__ring_destroy(ring);
+        return rc;
+    }
     p->recovered = ring;
+    svl__mark_page_use_ring(p, ring);
     rc = svl__drain_crashed(p, ring, wait_ms(p));
     int stored = wait_stored(p);
     if (rc == SVL_OK)
         rc = stored;
+    if (rc == SVL_OK)
+        svl__crash_settle(p->crash, MARKED_INGEST, svl__crash_ring(svl__ring_uuid(ring)),
+                          UINT64_MAX);
     if (rc == SVL_OK) {
         svl__ring_release(ring, svl__ring_drained(ring));
         tell_recovered(p, ring);
@@ -200,11 +219,13 @@ static int tell_waiting(svl_pipeline *p)
                      "svl_start() again, or close");
 }
 
-static int recover_rings(svl_pipeline *p)
+static int recover(svl_pipeline *p)
 {
     struct ring_name *names = NULL;
     size_t n = 0;
-    int rc = p->recovered ? wait_stored(p) : SVL_OK;
+    int rc = svl__mark_page_take_file(p, svl__deadline_ns(wait_ms(p)));
+    if (rc == SVL_OK && p->recovered)
+        rc = wait_stored(p);
     if (rc == SVL_OK && p->recovered)
         drop_recovered(p);
     if (rc == SVL_OK)
@@ -212,6 +233,7 @@ static int recover_rings(svl_pipeline *p)
     for (size_t i = 0; rc == SVL_OK && i < n; i++)
         rc = recover_ring(p, &names[i]);
     svl__free(names);
+    svl__crash_save(p->crash);
     return rc == SVL_E_TIMEOUT ? tell_waiting(p) : rc;
 }
 
@@ -224,6 +246,7 @@ static void end_ring(svl_pipeline *p)
     pthread_mutex_lock(&p->release_lock);
     p->releasing = NULL;
     pthread_mutex_unlock(&p->release_lock);
+    svl__crash_use(p->crash, NULL);
     if (svl__ring_is_shared(p->ring))
         remove_ring(p, p->ring, &p->ring_name);
     svl__ring_destroy(p->ring);
@@ -280,10 +303,13 @@ static int create_ring(svl_pipeline *p)
                                     .directory = p->ring_name.directory,
                                     .name = p->ring_name.name };
     memcpy(options.store_uuid, svl__store_uuid(p->store), sizeof options.store_uuid);
+    options.extra_bytes = MARK_PAGE_BYTES;
     if (!(p->options.flags & SVL_PIPELINE_PRIVATE_RING)) {
         rc = create_crash_ring(p, &options);
-        if (rc == SVL_OK)
+        if (rc == SVL_OK) {
+            svl__mark_page_use_ring(p, p->ring);
             return SVL_OK;
+        }
         svl__log(
             p->log, SVL_SEVERITY_WARN, rc,
             "no crash ring (%s): private memory is used, and records that are not flushed are lost "
@@ -291,7 +317,31 @@ static int create_ring(svl_pipeline *p)
             svl_last_error());
     }
     options.directory = NULL;
-    return svl__ring_create(&options, &p->ring);
+    options.extra_bytes = 0;
+    rc = svl__ring_create(&options, &p->ring);
+    if (rc == SVL_OK)
+        svl__mark_page_use_file(p);
+    return rc;
+}
+
+/* By a thread, or by whoever pumps. */
+static int start_draining(svl_pipeline *p)
+{
+    int rc = svl__drain_create(p, &p->drain);
+    if (rc != SVL_OK)
+        return rc;
+    svl__attached_join(p->attached, p->ring);
+    if (svl__pipeline_is_threadless(p)) {
+        svl__ring_wake_by(p->ring, svl__pump_wake, p);
+        return SVL_OK;
+    }
+    rc = svl__thread_start(&p->drainer, "svl-drain", svl__drain_run, p);
+    p->drainer_runs = rc == SVL_OK;
+    if (rc != SVL_OK) {
+        svl__drain_destroy(p->drain);
+        p->drain = NULL;
+    }
+    return rc;
 }
 
 int svl_start(svl_pipeline *pipeline)
@@ -301,21 +351,20 @@ int svl_start(svl_pipeline *pipeline)
         return rc;
     if (atomic_load_explicit(&pipeline->state, memory_order_relaxed) != PIPELINE_OPENED)
         return svl__fail(SVL_E_STATE, "svl_start() was called before");
-    rc = recover_rings(pipeline);
+    rc = recover(pipeline);
     if (rc == SVL_OK)
         rc = create_ring(pipeline);
     if (rc == SVL_OK)
-        svl__attached_join(pipeline->attached, pipeline->ring);
-    if (rc == SVL_OK)
-        rc = svl__thread_start(&pipeline->drainer, "svl-drain", svl__drain_run, pipeline);
+        rc = start_draining(pipeline);
     if (rc != SVL_OK) {
         end_ring(pipeline);
         return rc;
     }
-    pipeline->drainer_runs = true;
     svl__handlers_start(pipeline->handlers);
-    atomic_store_explicit(&pipeline->state, PIPELINE_RUNNING, memory_order_release);
+    atomic_store(&pipeline->state, PIPELINE_RUNNING);
     if (svl__store_has_failed(pipeline->store))
         on_failed(pipeline);
+    if (svl__pump_take(pipeline) == SVL_OK)
+        svl__pump_give(pipeline); /* the descriptor, if the host has it, says what there is to do */
     return SVL_OK;
 }

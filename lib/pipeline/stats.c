@@ -45,6 +45,8 @@ int svl_pipeline_stats_get(svl_pipeline *pipeline, svl_pipeline_stats *stats)
         .attached_records = attached.records,
         .attached_refused = attached.refused,
         .attached_damaged = attached.damaged,
+        .unprocessed = atomic_load_explicit(&pipeline->unprocessed, memory_order_relaxed),
+        .suspects = svl__crash_suspects(pipeline->crash),
     };
     add_ring(pipeline, &now);
     return svl__options_fill(stats, &now, sizeof now, STATS_FIRST_SIZE, "svl_pipeline_stats");

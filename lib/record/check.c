@@ -120,7 +120,7 @@ static struct breach check_plain_members(const svl_record *record)
         return above(SVL_E_INVALID, "severity", record->severity, SVL_SEVERITY_MAX);
     if (record->body_kind > SVL_BODY_BINARY)
         return above(SVL_E_INVALID, "body_kind", record->body_kind, SVL_BODY_BINARY);
-    uint64_t rest = record->flags & ~(uint32_t)SVL_RECORD_HOPS;
+    uint64_t rest = record->flags & ~(uint32_t)(SVL_RECORD_HOPS | SVL_RECORD_UNPROCESSED);
     for (size_t i = 0; i < sizeof record->reserved / sizeof record->reserved[0]; i++)
         rest |= record->reserved[i];
     return rest != 0

@@ -104,6 +104,11 @@ void svl__wire_encode(const svl_record *record, int64_t time_ns, uint8_t *out)
     put(p, record->body);
 }
 
+void svl__wire_add_flags(uint8_t *wire, uint32_t flags)
+{
+    store_u32(wire + 28, load_u32(wire + 28) | flags);
+}
+
 uint32_t svl__wire_length(const uint8_t *data, size_t left)
 {
     if (left < WIRE_HEADER_BYTES)

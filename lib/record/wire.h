@@ -29,6 +29,9 @@ uint32_t svl__wire_size(const svl_record *record);
 /* Writes a checked record: exactly svl__wire_size() bytes. `time_ns` stands in for a time of 0. */
 void svl__wire_encode(const svl_record *record, int64_t time_ns, uint8_t *out);
 
+/* Sets more flags in a wire record. */
+void svl__wire_add_flags(uint8_t *wire, uint32_t flags);
+
 /* The length of the wire record at `data`, from its first word; 0 if `left` bytes cannot hold it. */
 uint32_t svl__wire_length(const uint8_t *data, size_t left);
 

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "layout.h"
@@ -31,6 +32,8 @@ static int map_checked(int directory, const struct foreign_place *place, struct 
         rc = check_owner(fd, place);
     if (rc == SVL_OK)
         rc = svl__ring_map_file(fd, place->name, place->store_uuid, out);
+    if (rc == SVL_OK && !(load_u32((const uint8_t *)(*out)->mapping + 12) & RING_ATTACHED))
+        rc = svl__fail(SVL_E_CORRUPT, "%s is no ring for others to publish into", place->name);
     if (rc == SVL_OK)
         (*out)->fd = fd;
     else if (fd >= 0)
@@ -61,21 +64,31 @@ int svl__foreign_open(const struct foreign_place *place, ring_position_fn *posit
         svl__ring_destroy(ring);
         return rc;
     }
-    /* What was safe elsewhere is freed first; how far that was is looked up once. */
+    /* How far it was freed is looked up once. */
     uint64_t head = atomic_load_explicit(&ring->control->head, memory_order_acquire);
     if (head > start || start - head > ring->capacity)
         head = start; /* it has changed meanwhile */
     ring->drained = start;
     atomic_store_explicit(&ring->drained_seen, start, memory_order_relaxed);
     atomic_store_explicit(&ring->foreign_head, head, memory_order_relaxed);
-    svl__foreign_release(ring, start);
     *out = ring;
+    return SVL_OK;
+}
+
+int svl__foreign_begin(struct ring *ring)
+{
+    struct flock lock = svl__ring_lock(RING_LOCK_CONSUMER);
+    if (fcntl(ring->fd, F_SETLK, &lock) != 0 && (errno == EACCES || errno == EAGAIN))
+        return svl__fail(SVL_E_BUSY,
+                         "another process drains %s (is this store a copy of one that is open?)",
+                         ring->name);
+    svl__foreign_release(ring, ring->drained);
     return SVL_OK;
 }
 
 bool svl__foreign_lives(const struct ring *ring)
 {
-    struct flock holder = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+    struct flock holder = svl__ring_lock(RING_LOCK_PRODUCERS);
     return fcntl(ring->fd, F_GETLK, &holder) != 0 || holder.l_type != F_UNLCK;
 }
 
@@ -206,7 +219,7 @@ bool svl__foreign_arm(struct ring *ring)
         return false;
     if ((tail & TAIL_POSITION) == ring->drained)
         return true;
-    /* A claim is open: whoever commits it looks at the bit after its header (A8). */
+    /* A claim is open: whoever commits it looks at the bit after its header (A10). */
     uint64_t header = atomic_load_explicit(frame_header(ring, ring->drained), memory_order_seq_cst);
     return header == 0 || ((uint32_t)header & FRAME_BUSY);
 }

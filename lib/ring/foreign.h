@@ -26,12 +26,15 @@ struct foreign_place {
     uint32_t owner; /* the user whose file it must be; root's and this process' own are right too */
 };
 
-/* Opens it, going on at the largest of its positions and the one that `position_of` gives. SVL_E_NOT_FOUND (no
- * words): there is no such file. SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_ACCESS, SVL_E_PATH,
- * SVL_E_FILE_SYSTEM: it is none of ours, and left as it is. A shortage: to be tried again.
- * svl__ring_destroy() closes it. */
+/* Opens it, to go on at the largest of its positions and the one that `position_of` gives. Nothing is stored into it
+ * yet: it may be one that is in use already. SVL_E_NOT_FOUND (no words): there is no such file. SVL_E_CORRUPT,
+ * SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_ACCESS, SVL_E_PATH, SVL_E_FILE_SYSTEM: it is none of ours, and left as it is. A
+ * shortage: to be tried again. svl__ring_destroy() closes it. */
 int svl__foreign_open(const struct foreign_place *place, ring_position_fn *position_of, void *user,
                       struct ring **out);
+/* It is this process' to drain: what was safe elsewhere is freed. Before anything else is done with it. SVL_E_BUSY: it
+ * is another one's. */
+int svl__foreign_begin(struct ring *ring);
 
 /* Its producers' process has the lock. */
 bool svl__foreign_lives(const struct ring *ring);

@@ -5,12 +5,12 @@
  *   offset  bytes  what
  *   0       8      magic "SVLRING1"
  *   8       4      format version, 1
- *   12      4      compatible feature flags
+ *   12      4      compatible feature flags: bit 0 attached, its producers are another process
  *   16      4      incompatible feature flags
  *   20      4      offset of the data, 8192
  *   24      8      capacity
  *   32      4      salt of the stamps
- *   36      4      zero
+ *   36      4      extra: bytes behind the data that are the owner's, a multiple of 8
  *   40      16     uuid of the ring
  *   56      16     uuid of the store
  *   72      8      XXH3-64 of bytes 0 to 71
@@ -27,6 +27,7 @@
  *   4744    4      settled word: counts changes of this position and of the outcomes
  *   4864    1024   64 outcomes of 16 bytes: record id; generation << 3 | RING_* outcome; zero
  *   8192           data
+ *   8192 + capacity  extra
  *
  * A frame starts at a multiple of 8:
  *
@@ -38,6 +39,7 @@
 #ifndef SVL_RING_LAYOUT_H
 #define SVL_RING_LAYOUT_H
 
+#include <fcntl.h>
 #include <stdatomic.h>
 
 #include "ring.h"
@@ -45,6 +47,7 @@
 #define RING_MAGIC UINT64_C(0x31474e49524c5653) /* "SVLRING1" */
 #define RING_VERSION 1
 #define RING_HEADER_BYTES 80
+#define RING_ATTACHED UINT32_C(1)
 #define RING_DATA_OFFSET 8192
 
 #define TAIL_SLEEPS UINT64_C(1)
@@ -102,9 +105,12 @@ struct ring {
     bool shared;                 /* a file: futexes work across processes */
     bool crashed;                /* being recovered: no producer lives */
     bool is_attached;            /* its consumer is another process */
+    bool commit_looks;           /* its consumer does not wait for open claims: A10 */
     _Atomic uint32_t *wake_word; /* the control page's, or one that several rings share */
     bool wake_shared;            /* the latter: in a file */
-    int fd;                      /* an attached ring's, for its lock; -1 */
+    ring_wake_fn *wake;          /* NULL: the consumer sleeps on the word */
+    void *wake_user;
+    int fd; /* an attached ring's, for its lock; -1 */
 
     /* the consumer's own */
     _Alignas(128) uint64_t drained;
@@ -125,6 +131,7 @@ struct ring {
 
     void *mapping;
     size_t mapping_bytes;
+    uint32_t extra_bytes;
     uint8_t uuid[16];
     char *directory, *name;
 };
@@ -165,6 +172,10 @@ void svl__ring_futex_wait(const struct ring *ring, _Atomic uint32_t *word, uint3
                           int64_t deadline_ns);
 /* shared.c: opens a directory on a tmpfs: SVL_E_NOT_FOUND (no words), SVL_E_PATH, SVL_E_FILE_SYSTEM. */
 int svl__ring_open_directory(const char *directory, int *out);
+/* An fcntl lock on an attached ring's file, of its producers' process or of the one that drains it. */
+#define RING_LOCK_PRODUCERS 0
+#define RING_LOCK_CONSUMER 1
+struct flock svl__ring_lock(off_t byte);
 /* Where its file is, for the unlink. */
 int svl__ring_remember(struct ring *ring, const char *directory, const char *name);
 /* A ring from the file `fd`, mapped: SVL_E_END if it was never finished, and as

@@ -11,7 +11,8 @@
  *      and owes a wake. So no flag is loaded after the commit, and no fence stands between.
  *   A5 release, store of the committed header -> A6 acquire, the consumer's load of it: the payload is
  *      complete before its header says so (R2).
- *   A8 (commit_attached) the same between a commit in another process and the consumer's sleep bit.
+ *   A10 (commit_and_look) the same between a commit and the sleep bit of a consumer that does not wait for
+ *      open claims: seq_cst, header then bit here, bit then header there (foreign.c, svl__ring_arm).
  *   A7 release fence between the BUSY header and the payload: for the crash only. SIGKILL cuts a thread
  *      between two instructions, and what it stored stays in the page; program order is what recovery
  *      needs: a zero header proves that nothing of the span was touched (R3). No edge between threads
@@ -137,14 +138,14 @@ int svl__ring_reserve(struct ring *ring, uint32_t len, struct ring_slot *slot)
     }
 }
 
-/* The consumer of an attached ring does not wait for an open claim, it goes to sleep: so whoever commits looks
- * whether it did. Here the header is stored, then the bit looked at; there the bit is set, then the header
- * looked at (foreign.c): all of it sequentially consistent (A8). True: a wake is owed. */
-static bool commit_attached(struct ring *ring, uint64_t position, uint64_t header)
+/* A consumer of several rings, or that polls, does not wait for an open claim, it goes to sleep: so whoever
+ * commits looks whether it did. Here the header is stored, then the bit looked at; there the bit is set, then the
+ * header looked at (foreign.c, wake.c): all of it sequentially consistent (A10). True: a wake is owed. */
+static bool commit_and_look(struct ring *ring, uint64_t position, uint64_t header)
 {
     atomic_exchange_explicit(frame_header(ring, position), header, memory_order_seq_cst); /* A5 */
     RING_STEP("header of an attached ring");
-    if (!(atomic_load_explicit(&ring->control->tail, memory_order_seq_cst) & TAIL_SLEEPS)) /* A8 */
+    if (!(atomic_load_explicit(&ring->control->tail, memory_order_seq_cst) & TAIL_SLEEPS)) /* A10 */
         return false;
     return atomic_fetch_and_explicit(&ring->control->tail, ~TAIL_SLEEPS, memory_order_seq_cst) &
            TAIL_SLEEPS;
@@ -156,8 +157,8 @@ static void end_frame(struct ring_slot *slot, uint32_t flags)
     uint64_t position = slot->position - frame_bytes(slot->len);
     RING_STEP("payload");
     uint64_t header = make_header(ring, position, flags | slot->len);
-    if (ring->is_attached)
-        slot->owes_wake |= commit_attached(ring, position, header);
+    if (ring->commit_looks)
+        slot->owes_wake |= commit_and_look(ring, position, header);
     else
         atomic_store_explicit(frame_header(ring, position), header, memory_order_release); /* A5 */
     RING_STEP("committed");

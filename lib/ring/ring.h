@@ -26,6 +26,7 @@
 #define RING_FRAME_PART 8
 #define RING_FRAME_HEADER 8
 #define RING_OUTCOMES 64
+#define RING_EXTRA_MAX 65536
 
 struct ring;
 
@@ -34,6 +35,7 @@ struct ring_options {
     const char *directory;  /* a tmpfs; NULL = private memory */
     const char *name;       /* file name in it, new: O_EXCL */
     uint8_t store_uuid[16]; /* whose ring it is: checked at recovery */
+    uint32_t extra_bytes;   /* as svl__ring_extra() gives them: a multiple of 8 */
     bool is_attached; /* a file whose consumer is another process: locked while this one lives */
     uint32_t
         owner; /* of an attached one: the user that the file is given to, if not the caller's */
@@ -51,11 +53,18 @@ void svl__ring_destroy(struct ring *ring);
 bool svl__ring_is_empty(struct ring *ring);
 /* Removes the file of an empty ring. SVL_E_STATE if it is not empty: never unlinked. */
 int svl__ring_unlink(struct ring *ring);
+/* Removes the file that a process left which died while it made an attached ring, or removed it. What is no such file
+ * of this store stays. */
+void svl__ring_remove_attached(const char *directory, const char *name,
+                               const uint8_t store_uuid[16]);
 
 const uint8_t *svl__ring_uuid(const struct ring *ring); /* 16 random bytes, given at creation */
 uint64_t svl__ring_capacity(const struct ring *ring);
 uint32_t svl__ring_payload_max(const struct ring *ring); /* largest reservation */
 bool svl__ring_is_shared(const struct ring *ring);       /* on tmpfs: survives the process */
+/* Memory that is kept with the ring, for whatever its owner has to find again after a crash: zero when the ring
+ * was made, and at the start of a page. NULL: of 0 bytes. */
+void *svl__ring_extra(const struct ring *ring, size_t *bytes);
 
 /* --- producers: any thread --- */
 
@@ -123,6 +132,18 @@ void svl__ring_wake(struct ring *ring);
 /* From now on the ring wakes its consumer by this word in a shared mapping, so that he can sleep for several
  * rings. Before anybody else uses the ring. */
 void svl__ring_wake_through(struct ring *ring, _Atomic uint32_t *word);
+
+/* For a consumer that does not sleep on a word but polls a descriptor: `wake` is called for every wake that is
+ * owed, and makes it readable; false: it cannot, and the word is used. Any thread, a signal handler too. Before
+ * anybody else uses the ring. */
+typedef bool ring_wake_fn(void *user);
+void svl__ring_wake_by(struct ring *ring, ring_wake_fn *wake, void *user);
+/* Such a consumer, before it polls: true: whatever comes from now on wakes it, and a claim that is open now when
+ * it is committed. False: there is something to take. *again_ns is when to call this once more, monotonic, so
+ * that a stalled claim is found; INT64_MAX: there is none open. */
+bool svl__ring_arm(struct ring *ring, int64_t *again_ns);
+/* Changes a time of the ring's file, of which inotify tells; by its publisher, of an attached one. */
+bool svl__ring_touch(const struct ring *ring);
 
 /* Records counted by svl__ring_count_dropped() since the ring was made. `end`: the last look, after it
  * nothing is counted any more. */

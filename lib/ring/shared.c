@@ -21,7 +21,7 @@
 #include "base/file.h"
 #include "layout.h"
 
-static int create_object(uint64_t capacity, struct ring **out)
+static int create_object(uint64_t capacity, uint32_t extra_bytes, struct ring **out)
 {
     struct ring *ring = svl__aligned_alloc(_Alignof(struct ring), sizeof *ring);
     *out = ring;
@@ -33,7 +33,8 @@ static int create_object(uint64_t capacity, struct ring **out)
     ring->payload_max = (uint32_t)(capacity / RING_FRAME_PART - FRAME_HEADER);
     ring->mapping = MAP_FAILED;
     ring->fd = -1;
-    ring->mapping_bytes = RING_DATA_OFFSET + (size_t)capacity;
+    ring->extra_bytes = extra_bytes;
+    ring->mapping_bytes = RING_DATA_OFFSET + (size_t)capacity + extra_bytes;
     return SVL_OK;
 }
 
@@ -80,9 +81,11 @@ static void write_header(struct ring *ring, const uint8_t store_uuid[16])
 {
     uint8_t *h = ring->mapping;
     store_u32(h + 8, RING_VERSION);
+    store_u32(h + 12, ring->is_attached ? RING_ATTACHED : 0);
     store_u32(h + 20, RING_DATA_OFFSET);
     store_u64(h + 24, ring->capacity);
     store_u32(h + 32, ring->salt);
+    store_u32(h + 36, ring->extra_bytes);
     memcpy(h + 40, ring->uuid, 16);
     memcpy(h + 56, store_uuid, 16);
     uint8_t copy[72];
@@ -93,14 +96,19 @@ static void write_header(struct ring *ring, const uint8_t store_uuid[16])
     atomic_store_explicit((_Atomic uint64_t *)(void *)h, RING_MAGIC, memory_order_release);
 }
 
+struct flock svl__ring_lock(off_t byte)
+{
+    return (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
+}
+
 /* An attached ring's file: locked as long as this process has it open, given to the store's owner, and not
  * seen by a child, whose mapping would keep the consumer from hearing of this process' end. */
 static int hold(struct ring *ring, int fd, const struct ring_options *o)
 {
-    struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-    ring->is_attached = true;
+    struct flock lock = svl__ring_lock(RING_LOCK_PRODUCERS);
+    ring->is_attached = ring->commit_looks = true;
     ring->fd = fd;
-    if (fcntl(fd, F_SETLK, &whole) != 0)
+    if (fcntl(fd, F_SETLK, &lock) != 0)
         return svl__fail_errno(errno, "lock of %s/%s", o->directory, o->name);
     if (o->owner != geteuid() && fchown(fd, o->owner, (gid_t)-1) != 0)
         return svl__fail_errno(errno, "owner of %s/%s", o->directory, o->name);
@@ -148,7 +156,7 @@ int svl__ring_create(const struct ring_options *options, struct ring **out)
                          (unsigned long long)capacity, (unsigned long long)RING_BYTES_MIN,
                          (unsigned long long)RING_BYTES_MAX);
     struct ring *ring;
-    int rc = create_object(capacity, &ring);
+    int rc = create_object(capacity, options->extra_bytes, &ring);
     if (rc == SVL_OK)
         rc = svl__random(ring->uuid, sizeof ring->uuid);
     if (rc == SVL_OK)
@@ -184,11 +192,46 @@ void svl__ring_destroy(struct ring *ring)
     svl__aligned_free(ring);
 }
 
+void *svl__ring_extra(const struct ring *ring, size_t *bytes)
+{
+    *bytes = ring->extra_bytes;
+    return ring->extra_bytes > 0 ? ring->data + ring->capacity : NULL;
+}
+
 bool svl__ring_is_empty(struct ring *ring)
 {
     uint64_t tail = ring->crashed ? ring->crash_tail : svl__ring_tail(ring);
     return atomic_load_explicit(&ring->control->head, memory_order_acquire) >= tail &&
            svl__ring_dropped_told_get(ring) >= svl__ring_dropped(ring);
+}
+
+/* Never finished, or of that store and attached. */
+static bool is_attached_of(int fd, const char *name, const uint8_t store_uuid[16])
+{
+    uint8_t h[RING_HEADER_BYTES];
+    uint64_t size;
+    if (svl__file_size(fd, &size, name) != SVL_OK)
+        return false;
+    if (size < sizeof h)
+        return true; /* cut off in the allocation */
+    if (svl__file_read(fd, h, sizeof h, 0, name) != SVL_OK)
+        return false;
+    return load_u64(h) == 0 || (load_u64(h) == RING_MAGIC && load_u32(h + 12) & RING_ATTACHED &&
+                                memcmp(h + 56, store_uuid, 16) == 0);
+}
+
+void svl__ring_remove_attached(const char *directory, const char *name,
+                               const uint8_t store_uuid[16])
+{
+    int directory_fd, rc;
+    if (svl__ring_open_directory(directory, &directory_fd) != SVL_OK)
+        return;
+    int fd = svl__file_open(directory_fd, name, O_RDONLY, 0, &rc);
+    if (fd >= 0 && is_attached_of(fd, name, store_uuid))
+        unlinkat(directory_fd, name, 0);
+    if (fd >= 0)
+        close(fd);
+    close(directory_fd);
 }
 
 int svl__ring_unlink(struct ring *ring)
@@ -221,9 +264,11 @@ static int check_header(const uint8_t *h, uint64_t size, const char *name,
         return svl__fail(SVL_E_VERSION, "crash ring %s: version %u with features %#x", name,
                          load_u32(h + 8), load_u32(h + 16));
     uint64_t capacity = load_u64(h + 24);
+    uint32_t extra_bytes = load_u32(h + 36);
     if (capacity < RING_BYTES_MIN || capacity > RING_BYTES_MAX ||
         (capacity & (capacity - 1)) != 0 || load_u32(h + 20) != RING_DATA_OFFSET ||
-        size != RING_DATA_OFFSET + capacity)
+        extra_bytes > RING_EXTRA_MAX || extra_bytes % 8 != 0 ||
+        size != RING_DATA_OFFSET + capacity + extra_bytes)
         return svl__fail(SVL_E_CORRUPT, "crash ring %s: sizes that cannot be", name);
     if (memcmp(h + 56, store_uuid, 16) != 0)
         return svl__fail(SVL_E_FOREIGN, "crash ring %s belongs to another store", name);
@@ -290,7 +335,7 @@ int svl__ring_map_file(int fd, const char *name, const uint8_t store_uuid[16], s
     if (rc == SVL_OK)
         rc = check_header(header, size, name, store_uuid);
     if (rc == SVL_OK)
-        rc = create_object(load_u64(header + 24), out);
+        rc = create_object(load_u64(header + 24), load_u32(header + 36), out);
     if (rc != SVL_OK)
         return rc;
     struct ring *ring = *out;

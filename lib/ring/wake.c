@@ -8,6 +8,9 @@
  *
  *   B1 release, fetch_add of the wake word <- B2 acquire, its load before the sleep bit.
  *
+ * A consumer that polls (svl__ring_arm) sets the bit, too, and then waits for what ring->wake makes readable;
+ * it does not meet open claims by sleeping: whoever commits looks at the bit behind its header (A10, ring.c).
+ *
  * Producers that wait for space. A producer counts itself, then looks at the head again; the releaser
  * stores the head, then looks at the count: store then load on both sides, so both are sequentially
  * consistent (B3), once a release, never on publish.
@@ -19,6 +22,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -58,7 +62,21 @@ void svl__ring_pay_wake(struct ring *ring)
 {
     atomic_fetch_add_explicit(ring->wake_word, 1, memory_order_release); /* B1 */
     RING_STEP("wake");
-    futex(ring, ring->wake_word, FUTEX_WAKE, 1, NULL);
+    /* All: whoever else sleeps on a word that others have mapped must not get the one wake. */
+    if (!ring->wake || !ring->wake(ring->wake_user))
+        futex(ring, ring->wake_word, FUTEX_WAKE, INT_MAX, NULL);
+}
+
+void svl__ring_wake_by(struct ring *ring, ring_wake_fn *wake, void *user)
+{
+    ring->wake = wake;
+    ring->wake_user = user;
+    ring->commit_looks = true;
+}
+
+bool svl__ring_touch(const struct ring *ring)
+{
+    return futimens(ring->fd, NULL) == 0;
 }
 
 void svl__ring_wake_through(struct ring *ring, _Atomic uint32_t *word)
@@ -143,6 +161,27 @@ void svl__ring_sleep(struct ring *ring, int64_t deadline_ns)
     else
         wait_for_claim(ring, wake, deadline_ns);
     ring->wake_seen = atomic_load_explicit(ring->wake_word, memory_order_acquire);
+}
+
+bool svl__ring_arm(struct ring *ring, int64_t *again_ns)
+{
+    struct ring_control *c = ring->control;
+    *again_ns = INT64_MAX;
+    uint64_t tail =
+        atomic_fetch_or_explicit(&c->tail, TAIL_SLEEPS, memory_order_seq_cst); /* A4, B4 */
+    RING_STEP("sleep bit of a polled ring");
+    if (dropped_now(ring) != ring->dropped_seen)
+        return false;
+    if ((tail & TAIL_POSITION) == ring->drained)
+        return true;
+    uint64_t header =
+        atomic_load_explicit(frame_header(ring, ring->drained), memory_order_seq_cst); /* A10 */
+    if (header != 0 && !((uint32_t)header & FRAME_BUSY))
+        return false;
+    note_claim(ring, svl__monotonic_ns());
+    if (!ring->claim_counted)
+        *again_ns = ring->claim_since_ns + NS_PER_S;
+    return true;
 }
 
 /* Every count is either in the value of the last look or finds its bit there: one word, so nothing is

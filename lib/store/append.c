@@ -83,7 +83,7 @@ int svl_store_commit(svl_store *store, int64_t timeout_ms)
     pthread_mutex_lock(&store->lock);
     uint64_t request = svl__commit_request(store);
     while (store->commit_done < request && !store->failed && rc == SVL_OK)
-        if (!svl__cond_wait(&store->progress, &store->lock, deadline_ns))
+        if (!svl__store_wait_progress(store, deadline_ns))
             rc = SVL_E_TIMEOUT;
     if (store->failed)
         rc = svl__store_failure(store);

@@ -51,29 +51,6 @@ struct bell {
     uint64_t pid_namespace; /* likewise */
 };
 
-/* The kernel's random id of this boot; zeros where it cannot be known, which no reader believes. */
-static void read_boot_id(uint8_t out[16])
-{
-    static const uint8_t digit_of['g'] = {
-        ['1'] = 1, ['2'] = 2,  ['3'] = 3,  ['4'] = 4,  ['5'] = 5,  ['6'] = 6,  ['7'] = 7, ['8'] = 8,
-        ['9'] = 9, ['a'] = 10, ['b'] = 11, ['c'] = 12, ['d'] = 13, ['e'] = 14, ['f'] = 15
-    };
-    char text[64];
-    memset(out, 0, 16);
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
-    if (fd >= 0)
-        close(fd);
-    size_t digits = 0;
-    for (ssize_t i = 0; i < n && digits < 32; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if ((c < '0' || c > '9') && (c < 'a' || c > 'f'))
-            continue;
-        out[digits / 2] = (uint8_t)(out[digits / 2] << 4 | digit_of[c]);
-        digits++;
-    }
-}
-
 static uint64_t pid_namespace(void)
 {
     struct stat st;
@@ -91,7 +68,7 @@ static int map_page(int fd, int protection, struct bell **out)
         return svl__fail_errno(errno, "mapping of %s", BELL_NAME);
     }
     bell->page = page;
-    read_boot_id(bell->boot_id);
+    svl__boot_id(bell->boot_id);
     bell->pid_namespace = pid_namespace();
     *out = bell;
     return SVL_OK;

@@ -220,7 +220,8 @@ uint64_t svl__commit_request(svl_store *store)
 {
     if (!has_uncommitted(store))
         return 0;
-    pthread_cond_signal(&store->committer_wake);
+    store->commit_retry_ns = 0;
+    svl__job_wake(store, JOB_COMMIT);
     return ++store->commit_wanted;
 }
 
@@ -301,69 +302,66 @@ static void drop_commit(struct commit *c)
     c->count = 0;
 }
 
-static bool is_due(const svl_store *store)
+/* When a commit is to begin: 0 = now. */
+static int64_t begin_due_ns(const svl_store *store)
 {
     if (store->commit_wanted > store->commit_done ||
         store->tail.block_bytes >= store->options.commit_bytes ||
         (svl__store_memory(store) >= store->options.tail_bytes && has_uncommitted(store)))
-        return true;
+        return 0;
     if (store->oldest_uncommitted_ns == 0)
-        return false;
-    return svl__monotonic_ns() - store->oldest_uncommitted_ns >=
-               store->options.commit_age_ms * NS_PER_MS ||
-           svl__journal_live_bytes(store->journal) >=
-               JOURNAL_FILES_MAX * store->options.journal_file_bytes_max;
+        return INT64_MAX;
+    if (svl__journal_live_bytes(store->journal) >=
+        JOURNAL_FILES_MAX * store->options.journal_file_bytes_max)
+        return 0;
+    return store->oldest_uncommitted_ns + store->options.commit_age_ms * NS_PER_MS;
+}
+
+/* The blocks of the commit that has begun are there; or the store ends, and what is not encoded stays in
+ * the journal. */
+static bool has_blocks(const svl_store *store)
+{
+    return store->tail.encoded_id >= store->commit_upto || (store->ending && store->encoder_short);
+}
+
+int64_t svl__commit_due_ns(const svl_store *store)
+{
+    if (store->closing || store->failed)
+        return INT64_MAX;
+    if (store->commit_upto != 0)
+        return has_blocks(store) ? 0 : INT64_MAX;
+    int64_t due_ns = begin_due_ns(store);
+    return due_ns < store->commit_retry_ns ? store->commit_retry_ns : due_ns;
 }
 
 /* `lock` held: a commit that is not for bytes takes what makes no whole block as well, so the encoder is
- * asked and waited for. */
-static void wait_for_blocks(svl_store *store)
+ * asked first. False: it has to do something. */
+static bool ask_for_blocks(svl_store *store)
 {
-    if (store->tail.block_bytes >= store->options.commit_bytes &&
-        store->commit_wanted == store->commit_done)
-        return;
-    uint64_t id = store->tail.durable_id;
-    store->encode_wanted = id;
-    pthread_cond_signal(&store->encoder_wake);
-    while (store->tail.encoded_id < id && !store->failed && !store->closing &&
-           !(store->ending && store->encoder_short)) /* the journal holds the rest */
-        svl__cond_wait(&store->committer_wake, &store->lock, INT64_MAX);
+    if (store->commit_upto == 0 && (store->tail.block_bytes < store->options.commit_bytes ||
+                                    store->commit_wanted != store->commit_done)) {
+        store->commit_upto = store->encode_wanted = store->tail.durable_id;
+        svl__job_wake(store, JOB_ENCODE);
+    }
+    return has_blocks(store);
 }
 
-static bool wait_until_due(svl_store *store)
+/* `lock` held: what the commit is to hold. */
+static int take(struct commit *c)
 {
-    while (!store->closing && !store->failed && !is_due(store)) {
-        int64_t due = INT64_MAX;
-        if (store->oldest_uncommitted_ns != 0)
-            due = store->oldest_uncommitted_ns + store->options.commit_age_ms * NS_PER_MS;
-        svl__cond_wait(&store->committer_wake, &store->lock, due);
-    }
-    return !store->failed && !store->closing;
-}
-
-/* Waits for a commit to be due and takes what it is to hold. False: the store closes. */
-static bool next_commit(svl_store *store, struct commit *c, int *rc)
-{
-    *c = (struct commit){ .store = store };
-    pthread_mutex_lock(&store->lock);
-    bool go_on = wait_until_due(store);
-    if (go_on) {
-        c->request = store->commit_wanted;
-        wait_for_blocks(store);
-        c->op = store->durable_op;
-        c->ingest_ns = store->durable_ingest_ns;
-        c->roll = store->roll_wanted;
-        *rc = svl__tail_hold_blocks(&store->tail, store->committed_id + 1, UINT64_MAX, &c->blocks,
-                                    &c->count);
-        if (*rc == SVL_OK)
-            *rc = svl__values_copy(&store->values, &c->values);
-    }
-    pthread_mutex_unlock(&store->lock);
-    return go_on;
+    svl_store *store = c->store;
+    store->commit_upto = 0;
+    c->request = store->commit_wanted;
+    c->op = store->durable_op;
+    c->ingest_ns = store->durable_ingest_ns;
+    c->roll = store->roll_wanted;
+    int rc = svl__tail_hold_blocks(&store->tail, store->committed_id + 1, UINT64_MAX, &c->blocks,
+                                   &c->count);
+    return rc == SVL_OK ? svl__values_copy(&store->values, &c->values) : rc;
 }
 
 /* A shortage: nothing was changed; retention may give space, then it is tried again. */
-static void wait_and_retry(svl_store *store, int code)
+static void retry_later(svl_store *store, int code)
 {
     svl__log(&store->log, SVL_SEVERITY_WARN, code, "%s: commit: %s; it is tried again", store->path,
              svl_last_error());
@@ -372,32 +370,27 @@ static void wait_and_retry(svl_store *store, int code)
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
     store->commit_waits = code;
     store->commit_given_up = store->ending;
+    store->commit_retry_ns = svl__monotonic_ns() + DISK_FULL_RETRY_MS * NS_PER_MS;
     pthread_cond_broadcast(&store->progress);
-    if (!store->closing)
-        svl__cond_wait(&store->committer_wake, &store->lock,
-                       svl__monotonic_ns() + DISK_FULL_RETRY_MS * NS_PER_MS);
     pthread_mutex_unlock(&store->lock);
 }
 
-void *svl__committer_run(void *argument)
+void svl__commit_step(svl_store *store)
 {
-    svl_store *store = argument;
-    struct commit c;
-    int rc = SVL_OK;
-    while (next_commit(store, &c, &rc)) {
-        if (rc == SVL_OK)
-            rc = do_commit(&c);
-        drop_commit(&c);
-        if (rc == SVL_OK)
-            svl__store_retain_now(store, NULL);
-        else if (is_shortage(rc))
-            wait_and_retry(store, rc);
-        else
-            break;
-        rc = SVL_OK;
-    }
+    struct commit c = { .store = store };
+    pthread_mutex_lock(&store->lock);
+    bool ready = ask_for_blocks(store);
+    int rc = ready ? take(&c) : SVL_OK;
+    pthread_mutex_unlock(&store->lock);
+    if (!ready)
+        return;
+    if (rc == SVL_OK)
+        rc = do_commit(&c);
     drop_commit(&c);
-    if (rc != SVL_OK)
+    if (rc == SVL_OK)
+        svl__store_retain_now(store, NULL);
+    else if (is_shortage(rc))
+        retry_later(store, rc);
+    else
         svl__store_fail(store, rc);
-    return NULL;
 }

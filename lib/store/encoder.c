@@ -64,7 +64,7 @@ static int finish_block(struct encoder *e)
     pthread_mutex_lock(&store->lock);
     rc = svl__tail_add_block(&store->tail, block);
     bool ready = svl__store_turns_ready(store);
-    pthread_cond_signal(&store->committer_wake);
+    svl__job_wake(store, JOB_COMMIT);
     pthread_mutex_unlock(&store->lock);
     if (rc != SVL_OK)
         svl__block_release(block); /* its records are in the batches still */
@@ -124,34 +124,30 @@ int svl__encode_all(svl_store *store)
     return rc;
 }
 
-static bool wait_for_work(svl_store *store)
+int64_t svl__encode_due_ns(const svl_store *store)
 {
-    pthread_mutex_lock(&store->lock);
-    while (!has_work(store) && !store->closing && !store->failed)
-        svl__cond_wait(&store->encoder_wake, &store->lock, INT64_MAX);
-    bool work = has_work(store) && !store->closing && !store->failed;
-    pthread_mutex_unlock(&store->lock);
-    return work;
+    if (!has_work(store) || store->closing || store->failed)
+        return INT64_MAX;
+    return store->encoder_short ? store->encode_retry_ns : 0;
 }
 
-void *svl__encoder_run(void *argument)
+/* Without memory the records stay where they are and in the journal; the memory limit holds feeding back. */
+static void note_shortage(svl_store *store, bool is_short)
 {
-    svl_store *store = argument;
-    while (wait_for_work(store)) {
-        int rc = svl__encode_round(store);
-        if (rc == SVL_E_NOMEM) {
-            /* Records stay in memory and in the journal; the memory limit holds feeding back. */
-            pthread_mutex_lock(&store->lock);
-            store->encoder_short = true;
-            pthread_cond_signal(&store->committer_wake);
-            svl__cond_wait(&store->encoder_wake, &store->lock,
-                           svl__monotonic_ns() + RETRY_MS * NS_PER_MS);
-            store->encoder_short = false;
-            pthread_mutex_unlock(&store->lock);
-        } else if (rc != SVL_OK) {
-            svl__store_fail(store, rc);
-            break;
-        }
+    pthread_mutex_lock(&store->lock);
+    store->encoder_short = is_short;
+    if (is_short) {
+        store->encode_retry_ns = svl__monotonic_ns() + RETRY_MS * NS_PER_MS;
+        svl__job_wake(store, JOB_COMMIT);
     }
-    return NULL;
+    pthread_mutex_unlock(&store->lock);
+}
+
+void svl__encode_step(svl_store *store)
+{
+    int rc = svl__encode_round(store);
+    if (rc == SVL_OK || rc == SVL_E_NOMEM)
+        note_shortage(store, rc == SVL_E_NOMEM);
+    else
+        svl__store_fail(store, rc);
 }

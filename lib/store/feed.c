@@ -47,7 +47,7 @@ int svl__store_wait_accepts(svl_store *store, int64_t deadline_ns)
     pthread_mutex_lock(&store->lock);
     while (!store->failed && !svl__store_accepts_locked(store)) {
         store->not_accepting = true;
-        if (!svl__cond_wait(&store->progress, &store->lock, deadline_ns)) {
+        if (!svl__store_wait_progress(store, deadline_ns)) {
             rc = SVL_E_TIMEOUT;
             break;
         }
@@ -68,7 +68,7 @@ int svl__store_wait_room(svl_store *store)
             svl__fail(rc, "%s takes no records before there is some again", store->path);
         } else {
             store->not_accepting = true;
-            svl__cond_wait(&store->progress, &store->lock, INT64_MAX);
+            svl__store_wait_progress(store, INT64_MAX);
         }
     }
     if (store->failed)
@@ -299,7 +299,7 @@ static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
         note_ring(batch, feed->ring);
     if (feed->urgent && store->flush_wanted < batch->ticket)
         store->flush_wanted = batch->ticket;
-    pthread_cond_signal(&store->flusher_wake);
+    svl__job_wake(store, JOB_FLUSH);
     return batch->ticket;
 }
 
@@ -349,12 +349,12 @@ static int wait_durable(svl_store *store, uint64_t ticket, const struct batch *b
     int rc = SVL_OK;
     if (store->flush_wanted < ticket) {
         store->flush_wanted = ticket;
-        pthread_cond_signal(&store->flusher_wake);
+        svl__job_wake(store, JOB_FLUSH);
     }
     while (store->durable_ticket < ticket && !store->failed && rc == SVL_OK) {
         if (batch && batch->refused)
             break;
-        if (!svl__cond_wait(&store->progress, &store->lock, deadline_ns))
+        if (!svl__store_wait_progress(store, deadline_ns))
             rc = SVL_E_TIMEOUT;
     }
     if (batch && batch->refused)
@@ -384,5 +384,6 @@ int svl__store_feed_durably(svl_store *store, struct feed *feed)
     rc = wait_durable(store, ticket, batch, INT64_MAX);
     pthread_mutex_unlock(&store->lock);
     svl__batch_release(batch);
+    svl__jobs_catch_up(store);
     return rc;
 }

@@ -188,7 +188,7 @@ static void refuse(svl_store *store, struct batch **list, int code)
 /* A full disk, no memory for a small thing, no descriptor: what may not be refused stays in memory, up to
  * its limit; then whoever feeds waits. Tried again and again; a store that is being closed gives up
  * instead. */
-static int wait_and_retry(svl_store *store, struct batch *list, int code)
+static int retry_later(svl_store *store, struct batch *list, int code)
 {
     pthread_mutex_lock(&store->lock);
     bool began = !store->write_waits;
@@ -196,14 +196,12 @@ static int wait_and_retry(svl_store *store, struct batch *list, int code)
     list = take_all(store);
     refuse(store, &list, code);
     store->write_waits = list ? code : 0;
+    store->write_retry_ns = svl__monotonic_ns() + RETRY_MS * NS_PER_MS;
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
     if (list)
         give_back(store, list);
     pthread_cond_broadcast(&store->progress);
     bool give_up = store->ending && list;
-    if (!give_up && list)
-        svl__cond_wait(&store->flusher_wake, &store->lock,
-                       svl__monotonic_ns() + RETRY_MS * NS_PER_MS);
     bool ready = svl__store_turns_ready(store);
     pthread_mutex_unlock(&store->lock);
     if (began)
@@ -256,7 +254,7 @@ static int write_new(svl_store *store, struct batch *list)
         return SVL_OK;
     }
     if (is_shortage(rc))
-        return wait_and_retry(store, rest, rc);
+        return retry_later(store, rest, rc);
     pthread_mutex_lock(&store->lock);
     give_back(store, rest);
     pthread_mutex_unlock(&store->lock);
@@ -307,70 +305,88 @@ static int flush(svl_store *store)
     publish_written(store);
     uint64_t id = store->tail.durable_id, ticket = store->durable_ticket;
     bool encode = store->tail.wire_bytes >= store->options.block_bytes;
-    pthread_cond_signal(&store->committer_wake);
+    svl__job_wake(store, JOB_COMMIT);
     if (encode)
-        pthread_cond_signal(&store->encoder_wake);
+        svl__job_wake(store, JOB_ENCODE);
     pthread_mutex_unlock(&store->lock);
     svl__store_tell_durable(store, id, ticket);
     return SVL_OK;
 }
 
-/* `lock` held. Sleeps until there is something to write or to flush; false: the store closes, and all
- * is done. *flush_now says that the flush is due. */
-static bool wait_for_work(svl_store *store, int64_t last_flush_ns, bool *flush_now)
-{
-    int64_t interval = store->options.sync_interval_ms * NS_PER_MS;
-    for (;;) {
-        bool unwritten = store->queue_first || store->open;
-        bool unflushed = store->written_first != NULL;
-        int64_t due = last_flush_ns + interval;
-        *flush_now = store->closing || store->flush_wanted > store->durable_ticket ||
-                     svl__monotonic_ns() >= due;
-        if (store->failed)
-            return false;
-        if (unwritten || (unflushed && *flush_now))
-            return true;
-        if (store->closing)
-            return false;
-        svl__cond_wait(&store->flusher_wake, &store->lock, unflushed ? due : INT64_MAX);
-    }
-}
-
-/* Whichever thread has found the failure: `durable` is told on this one. */
+/* Whichever job has found the failure: `durable` is told by this one. */
 static void tell_failed(svl_store *store)
 {
     pthread_mutex_lock(&store->lock);
-    bool failed = store->failed;
     uint64_t id = store->tail.durable_id, ticket = store->durable_ticket;
+    store->failure_told = true;
     pthread_mutex_unlock(&store->lock);
-    if (failed)
-        svl__store_tell_durable(store, id, ticket);
+    svl__store_tell_durable(store, id, ticket);
 }
 
-void *svl__flusher_run(void *argument)
+/* --- when; `lock` held --- */
+
+static int64_t write_due_ns(const svl_store *store)
 {
-    svl_store *store = argument;
-    int64_t last_flush_ns = 0;
-    int rc = SVL_OK;
+    if (!store->queue_first && !store->open)
+        return INT64_MAX;
+    return store->write_waits && !store->ending ? store->write_retry_ns : 0;
+}
+
+/* Of what is written, or about to be. */
+static int64_t flush_due_ns(const svl_store *store)
+{
+    if (store->closing || store->flush_wanted > store->durable_ticket)
+        return 0;
+    return store->last_flush_ns + store->options.sync_interval_ms * NS_PER_MS;
+}
+
+int64_t svl__flush_due_ns(const svl_store *store)
+{
+    if (store->failed)
+        return store->failure_told ? INT64_MAX : 0;
     if (store->clock_step_ns != 0)
-        tell_step(store, store->clock_step_ns);
-    while (rc == SVL_OK) {
-        bool flush_now;
-        pthread_mutex_lock(&store->lock);
-        bool more = wait_for_work(store, last_flush_ns, &flush_now);
-        struct batch *list = more ? take_all(store) : NULL;
-        pthread_mutex_unlock(&store->lock);
-        if (!more)
-            break;
-        if (list)
-            rc = write_new(store, list);
-        if (rc == SVL_OK && flush_now && store->written_first) {
-            last_flush_ns = svl__monotonic_ns();
-            rc = flush(store);
-        }
+        return 0;
+    int64_t write_ns = write_due_ns(store);
+    int64_t flush_ns = store->written_first ? flush_due_ns(store) : INT64_MAX;
+    return write_ns < flush_ns ? write_ns : flush_ns;
+}
+
+/* --- a step --- */
+
+static void tell_clock(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    int64_t step_ns = store->clock_step_ns;
+    store->clock_step_ns = 0;
+    pthread_mutex_unlock(&store->lock);
+    if (step_ns != 0)
+        tell_step(store, step_ns);
+}
+
+static int write_and_flush(svl_store *store)
+{
+    int64_t now = svl__monotonic_ns();
+    pthread_mutex_lock(&store->lock);
+    bool flush_now = flush_due_ns(store) <= now;
+    struct batch *list = write_due_ns(store) <= now ? take_all(store) : NULL;
+    pthread_mutex_unlock(&store->lock);
+    int rc = list ? write_new(store, list) : SVL_OK;
+    if (rc != SVL_OK || !flush_now || !store->written_first)
+        return rc;
+    pthread_mutex_lock(&store->lock);
+    store->last_flush_ns = svl__monotonic_ns();
+    pthread_mutex_unlock(&store->lock);
+    return flush(store);
+}
+
+void svl__flush_step(svl_store *store)
+{
+    if (svl__store_has_failed(store)) {
+        tell_failed(store);
+        return;
     }
+    tell_clock(store);
+    int rc = write_and_flush(store);
     if (rc != SVL_OK)
         svl__store_fail(store, rc);
-    tell_failed(store);
-    return NULL;
 }

@@ -47,9 +47,13 @@ static int check_u64(uint64_t *value, uint64_t by_default, uint64_t min, uint64_
 
 static int check_words(svl_store_options *o)
 {
-    if (o->flags &
-        ~(uint32_t)(SVL_STORE_NO_CREATE | SVL_STORE_ANY_FILE_SYSTEM | SVL_STORE_READ_ONLY))
+    if (o->flags & ~(uint32_t)(SVL_STORE_NO_CREATE | SVL_STORE_ANY_FILE_SYSTEM |
+                               SVL_STORE_READ_ONLY | SVL_THREADLESS))
         return svl__fail(SVL_E_OPTION, "flags has unknown bits: %#x", o->flags);
+    if (o->flags & SVL_THREADLESS && o->flags & SVL_STORE_READ_ONLY)
+        return svl__fail(SVL_E_OPTION,
+                         "SVL_THREADLESS with SVL_STORE_READ_ONLY: a reader's thread "
+                         "listens for cursors that follow, and there is no other way");
     if (o->file_mode == 0)
         o->file_mode = 0600;
     if (o->file_mode & ~(uint32_t)0666 || (o->file_mode & 0600) != 0600)

@@ -168,7 +168,7 @@ static void wait_for_retry(svl_store *store)
 {
     int64_t until_ns = svl__deadline_ns(RETRY_MS);
     pthread_mutex_lock(&store->lock);
-    while (!store->closing && svl__cond_wait(&store->flusher_wake, &store->lock, until_ns))
+    while (!store->closing && svl__cond_wait(&store->progress, &store->lock, until_ns))
         ;
     pthread_mutex_unlock(&store->lock);
 }
@@ -224,7 +224,7 @@ void svl__reader_end(svl_store *store)
     struct store_reader *reader = store->reader;
     pthread_mutex_lock(&store->lock);
     store->closing = true;
-    pthread_cond_broadcast(&store->flusher_wake);
+    pthread_cond_broadcast(&store->progress);
     while (reader->listens && !reader->listener_ended) {
         if (reader->bell)
             svl__bell_stir(reader->bell);

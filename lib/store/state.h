@@ -1,13 +1,14 @@
 /* state - struct svl_store, and what the coordinator's files share.
  *
- * One lock, `lock`, guards everything below it here; no I/O happens under it, and no callback. Three
- * threads work on a store:
+ * One lock, `lock`, guards everything below it here; no I/O happens under it, and no callback. A store
+ * has three jobs, done in steps (jobs.c):
  *
  *     flusher    flusher.c    journal write, journal flush
  *     encoder    encoder.c    durable batches -> blocks
  *     committer  committer.c  blocks -> segment -> catalog, retention
  *
- * svl_store_append(), svl__store_feed() and queries run on the caller's threads. */
+ * Each has a thread, which takes a step when one is due; with SVL_THREADLESS whoever waits takes them, one
+ * at a time. svl_store_append(), svl__store_feed() and queries run on the caller's threads. */
 #ifndef SVL_STORE_STATE_H
 #define SVL_STORE_STATE_H
 
@@ -24,6 +25,16 @@
 
 /* The value that keeps a clock_watch's forward_ns over a close: i64, none while it is 0. */
 #define CLOCK_FORWARD_KEY "clock/forward"
+
+enum job { JOB_FLUSH, JOB_ENCODE, JOB_COMMIT, JOBS };
+
+struct store_job {
+    svl_store *store;
+    const struct job_kind *kind;
+    pthread_cond_t wake;
+    pthread_t thread;
+    bool runs;
+};
 
 struct svl_store {
     _Atomic uint32_t references; /* the handle and each cursor */
@@ -44,10 +55,9 @@ struct svl_store {
     uint8_t uuid[16];
 
     pthread_mutex_t lock;
-    pthread_cond_t flusher_wake, encoder_wake, committer_wake;
     pthread_cond_t progress; /* durable, committed, accepting or failed has changed */
-    pthread_t flusher, encoder, committer;
-    bool flusher_runs, encoder_runs, committer_runs;
+    struct store_job jobs[JOBS];
+    bool working; /* without threads: somebody is taking steps */
 
     struct store_observer observer;
     unsigned observer_calls; /* going on now */
@@ -55,11 +65,13 @@ struct svl_store {
     uint64_t wakes;     /* svl_store_wake() was called this often */
     bool followers_end; /* who has seen everything that is durable is at the end */
 
-    bool ending;  /* about to be closed: nothing waits for disk space any more */
-    bool closing; /* no new feeds; the threads finish what is there and end */
-    int failed;   /* 0, or the code of the failure that stopped the store */
+    bool ending;       /* about to be closed: nothing waits for disk space any more */
+    bool closing;      /* no new feeds; the threads finish what is there and end */
+    int failed;        /* 0, or the code of the failure that stopped the store */
+    bool failure_told; /* to the observer */
     /* 0, or why what is fed, or commits, wait and are tried again: is_shortage() */
     int write_waits, commit_waits;
+    int64_t write_retry_ns, encode_retry_ns, commit_retry_ns; /* monotonic: when */
     bool not_accepting; /* somebody was told so, and is to hear when it turns */
 
     /* feeding */
@@ -77,6 +89,7 @@ struct svl_store {
     struct clock_watch clock;
     int64_t clock_kept_ns; /* flusher's: its forward_ns as fed last for the next open */
     int64_t clock_step_ns; /* found at open, for the flusher to tell; 0 = none */
+    int64_t last_flush_ns; /* monotonic: when it began */
     uint64_t
         step_ticket; /* flusher's: the batch whose record tells of a step of the clock; 0 = none */
     struct batch *written_first, *written_last; /* in the journal, not flushed yet */
@@ -90,6 +103,7 @@ struct svl_store {
     uint64_t encode_wanted;              /* encode up to this id also what makes no whole block */
     bool encoder_short;                  /* of memory: it tries again and again */
     uint64_t commit_wanted, commit_done; /* numbers of requests */
+    uint64_t commit_upto; /* a commit waits for the blocks up to this id; 0 = none does */
     uint64_t committed_id;
     uint64_t committed_op;
     bool commit_given_up;          /* while ending, for want of space: the journal holds it all */
@@ -105,10 +119,28 @@ struct svl_store {
     uint32_t ring_position_count;
 };
 
-/* flusher.c, encoder.c, committer.c: the threads' functions. */
-void *svl__flusher_run(void *store);
-void *svl__encoder_run(void *store);
-void *svl__committer_run(void *store);
+/* flusher.c, encoder.c, committer.c. With `lock` held, when the job's next step is due, monotonic: 0 = now,
+ * INT64_MAX = not known. `lock` not held, one at a time: does what is due of it; after a failure the store
+ * has failed. */
+int64_t svl__flush_due_ns(const svl_store *store);
+int64_t svl__encode_due_ns(const svl_store *store);
+int64_t svl__commit_due_ns(const svl_store *store);
+void svl__flush_step(svl_store *store);
+void svl__encode_step(svl_store *store);
+void svl__commit_step(svl_store *store);
+
+/* jobs.c. A thread for each job; none with SVL_THREADLESS. */
+int svl__jobs_start(svl_store *store);
+/* Everything that is to be done before the store closes is done, and the threads have ended. */
+void svl__jobs_end(svl_store *store);
+/* `lock` not held. In a threadless store that nobody works for, whoever has fed it does what that made due. */
+void svl__jobs_catch_up(svl_store *store);
+/* `lock` held: when the job is due may have changed. */
+void svl__job_wake(svl_store *store, enum job job);
+void svl__jobs_wake(svl_store *store);
+/* `lock` held, let go of meanwhile: waits for `progress`, false past `deadline_ns`. Without threads the
+ * caller takes steps instead, as long as one is due. */
+bool svl__store_wait_progress(svl_store *store, int64_t deadline_ns);
 
 /* encoder.c: one round of the encoder's work, for recovery before the thread runs. */
 int svl__encode_round(svl_store *store);

@@ -1,8 +1,8 @@
 /* store.c - opening, closing and failing: the order of steps.
  *
- *     closed --open--> recovering --threads start--> open --close--> closing --threads end--> closed
- *                          |                          |
- *                          +---- error: closed        +-- failed write or flush: failed (fail-stop)
+ *     closed --open--> recovering --jobs start--> open --close--> closing --jobs end--> closed
+ *                          |                       |
+ *                          +---- error: closed     +-- failed write or flush: failed (fail-stop)
  *
  * In `failed` everything that writes answers SVL_E_FAILED, reading goes on; only close leads out. */
 #include "store.h"
@@ -66,9 +66,7 @@ void svl__store_fail(svl_store *store, int code)
         store->failed = code;
     store->not_accepting = false;
     pthread_cond_broadcast(&store->progress);
-    pthread_cond_signal(&store->flusher_wake);
-    pthread_cond_signal(&store->encoder_wake);
-    pthread_cond_signal(&store->committer_wake);
+    svl__jobs_wake(store);
     pthread_mutex_unlock(&store->lock);
     svl__store_tell_ready(store);
 }
@@ -106,9 +104,8 @@ static void destroy(svl_store *store)
     if (store->directory >= 0)
         close(store->directory);
     pthread_cond_destroy(&store->progress);
-    pthread_cond_destroy(&store->committer_wake);
-    pthread_cond_destroy(&store->encoder_wake);
-    pthread_cond_destroy(&store->flusher_wake);
+    for (size_t i = 0; i < JOBS; i++)
+        pthread_cond_destroy(&store->jobs[i].wake);
     pthread_mutex_destroy(&store->retain_lock);
     pthread_mutex_destroy(&store->catalog_lock);
     pthread_mutex_destroy(&store->lock);
@@ -156,9 +153,8 @@ static int create_object(const char *path, const svl_store_options *options, svl
     pthread_mutex_init(&store->lock, NULL); /* cannot fail on Linux: no attributes */
     pthread_mutex_init(&store->catalog_lock, NULL);
     pthread_mutex_init(&store->retain_lock, NULL);
-    svl__cond_init(&store->flusher_wake);
-    svl__cond_init(&store->encoder_wake);
-    svl__cond_init(&store->committer_wake);
+    for (size_t i = 0; i < JOBS; i++)
+        svl__cond_init(&store->jobs[i].wake);
     svl__cond_init(&store->progress);
     *out = store;
     return SVL_OK;
@@ -346,35 +342,6 @@ static int open_parts(svl_store *store)
     return rc;
 }
 
-static int start_threads(svl_store *store)
-{
-    int rc = svl__thread_start(&store->flusher, "svl-flush", svl__flusher_run, store);
-    store->flusher_runs = rc == SVL_OK;
-    if (rc == SVL_OK)
-        rc = svl__thread_start(&store->encoder, "svl-encode", svl__encoder_run, store);
-    store->encoder_runs = store->flusher_runs && rc == SVL_OK;
-    if (rc == SVL_OK)
-        rc = svl__thread_start(&store->committer, "svl-commit", svl__committer_run, store);
-    store->committer_runs = store->encoder_runs && rc == SVL_OK;
-    return rc;
-}
-
-static void end_threads(svl_store *store)
-{
-    pthread_mutex_lock(&store->lock);
-    store->ending = store->closing = true;
-    pthread_cond_signal(&store->flusher_wake);
-    pthread_cond_signal(&store->encoder_wake);
-    pthread_cond_signal(&store->committer_wake);
-    pthread_mutex_unlock(&store->lock);
-    if (store->flusher_runs)
-        pthread_join(store->flusher, NULL);
-    if (store->encoder_runs)
-        pthread_join(store->encoder, NULL);
-    if (store->committer_runs)
-        pthread_join(store->committer, NULL);
-}
-
 static int open_store(const char *path, const svl_store_options *options, bool owned,
                       svl_store **out)
 {
@@ -394,9 +361,9 @@ static int open_store(const char *path, const svl_store_options *options, bool o
     else if (rc == SVL_OK)
         rc = open_parts(store);
     if (rc == SVL_OK && !store->reader)
-        rc = start_threads(store);
+        rc = svl__jobs_start(store);
     if (rc != SVL_OK) {
-        end_threads(store);
+        svl__jobs_end(store);
         svl__store_release(store);
         return rc;
     }
@@ -418,8 +385,8 @@ static void begin_end(svl_store *store)
 {
     pthread_mutex_lock(&store->lock);
     store->ending = true;
-    pthread_cond_signal(&store->flusher_wake);
-    pthread_cond_signal(&store->committer_wake);
+    store->commit_retry_ns = 0;
+    svl__jobs_wake(store);
     pthread_mutex_unlock(&store->lock);
 }
 
@@ -429,7 +396,7 @@ static int commit_all(svl_store *store)
     pthread_mutex_lock(&store->lock);
     uint64_t request = svl__commit_request(store);
     while (store->commit_done < request && !store->failed && !store->commit_given_up)
-        svl__cond_wait(&store->progress, &store->lock, INT64_MAX);
+        svl__store_wait_progress(store, INT64_MAX);
     int rc = store->failed ? svl__store_failure(store) : SVL_OK;
     pthread_mutex_unlock(&store->lock);
     return rc;
@@ -451,7 +418,7 @@ int svl__store_end(svl_store *store)
     int rc = svl__store_wait(store, svl__store_last_ticket(store), INT64_MAX);
     if (rc == SVL_OK)
         rc = commit_all(store);
-    end_threads(store);
+    svl__jobs_end(store);
     svl__store_end_followers(store);
     svl__journal_trim(store->journal);
     if (store->failed == SVL_E_NO_SPACE)

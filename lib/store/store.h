@@ -11,7 +11,7 @@
  *   T3  a record leaves a place only after its next place is committed in the catalog.
  *   T4  after a failed write or flush nothing is acknowledged any more (SVL_E_FAILED).
  *
- * store.c open and close · tail.c batches in memory · flusher.c · committer.c (encoder too) ·
+ * store.c open and close · tail.c batches in memory · jobs.c who works: flusher.c, encoder.c, committer.c ·
  * recover.c · query.c, cursor.c, follow.c · retain.c · verify.c */
 #ifndef SVL_STORE_STORE_H
 #define SVL_STORE_STORE_H
@@ -36,6 +36,9 @@ struct store_observer {
     void (*durable)(uint64_t id, uint64_t ticket, void *user);
     /* svl__store_accepts() turned true again, or the store failed. */
     void (*ready)(void *user);
+    /* Of a threadless store: there may be work sooner than svl__store_work_due_ns() said. Also while a lock is
+     * held: to pass it on, no more. */
+    void (*due)(void *user);
     void *user;
 };
 
@@ -57,6 +60,12 @@ int svl__store_options_check(const svl_store_options *from, svl_store_options *w
 
 /* SVL_E_FORKED, with words, in a child of the process that opened it. */
 int svl__store_check_forked(const svl_store *store);
+
+/* For a pipeline with SVL_THREADLESS: takes the steps of the store's own work that are due, a write, a flush,
+ * a block, a commit at most each. False: none was, or another thread takes them. */
+bool svl__store_work(svl_store *store);
+/* When the next one is due, monotonic: 0 = now, INT64_MAX = not known. */
+int64_t svl__store_work_due_ns(svl_store *store);
 
 /* The options in force, defaults filled in. */
 const svl_store_options *svl__store_options(const svl_store *store);

@@ -11,18 +11,16 @@ static void test_every_code_when_asked_then_has_its_own_text(void **state)
 {
     (void)state;
     static const int codes[] = {
-        SVL_E_INVALID,      SVL_E_STRUCT_SIZE,   SVL_E_OPTION,
-        SVL_E_KEY_TOO_LONG, SVL_E_NAME_TOO_LONG, SVL_E_ATTRIBUTES,
-        SVL_E_RECORD_SIZE,  SVL_E_RESERVED,      SVL_E_UTF8,
-        SVL_E_LIMIT,        SVL_E_STATE,         SVL_E_CLOSED,
-        SVL_E_BUSY,         SVL_E_DEADLOCK,      SVL_E_FORKED,
-        SVL_E_FAILED,       SVL_E_STALE,         SVL_E_END,
-        SVL_E_TIMEOUT,      SVL_E_FULL,          SVL_E_AGAIN,
-        SVL_E_DROPPED,      SVL_E_NOT_FOUND,     SVL_E_NOMEM,
-        SVL_E_IO,           SVL_E_NO_SPACE,      SVL_E_ACCESS,
-        SVL_E_PATH,         SVL_E_FILE_SYSTEM,   SVL_E_RESOURCE,
-        SVL_E_CORRUPT,      SVL_E_VERSION,       SVL_E_FOREIGN,
-        SVL_E_CODEC,        SVL_E_INTERNAL,
+        SVL_E_INVALID,       SVL_E_STRUCT_SIZE, SVL_E_OPTION,      SVL_E_KEY_TOO_LONG,
+        SVL_E_NAME_TOO_LONG, SVL_E_ATTRIBUTES,  SVL_E_RECORD_SIZE, SVL_E_RESERVED,
+        SVL_E_UTF8,          SVL_E_LIMIT,       SVL_E_PATTERN,     SVL_E_PATTERN_COMPLEX,
+        SVL_E_JSON,          SVL_E_STATE,       SVL_E_CLOSED,      SVL_E_BUSY,
+        SVL_E_DEADLOCK,      SVL_E_FORKED,      SVL_E_FAILED,      SVL_E_STALE,
+        SVL_E_END,           SVL_E_TIMEOUT,     SVL_E_FULL,        SVL_E_AGAIN,
+        SVL_E_DROPPED,       SVL_E_NOT_FOUND,   SVL_E_NOMEM,       SVL_E_IO,
+        SVL_E_NO_SPACE,      SVL_E_ACCESS,      SVL_E_PATH,        SVL_E_FILE_SYSTEM,
+        SVL_E_RESOURCE,      SVL_E_CORRUPT,     SVL_E_VERSION,     SVL_E_FOREIGN,
+        SVL_E_CODEC,         SVL_E_INTERNAL,
     };
     size_t n = sizeof codes / sizeof codes[0];
     for (size_t i = 0; i < n; i++) {

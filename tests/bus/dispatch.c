@@ -361,7 +361,7 @@ static void test_change_when_it_breaks_a_limit_then_the_record_stays_as_it_came(
     const svl_record bad[] = {
         { .severity = 25 },
         { .body_kind = 3 },
-        { .flags = SVL_RECORD_HOPS + 1 },
+        { .flags = SVL_RECORD_UNPROCESSED << 1 },
         { .reserved = { 0, 1 } },
         { .source = slice_of("serverlog.x") },
         { .source = slice_of("\xff") },

@@ -687,7 +687,9 @@ static void test_emits_when_caused_by_emits_then_hops_are_counted(void **state)
     static char *const chain[] = { "hop0", "hop1", "hop2", "hop3" };
     assert_ok(svl_open(path, NULL, &pipeline));
     for (size_t i = 0; i < 3; i++) {
-        svl_stored_options o = { .struct_size = sizeof o, .filter.source = chain[i] };
+        svl_stored_options o = { .struct_size = sizeof o,
+                                 .filter.source = chain[i],
+                                 .hops_max = 255 };
         assert_ok(svl_on_stored(pipeline, &o, pass_on, chain[i + 1], NULL));
     }
     assert_ok(svl_start(pipeline));

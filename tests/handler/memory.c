@@ -42,7 +42,9 @@ static void open_with_workers(void)
 {
     snprintf(path, sizeof path, "%s", temp_path());
     assert_ok(svl_store_open(path, NULL, &store));
-    const struct handlers_options options = { store, 1, 5000, 4096 };
+    const struct handlers_options options = {
+        .store = store, .workers_max = 1, .worker_idle_ms = 5000, .record_bytes_max = 4096
+    };
     assert_ok(svl__handlers_create(&options, &handlers));
 }
 

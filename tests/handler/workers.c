@@ -328,7 +328,9 @@ static void test_backlog_when_little_of_it_matches_then_turns_are_short(void **s
     svl_subscription *s;
     svl_store *store;
     assert_ok(svl_store_open(path, NULL, &store));
-    const struct handlers_options options = { store, 1, 5000, 4096 };
+    const struct handlers_options options = {
+        .store = store, .workers_max = 1, .worker_idle_ms = 5000, .record_bytes_max = 4096
+    };
     for (int window = 0; window < 2; window++) {
         uint64_t first = svl__store_durable_id(store), last = first + OTHER + 1;
         script = (struct script){ .act = ACT_PASS };
@@ -485,7 +487,9 @@ static void test_retry_when_due_as_the_only_worker_ends_then_made(void **state)
     o.retry_attempts_max = UINT32_MAX;
     o.retry_base_ms = o.retry_max_ms = 20;
     for (int i = 0; i < POOLS; i++) {
-        const struct handlers_options options = { store, 1, 10, 4096 };
+        const struct handlers_options options = {
+            .store = store, .workers_max = 1, .worker_idle_ms = 10, .record_bytes_max = 4096
+        };
         assert_ok(svl__handlers_create(&options, &pools[i]));
         assert_ok(svl__handlers_subscribe(pools[i], &o, fail_often, (void *)&calls[i], NULL));
         svl__handlers_start(pools[i]);

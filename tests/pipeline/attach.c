@@ -1,125 +1,15 @@
 /* Publishing from another process: what is taken, told, refused; with a host, before it and after it. */
 #define _GNU_SOURCE
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "support/host.h"
-
-#define SMALL_RING (64u << 10)
-
-static char path[512];
-/* For those whose ring files are counted. */
-static char ring_directory[64];
-
-static void sleep_ms(long ms)
-{
-    struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
-    nanosleep(&t, NULL);
-}
-
-static void new_path(void)
-{
-    snprintf(path, sizeof path, "%s", temp_path());
-}
-
-/* A store on which a pipeline was open. */
-static void make_store(void)
-{
-    struct host host;
-    new_path();
-    host_start(&host, path, NULL);
-    host_stop(&host);
-}
-
-static svl_publisher *attach_with(uint64_t ring_bytes, uint32_t policy)
-{
-    svl_attach_options o;
-    svl_publisher *p;
-    assert_ok(svl_attach_options_init(&o, sizeof o));
-    o.ring_bytes = ring_bytes;
-    o.full_policy = policy;
-    o.block_timeout_ms = 50;
-    o.ring_directory = ring_directory;
-    assert_ok(svl_attach(path, &o, &p));
-    return p;
-}
-
-static int publish(svl_publisher *p, const char *source, uint64_t number, size_t body)
-{
-    static char fill[32 << 10];
-    char key[32];
-    snprintf(key, sizeof key, "%llu", (unsigned long long)number);
-    svl_record record = { .source = slice_of(source),
-                          .key = slice_of(key),
-                          .body = { fill, body } };
-    return svl_publisher_publish(p, &record);
-}
-
-/* The numbers of a source are 1 to n, in order, each once: returns n. */
-static uint64_t count(const char *source)
-{
-    svl_store_options o;
-    svl_store *store;
-    svl_query query;
-    svl_cursor *cursor;
-    const svl_record *record;
-    uint64_t n = 0;
-    assert_ok(svl_store_options_init(&o, sizeof o));
-    o.flags = SVL_STORE_READ_ONLY;
-    assert_ok(svl_store_open(path, &o, &store));
-    assert_ok(svl_query_init(&query, sizeof query));
-    query.source = slice_of(source);
-    assert_ok(svl_store_query(store, &query, &cursor));
-    int rc;
-    while ((rc = svl_cursor_next(cursor, 0, &record)) == SVL_OK) {
-        char key[32] = "";
-        assert_true(record->key.len < sizeof key);
-        if (record->key.len > 0)
-            memcpy(key, record->key.data, record->key.len);
-        n++;
-        if (strncmp(source, "serverlog.", 10) != 0)
-            assert_int_equal(strtoull(key, NULL, 10), n);
-    }
-    assert_int_equal(rc, SVL_E_END);
-    svl_cursor_close(cursor);
-    assert_ok(svl_store_close(store));
-    return n;
-}
-
-/* Waits until the host has taken so many records and has no attached ring any more. */
-static void wait_gone(const struct host *host, uint64_t records)
-{
-    svl_pipeline_stats stats;
-    for (int i = 0; i < 2000; i++) {
-        stats = (svl_pipeline_stats){ .struct_size = sizeof stats };
-        host_stats(host, &stats);
-        if (stats.attached_publishers == 0 && stats.attached_records >= records)
-            return;
-        sleep_ms(5);
-    }
-    fail_msg("the host has %llu rings still", (unsigned long long)stats.attached_publishers);
-}
-
-static unsigned ring_files(void)
-{
-    unsigned n = 0;
-    DIR *listing = opendir(ring_directory);
-    assert_non_null(listing);
-    for (struct dirent *entry; (entry = readdir(listing));)
-        n += strncmp(entry->d_name, "serverlog-", 10) == 0;
-    closedir(listing);
-    return n;
-}
+#include "support/attached.h"
 
 static void test_record_when_published_with_a_host_then_durable_with_an_id(void **state)
 {
@@ -266,78 +156,6 @@ static void test_publishers_when_63_are_attached_then_the_next_is_refused(void *
     }
 }
 
-static void test_publisher_when_killed_then_its_ring_is_drained_and_removed(void **state)
-{
-    (void)state;
-    struct host host;
-    new_path();
-    host_start(&host, path, NULL);
-    for (int n = 0; n < 10; n++) {
-        pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) {
-            svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_BLOCK);
-            char source[8];
-            snprintf(source, sizeof source, "s%d", n);
-            if (publish(p, source, 1, 10) != SVL_OK)
-                _exit(1);
-            kill(getpid(), SIGKILL);
-        }
-        int status;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_true(WIFSIGNALED(status));
-        wait_gone(&host, (uint64_t)n + 1); /* nobody else wakes the host */
-    }
-    host_stop(&host);
-    for (int n = 0; n < 10; n++) {
-        char source[8];
-        snprintf(source, sizeof source, "s%d", n);
-        assert_int_equal(count(source), 1);
-    }
-    assert_int_equal(ring_files(), 0);
-}
-
-static void test_publisher_when_stopped_then_others_go_on(void **state)
-{
-    (void)state;
-    struct host host;
-    int pipes[2];
-    new_path();
-    host_start(&host, path, NULL);
-    assert_int_equal(pipe(pipes), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_BLOCK);
-        if (write(pipes[1], "x", 1) != 1)
-            _exit(1);
-        for (uint64_t i = 1;; i++)
-            if (publish(p, "stopped", i, 10) != SVL_OK)
-                _exit(2);
-    }
-    char up;
-    assert_int_equal(read(pipes[0], &up, 1), 1);
-    svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_BLOCK);
-    uint64_t number = 0;
-    for (int round = 0; round < 20; round++) {
-        kill(child, SIGSTOP);
-        for (int i = 0; i < 20; i++)
-            assert_ok(publish(p, "a", ++number, 10));
-        assert_ok(svl_publisher_flush(p, 10000));
-        host_publish(&host, "own");
-        kill(child, SIGCONT);
-        sleep_ms(2);
-    }
-    kill(child, SIGKILL);
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_ok(svl_publisher_close(p));
-    wait_gone(&host, number + 1);
-    host_stop(&host);
-    assert_int_equal(count("a"), number);
-    assert_true(count("stopped") > 0);
-}
-
 static int drop_debug(svl_ingest *ingest, svl_record *record, void *user)
 {
     (void)ingest;
@@ -348,6 +166,77 @@ static int drop_debug(svl_ingest *ingest, svl_record *record, void *user)
 static void drops(svl_pipeline *pipeline)
 {
     svl_on_ingest(pipeline, NULL, drop_debug, NULL);
+}
+
+static int sleep_on_host(svl_ingest *ingest, svl_record *record, void *user)
+{
+    (void)ingest;
+    (void)user;
+    if (record->source.len == 4 && memcmp(record->source.data, "host", 4) == 0)
+        sleep_ms(200);
+    return SVL_OK;
+}
+
+static void sleeps(svl_pipeline *pipeline)
+{
+    svl_on_ingest(pipeline, NULL, sleep_on_host, NULL);
+}
+
+/* A machine that goes down stops the publishers first, then the host; then the tmpfs is gone. */
+static void test_host_when_stopped_then_what_is_in_the_rings_by_then_is_stored(void **state)
+{
+    (void)state;
+    struct host host;
+    struct host_set_up set_up = { .handlers = sleeps };
+    new_path();
+    host_start(&host, path, &set_up);
+    svl_publisher *gone = attach_with(0, SVL_FULL_BLOCK);
+    svl_publisher *stays = attach_with(0, SVL_FULL_BLOCK);
+    host_publish(&host, "the host is at this one while others publish");
+    for (uint64_t i = 1; i <= 2000; i++) {
+        assert_ok(publish(gone, "gone", i, 100));
+        assert_ok(publish(stays, "stays", i, 100));
+    }
+    assert_ok(svl_publisher_close(gone));
+    host_stop(&host);
+    assert_ok(svl_publisher_flush(stays, 0));
+    assert_int_equal(count("gone"), 2000);
+    assert_int_equal(count("stays"), 2000);
+    assert_int_equal(ring_files(), 1);
+    assert_ok(svl_publisher_close(stays)); /* empty */
+    assert_int_equal(ring_files(), 0);
+}
+
+static void test_host_when_stopped_while_others_publish_then_it_ends(void **state)
+{
+    (void)state;
+    struct host host;
+    new_path();
+    host_start(&host, path, NULL);
+    pid_t children[3];
+    for (int c = 0; c < 3; c++) {
+        children[c] = fork();
+        assert_true(children[c] >= 0);
+        if (children[c] == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            svl_publisher *p = attach_or_exit(SVL_FULL_FAIL);
+            for (;;)
+                publish(p, "a.b", 1, 10);
+        }
+    }
+    svl_pipeline_stats stats = { .attached_records = 0 };
+    while (stats.attached_records < 3000)
+        host_stats(&host, &stats);
+    host_stop(&host);
+    for (int c = 0; c < 3; c++) {
+        int status;
+        kill(children[c], SIGKILL);
+        assert_int_equal(waitpid(children[c], &status, 0), children[c]);
+    }
+    host_start(&host, path, NULL);
+    wait_gone(&host, 0);
+    host_stop(&host);
+    assert_int_equal(ring_files(), 0);
 }
 
 static void small_records(svl_store_options *store, svl_options *options)
@@ -454,201 +343,90 @@ static void test_publisher_when_forked_then_the_child_is_refused(void **state)
     assert_int_equal(count("child"), 1);
 }
 
-static void test_publisher_when_its_file_was_removed_then_it_is_told_by_the_next_host(void **state)
+static void *attach_seven(void *number)
+{
+    svl_publisher *p[7];
+    intptr_t failed = 0;
+    for (int i = 0; i < 7; i++) {
+        svl_attach_options o;
+        char source[16];
+        snprintf(source, sizeof source, "t%d/%d", *(const int *)number, i);
+        failed |= svl_attach_options_init(&o, sizeof o);
+        o.ring_bytes = SMALL_RING;
+        o.ring_directory = ring_directory;
+        failed |= svl_attach(path, &o, &p[i]);
+        failed |= publish(p[i], source, 1, 10);
+    }
+    for (int i = 0; i < 7; i++)
+        failed |= svl_publisher_close(p[i]);
+    return (void *)failed;
+}
+
+static void test_publishers_when_threads_attach_at_once_then_each_has_a_ring(void **state)
 {
     (void)state;
     struct host host;
-    make_store();
-    svl_publisher *p = attach_with(0, SVL_FULL_BLOCK);
-    assert_ok(publish(p, "a", 1, 10));
-    /* As a cleaned tmpfs does. */
-    DIR *listing = opendir("/proc/self/fd");
-    for (struct dirent *entry; (entry = readdir(listing));) {
-        char link[300], target[300];
-        snprintf(link, sizeof link, "/proc/self/fd/%s", entry->d_name);
-        ssize_t n = readlink(link, target, sizeof target - 1);
-        target[n > 0 ? n : 0] = 0;
-        if (strncmp(target, ring_directory, strlen(ring_directory)) == 0)
-            assert_int_equal(unlink(target), 0);
-    }
-    closedir(listing);
+    pthread_t threads[8];
+    int numbers[8];
+    new_path();
     host_start(&host, path, NULL);
-    for (int i = 0; i < 1000 && publish(p, "a", 2, 10) == SVL_OK; i++)
-        sleep_ms(5);
-    assert_int_equal(publish(p, "a", 2, 10), SVL_E_FAILED);
-    assert_int_equal(svl_publisher_flush(p, -1), SVL_E_FAILED);
+    for (int t = 0; t < 8; t++) {
+        numbers[t] = t;
+        assert_int_equal(pthread_create(&threads[t], NULL, attach_seven, &numbers[t]), 0);
+    }
+    for (int t = 0; t < 8; t++) {
+        void *failed;
+        pthread_join(threads[t], &failed);
+        assert_null(failed);
+    }
+    wait_gone(&host, 56);
+    host_stop(&host);
+    for (int i = 0; i < 56; i++) {
+        char source[16];
+        snprintf(source, sizeof source, "t%d/%d", i / 7, i % 7);
+        assert_int_equal(count(source), 1);
+    }
+    assert_int_equal(ring_files(), 0);
+}
+
+/* Rings that are gone, or another's, before the host has looked at what their slot names. */
+static void test_slots_when_taken_and_left_in_a_hurry_then_none_is_given_up(void **state)
+{
+    (void)state;
+    struct host host;
+    pid_t children[3];
+    new_path();
+    host_start(&host, path, NULL);
+    for (int c = 0; c < 3; c++) {
+        children[c] = fork();
+        assert_true(children[c] >= 0);
+        for (uint64_t n = 1; children[c] == 0; n++) {
+            char source[16];
+            snprintf(source, sizeof source, "hurry.%d", c);
+            svl_publisher *p = attach_or_exit(SVL_FULL_BLOCK);
+            if ((n % 8 == 0 && publish(p, source, n / 8, 10) != SVL_OK) ||
+                svl_publisher_close(p) != SVL_OK)
+                _exit(1);
+            if (n == 800)
+                _exit(0);
+        }
+    }
+    for (int c = 0; c < 3; c++) {
+        int status;
+        assert_int_equal(waitpid(children[c], &status, 0), children[c]);
+        assert_int_equal(status, 0);
+    }
+    wait_gone(&host, 300);
     svl_pipeline_stats stats;
     host_stats(&host, &stats);
-    assert_int_equal(stats.attached_damaged, 1);
-    assert_ok(svl_publisher_close(p));
+    assert_int_equal(stats.attached_damaged, 0);
     host_stop(&host);
-}
-
-/* The one ring file there is, open. */
-static int open_ring_file(void)
-{
-    char name[400] = "";
-    DIR *listing = opendir(ring_directory);
-    assert_non_null(listing);
-    for (struct dirent *entry; (entry = readdir(listing));)
-        if (strncmp(entry->d_name, "serverlog-", 10) == 0)
-            snprintf(name, sizeof name, "%s/%s", ring_directory, entry->d_name);
-    closedir(listing);
-    int fd = open(name, O_RDWR);
-    assert_true(fd >= 0);
-    return fd;
-}
-
-static void wait_damaged(const struct host *host, uint64_t n)
-{
-    svl_pipeline_stats stats = { .attached_damaged = 0 };
-    for (int i = 0; i < 2000 && stats.attached_damaged < n; i++) {
-        sleep_ms(5);
-        host_stats(host, &stats);
-    }
-    assert_int_equal(stats.attached_damaged, n);
-}
-
-static void test_ring_when_written_over_then_its_publisher_is_told_and_others_go_on(void **state)
-{
-    (void)state;
-    struct host host;
-    char garbage[48];
-    new_path();
-    host_start(&host, path, NULL);
-    svl_publisher *bad = attach_with(SMALL_RING, SVL_FULL_BLOCK);
-    assert_ok(publish(bad, "bad", 1, 10));
-    assert_ok(svl_publisher_flush(bad, 10000));
-    int fd = open_ring_file();
-    svl_publisher *good = attach_with(SMALL_RING, SVL_FULL_BLOCK);
-    /* Where its next frame will be, and its tail behind that. */
-    uint64_t tail;
-    assert_int_equal(pread(fd, &tail, sizeof tail, 4096), sizeof tail);
-    tail &= ~UINT64_C(7);
-    memset(garbage, 0x55, sizeof garbage);
-    assert_int_equal(pwrite(fd, garbage, sizeof garbage, (off_t)(8192 + tail)), sizeof garbage);
-    tail += sizeof garbage;
-    assert_int_equal(pwrite(fd, &tail, sizeof tail, 4096), sizeof tail);
-    assert_ok(publish(bad, "bad", 2, 10)); /* whole, behind what is not */
-    assert_ok(publish(good, "good", 1, 10));
-    wait_damaged(&host, 1);
-    assert_int_equal(publish(bad, "bad", 3, 10), SVL_E_CORRUPT);
-    assert_int_equal(svl_publisher_flush(bad, -1), SVL_E_CORRUPT);
-    assert_ok(publish(good, "good", 2, 10));
-    assert_ok(svl_publisher_flush(good, 10000));
-    assert_ok(svl_publisher_close(bad));
-    close(fd); /* not before: this process' lock would go with it */
-    assert_ok(svl_publisher_close(good));
-    wait_gone(&host, 4);
-    host_stop(&host);
-    assert_int_equal(count("bad"), 2);
-    assert_int_equal(count("good"), 2);
-    assert_int_equal(ring_files(), 0);
-}
-
-static void test_publisher_when_its_lock_is_lost_then_nothing_that_was_published_is(void **state)
-{
-    (void)state;
-    struct host host;
-    new_path();
-    host_start(&host, path, NULL);
-    for (int round = 0; round < 20; round++) {
+    for (int c = 0; c < 3; c++) {
         char source[16];
-        uint64_t n = 0;
-        snprintf(source, sizeof source, "r%d", round);
-        svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_BLOCK);
-        for (int i = 0; i < 50; i++)
-            assert_ok(publish(p, source, ++n, 10));
-        close(open_ring_file());
-        int rc;
-        while ((rc = publish(p, source, n + 1, 10)) == SVL_OK)
-            n++;
-        assert_int_equal(rc, SVL_E_FAILED);
-        assert_ok(svl_publisher_close(p));
-        wait_gone(&host, 0);
-        host_stop(&host);
-        uint64_t stored = count(source);
-        assert_in_range(stored, n, n + 1);
-        host_start(&host, path, NULL);
+        snprintf(source, sizeof source, "hurry.%d", c);
+        assert_int_equal(count(source), 100);
     }
-    host_stop(&host);
     assert_int_equal(ring_files(), 0);
-}
-
-static void test_ring_when_cut_short_then_given_up_and_others_go_on(void **state)
-{
-    (void)state;
-    struct host host;
-    int up[2];
-    char c;
-    new_path();
-    host_start(&host, path, NULL);
-    assert_int_equal(pipe(up), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) { /* which would get SIGBUS */
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        svl_publisher *bad = attach_with(SMALL_RING, SVL_FULL_BLOCK);
-        if (publish(bad, "bad", 1, 10) != SVL_OK || svl_publisher_flush(bad, 10000) != SVL_OK ||
-            write(up[1], "x", 1) != 1)
-            _exit(1);
-        pause();
-    }
-    assert_int_equal(read(up[0], &c, 1), 1);
-    int fd = open_ring_file();
-    assert_int_equal(ftruncate(fd, 4096), 0);
-    close(fd);
-    svl_publisher *good = attach_with(SMALL_RING, SVL_FULL_BLOCK);
-    assert_ok(publish(good, "good", 1, 10));
-    assert_ok(svl_publisher_flush(good, 10000));
-    wait_damaged(&host, 1);
-    kill(child, SIGKILL);
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_ok(svl_publisher_close(good));
-    wait_gone(&host, 2);
-    host_stop(&host);
-    assert_int_equal(count("bad"), 1);
-}
-
-/* Slots with any bytes, and with names that are nobody's ring: the host's own, a second time the same, a path. */
-static void test_page_when_forged_then_the_host_works_and_frees_it(void **state)
-{
-    (void)state;
-    struct rng rng = { test_seed() };
-    for (int round = 0; round < 20; round++) {
-        struct host host;
-        char name[600];
-        static unsigned char bytes[36352];
-        make_store();
-        snprintf(name, sizeof name, "%s/attach", path);
-        int fd = open(name, O_RDWR);
-        assert_true(fd >= 0);
-        assert_int_equal(pread(fd, bytes, sizeof bytes, 0), sizeof bytes);
-        for (size_t i = round == 0 ? 0 : 32; i < sizeof bytes; i++)
-            if (round % 2 == 0 || i < 4096 || i % 512 >= 8)
-                bytes[i] = (unsigned char)rng_next(&rng);
-        for (size_t slot = 0; round > 0 && slot < 63; slot++) {
-            unsigned char *s = bytes + 4096 + slot * 512;
-            s[0] = (unsigned char)rng_below(&rng, 5);
-            if (rng_below(&rng, 2))
-                snprintf((char *)s + 8, 256, "%s", rng_below(&rng, 2) ? "/dev/shm" : "/etc");
-            if (rng_below(&rng, 2))
-                snprintf((char *)s + 264, 64, "serverlog-%s",
-                         rng_below(&rng, 2) ? "test/../../../etc/passwd" : "no");
-        }
-        assert_int_equal(pwrite(fd, bytes, sizeof bytes, 0), sizeof bytes);
-        close(fd);
-        host_start(&host, path, NULL);
-        host_publish(&host, "own");
-        svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_BLOCK);
-        assert_ok(publish(p, "a", 1, 10));
-        assert_ok(svl_publisher_flush(p, 10000));
-        assert_ok(svl_publisher_close(p));
-        wait_gone(&host, 1);
-        host_stop(&host);
-        assert_int_equal(count("a"), 1);
-    }
 }
 
 static void test_publishers_when_two_of_a_process_then_each_has_its_lock(void **state)
@@ -690,23 +468,14 @@ int main(void)
         cmocka_unit_test(test_ring_when_full_then_by_its_policy),
         cmocka_unit_test(test_blocked_publisher_when_a_host_comes_then_goes_on),
         cmocka_unit_test(test_publishers_when_63_are_attached_then_the_next_is_refused),
-        cmocka_unit_test(test_publisher_when_killed_then_its_ring_is_drained_and_removed),
-        cmocka_unit_test(test_publisher_when_stopped_then_others_go_on),
+        cmocka_unit_test(test_host_when_stopped_then_what_is_in_the_rings_by_then_is_stored),
+        cmocka_unit_test(test_host_when_stopped_while_others_publish_then_it_ends),
         cmocka_unit_test(test_outcome_when_dropped_or_refused_then_told),
         cmocka_unit_test(test_attach_when_it_cannot_be_then_says_why),
         cmocka_unit_test(test_publisher_when_forked_then_the_child_is_refused),
-        cmocka_unit_test(test_ring_when_written_over_then_its_publisher_is_told_and_others_go_on),
-        cmocka_unit_test(test_publisher_when_its_lock_is_lost_then_nothing_that_was_published_is),
-        cmocka_unit_test(test_ring_when_cut_short_then_given_up_and_others_go_on),
-        cmocka_unit_test(test_page_when_forged_then_the_host_works_and_frees_it),
+        cmocka_unit_test(test_slots_when_taken_and_left_in_a_hurry_then_none_is_given_up),
+        cmocka_unit_test(test_publishers_when_threads_attach_at_once_then_each_has_a_ring),
         cmocka_unit_test(test_publishers_when_two_of_a_process_then_each_has_its_lock),
-        cmocka_unit_test(test_publisher_when_its_file_was_removed_then_it_is_told_by_the_next_host),
     };
-    snprintf(ring_directory, sizeof ring_directory, "/dev/shm/serverlog-test-%ld", (long)getpid());
-    if (mkdir(ring_directory, 0700) != 0)
-        return 1;
-    int failed = cmocka_run_group_tests_name("pipeline/attach", tests, NULL, NULL);
-    temp_remove_all();
-    remove_tree(ring_directory);
-    return failed;
+    return run_attached("pipeline/%s", tests, sizeof tests / sizeof tests[0]);
 }

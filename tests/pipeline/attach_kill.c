@@ -30,7 +30,8 @@ struct noted {
     _Atomic uint64_t published[PROCESSES][THREADS]; /* of which it returned */
     uint64_t cut_off[PROCESSES][THREADS][CUTS];     /* what a kill cut off: 0 = nothing */
     int lives[PROCESSES];
-    _Atomic bool ends; /* publishers stop by themselves */
+    _Atomic bool ends;   /* publishers stop by themselves */
+    _Atomic bool warned; /* a host had something to complain of */
 };
 static struct noted *noted;
 static char path[512];
@@ -73,8 +74,10 @@ static void die_between_steps(struct rng *rng, uint64_t most)
 static void tell(uint32_t level, int32_t code, const char *text, void *user)
 {
     (void)user;
-    if (level >= SVL_SEVERITY_WARN)
-        print_error("host: %s (%d)\n", text, code);
+    if (level < SVL_SEVERITY_WARN)
+        return;
+    print_error("host: %s (%d)\n", text, code);
+    atomic_store(&noted->warned, true);
 }
 
 static svl_pipeline *open_pipeline(struct rng *rng)
@@ -186,10 +189,10 @@ static pid_t start_publisher(int process, struct rng *rng)
     o.ring_bytes = 64 << 10;
     o.ring_directory = ring_directory;
     o.block_timeout_ms = 20;
+    die_between_steps(&own, rng_below(&own, 3) ? 5000 : 12); /* some while they attach */
     int rc = svl_attach(path, &o, &handle);
     if (rc != SVL_OK)
         give_up("attach", rc);
-    die_between_steps(&own, 5000);
     for (int i = 0; i < THREADS; i++) {
         publishers[i] = (struct publisher){ handle, process, i, life };
         pthread_create(&threads[i], NULL, publish, &publishers[i]);
@@ -374,6 +377,7 @@ static void test_processes_when_killed_and_stopped_at_random_then_nothing_is_los
         }
         assert_int_equal(waitpid(child, &status, 0), child);
         assert_int_equal(status, 0);
+        assert_false(atomic_load(&noted->warned));
         records += atomic_load(&noted->begun[0][0]);
         remove_tree(path);
     }

@@ -15,10 +15,14 @@ static char path[512];
 static int64_t patience_ms = -1; /* of the script's waits: endless unless memory is gone */
 static uint64_t published;       /* records of source "in" that publish took */
 
+static uint32_t flags; /* of the pipeline */
+static uint64_t shaped;
+
 static int shape(svl_ingest *ingest, svl_record *record, void *user)
 {
     svl_record added = { .source = slice_of("added"), .body = record->body };
     (void)user;
+    shaped++;
     record->key = slice_of("shaped");
     return svl_ingest_emit(ingest, &added); /* without memory: the record is stored as it came */
 }
@@ -51,6 +55,7 @@ static int open_pipeline(svl_pipeline **p)
     store.journal_file_bytes_max = 256 << 10;
     store.segment_bytes = 8 << 20;
     options.store = &store;
+    options.flags = flags;
     options.ring_bytes = 64 << 10;
     options.close_timeout_ms = 1;
     options.worker_idle_ms = 10;
@@ -84,6 +89,16 @@ static int count(svl_pipeline *p, const char *source, uint64_t *n)
     return rc == SVL_E_END ? SVL_OK : rc;
 }
 
+/* Without threads: what they would do meanwhile. */
+static int pump(svl_pipeline *p)
+{
+    int rc = SVL_E_TIMEOUT;
+    if (flags & SVL_THREADLESS)
+        while ((rc = svl_pump(p, 0, 0, NULL)) == SVL_OK)
+            ;
+    return rc == SVL_E_TIMEOUT ? SVL_OK : rc;
+}
+
 static int script(void)
 {
     svl_pipeline *p = NULL;
@@ -96,7 +111,11 @@ static int script(void)
         published += rc == SVL_OK;
     }
     if (rc == SVL_OK)
+        rc = pump(p);
+    if (rc == SVL_OK)
         rc = svl_flush(p, patience_ms);
+    if (rc == SVL_OK)
+        rc = pump(p);
     if (rc == SVL_OK)
         rc = count(p, "in", &n);
     if (rc == SVL_OK)
@@ -198,6 +217,37 @@ static void test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked(void *
     sweep(false);
 }
 
+/* From each allocation on there is none for some pumps: none of them waits for it, and then all goes on where it
+ * was. */
+static void test_pump_when_memory_is_gone_for_a_while_then_goes_on_where_it_was(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n <= 20; n++) {
+        svl_pipeline *p;
+        uint64_t in, added;
+        snprintf(path, sizeof path, "%s", temp_path());
+        assert_ok(open_pipeline(&p));
+        assert_ok(svl_start(p));
+        shaped = 0;
+        for (int i = 0; i < RECORDS; i++)
+            assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "some text"));
+        fail_malloc_after(n, false);
+        int rc = SVL_OK;
+        for (int i = 0; i < 20 && (rc == SVL_OK || rc == SVL_E_TIMEOUT); i++)
+            rc = svl_pump(p, 0, 0, NULL);
+        fail_malloc_after(0, false);
+        assert_true(rc == SVL_OK || rc == SVL_E_TIMEOUT);
+        assert_ok(svl_flush(p, -1));
+        assert_true(shaped == RECORDS); /* each once */
+        assert_ok(count(p, "in", &in));
+        assert_ok(count(p, "added", &added));
+        assert_true(in == RECORDS && added <= RECORDS);
+        assert_ok(svl_stop(p, -1));
+        assert_ok(svl_close(p));
+        remove_tree(path);
+    }
+}
+
 /* Also the last allocation, when the file is there already. */
 static void test_ring_when_an_allocation_fails_then_no_file_is_left(void **state)
 {
@@ -219,14 +269,24 @@ static void test_ring_when_an_allocation_fails_then_no_file_is_left(void **state
     svl__ring_destroy(ring);
 }
 
-int main(void)
+/* With an argument: without threads. */
+int main(int argc, char **argv)
 {
+    (void)argv;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ring_when_an_allocation_fails_then_no_file_is_left),
         cmocka_unit_test(test_pipeline_when_one_allocation_fails_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked),
     };
-    int failed = cmocka_run_group_tests_name("pipeline/faults", tests, NULL, NULL);
+    const struct CMUnitTest without_threads[] = {
+        cmocka_unit_test(test_pipeline_when_one_allocation_fails_then_nothing_lost_or_leaked),
+        cmocka_unit_test(test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked),
+        cmocka_unit_test(test_pump_when_memory_is_gone_for_a_while_then_goes_on_where_it_was),
+    };
+    flags = argc > 1 ? SVL_THREADLESS : 0;
+    int failed = argc > 1 ? cmocka_run_group_tests_name("pipeline/faults_threadless",
+                                                        without_threads, NULL, NULL)
+                          : cmocka_run_group_tests_name("pipeline/faults", tests, NULL, NULL);
     temp_remove_all();
     return failed;
 }

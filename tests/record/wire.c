@@ -161,7 +161,7 @@ static void test_record_when_past_a_limit_then_its_own_code(void **state)
         { { .source = text("serverlogs") }, SVL_OK },
         { { .severity = 25 }, SVL_E_INVALID },
         { { .body_kind = 3 }, SVL_E_INVALID },
-        { { .flags = SVL_RECORD_HOPS + 1 }, SVL_E_RESERVED },
+        { { .flags = SVL_RECORD_UNPROCESSED << 1 }, SVL_E_RESERVED },
         { { .reserved = { 0, 0, 0, 1 } }, SVL_E_RESERVED },
         { { .body = { NULL, 1 } }, SVL_E_INVALID },
         { { .body = { big, 4000 } }, SVL_E_RECORD_SIZE },

@@ -236,6 +236,48 @@ static void test_recovery_when_done_twice_then_goes_on_where_it_was_released(voi
     assert_int_equal(open_crashed(&ring), SVL_E_NOT_FOUND);
 }
 
+static void test_extra_when_the_process_has_died_then_it_is_as_it_was_left(void **state)
+{
+    (void)state;
+    snprintf(name, sizeof name, "serverlog-test-%d-extra", (int)getpid());
+    struct ring_options options = {
+        .capacity = RING_BYTES_MIN, .directory = DIRECTORY, .name = name, .extra_bytes = 24
+    };
+    memcpy(options.store_uuid, store_uuid, 16);
+    struct ring *ring;
+    size_t bytes;
+    static const uint8_t zeros[24];
+    assert_ok(svl__ring_create(&options, &ring));
+    char *extra = svl__ring_extra(ring, &bytes);
+    assert_int_equal(bytes, 24);
+    assert_memory_equal(extra, zeros, 24);
+    strcpy(extra, "what it was at");
+    for (uint32_t i = 0; i < RING_BYTES_MIN / 8192 - 1; i++) { /* up to the end of the data */
+        struct ring_slot slot;
+        assert_ok(svl__ring_reserve(ring, svl__ring_payload_max(ring), &slot));
+        memset(slot.payload, 0xff, svl__ring_payload_max(ring));
+        svl__ring_commit(&slot);
+    }
+    svl__ring_destroy(ring); /* the file stays, as after a crash */
+    assert_ok(open_crashed(&ring));
+    extra = svl__ring_extra(ring, &bytes);
+    assert_int_equal(bytes, 24);
+    assert_string_equal(extra, "what it was at");
+    struct ring_frame frame = { .end = 0 };
+    while (svl__ring_next(ring, &frame))
+        ;
+    svl__ring_release(ring, svl__ring_drained(ring));
+    assert_string_equal(extra, "what it was at");
+    assert_ok(svl__ring_unlink(ring));
+    svl__ring_destroy(ring);
+    snprintf(name, sizeof name, "serverlog-test-%d-none", (int)getpid());
+    ring = create_file_ring();
+    assert_null(svl__ring_extra(ring, &bytes));
+    assert_int_equal(bytes, 0);
+    assert_ok(svl__ring_unlink(ring));
+    svl__ring_destroy(ring);
+}
+
 static void write_file(const void *data, size_t len)
 {
     char path[128];
@@ -286,10 +328,9 @@ static void test_file_when_hostile_then_error_or_frames_within(void **state)
     static uint8_t original[8192 + RING_BYTES_MIN], copy[sizeof original];
     assert_int_equal(read(fd, original, sizeof original), sizeof original);
     close(fd);
-    static const size_t hot[] = {
-        0,    8,    16,   20,   24,   28,   32,   40,   56,   72,   4096,
-        4097, 4103, 4352, 4353, 4359, 4360, 4367, 8192, 8195, 8196, 8299
-    };
+    static const size_t hot[] = { 0,    8,    16,   20,   24,   28,   32,   36,
+                                  40,   56,   72,   4096, 4097, 4103, 4352, 4353,
+                                  4359, 4360, 4367, 8192, 8195, 8196, 8299 };
     for (int round = 0; round < 2000; round++) {
         memcpy(copy, original, sizeof copy);
         int changes = 1 + (int)rng_below(&rng, 4);
@@ -360,6 +401,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_process_when_killed_then_committed_frames_are_recovered),
         cmocka_unit_test(test_recovery_when_done_twice_then_goes_on_where_it_was_released),
+        cmocka_unit_test(test_extra_when_the_process_has_died_then_it_is_as_it_was_left),
         cmocka_unit_test(test_file_when_hostile_then_error_or_frames_within),
         cmocka_unit_test(test_create_when_it_cannot_be_then_its_own_code),
     };

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +52,10 @@ static int open_foreign(struct ring **out, uint64_t known)
     struct foreign_place place = {
         .directory = DIRECTORY, .name = name, .store_uuid = store_uuid, .owner = geteuid()
     };
-    return svl__foreign_open(&place, unknown, &known, out);
+    int rc = svl__foreign_open(&place, unknown, &known, out);
+    if (rc == SVL_OK)
+        assert_ok(svl__foreign_begin(*out));
+    return rc;
 }
 
 static void remove_file(void)
@@ -136,6 +140,32 @@ static void test_frames_when_threads_publish_then_each_comes_once_and_wakes(void
     svl__foreign_release(foreign, svl__ring_drained(foreign));
     assert_true(svl__ring_is_empty(ring));
     svl__ring_destroy(foreign);
+    svl__ring_destroy(ring);
+    remove_file();
+}
+
+static _Atomic uint32_t page_word;
+
+static void *sleep_on_word(void *ring)
+{
+    svl__ring_futex_wait(ring, &page_word, 0, INT64_MAX);
+    return NULL;
+}
+
+/* Anybody who has the page mapped may sleep on its word. */
+static void test_wake_when_others_sleep_on_the_word_too_then_all_wake(void **state)
+{
+    (void)state;
+    struct ring *ring = create();
+    pthread_t threads[3];
+    svl__ring_wake_through(ring, &page_word);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, sleep_on_word, ring), 0);
+    usleep(50000); /* they sleep */
+    svl__ring_wake(ring);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i],
+                     NULL); /* without end: a wake that is missed is a test that hangs */
     svl__ring_destroy(ring);
     remove_file();
 }
@@ -318,6 +348,41 @@ static void test_lock_when_its_process_ends_then_free(void **state)
     remove_file();
 }
 
+/* A store that was copied names the rings of the one that it was copied from. */
+static void test_ring_when_another_process_drains_it_then_refused(void **state)
+{
+    (void)state;
+    struct ring *ring = create(), *foreign;
+    struct foreign_place place = {
+        .directory = DIRECTORY, .name = name, .store_uuid = store_uuid, .owner = geteuid()
+    };
+    uint64_t none = 0;
+    int up[2];
+    char c;
+    publish(ring, "one");
+    assert_int_equal(pipe(up), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        bool begun = svl__foreign_open(&place, unknown, &none, &foreign) == SVL_OK &&
+                     svl__foreign_begin(foreign) == SVL_OK;
+        if (!begun || write(up[1], "x", 1) != 1)
+            _exit(1);
+        pause();
+    }
+    assert_int_equal(read(up[0], &c, 1), 1);
+    assert_ok(svl__foreign_open(&place, unknown, &none, &foreign));
+    assert_int_equal(svl__foreign_begin(foreign), SVL_E_BUSY);
+    kill(child, SIGKILL);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_ok(svl__foreign_begin(foreign));
+    svl__ring_destroy(foreign);
+    svl__ring_destroy(ring);
+    remove_file();
+}
+
 /* Changes the file's bytes and size; -> what opening says. */
 static int open_changed(off_t at, const void *bytes, size_t len, off_t size)
 {
@@ -348,12 +413,13 @@ static int open_changed(off_t at, const void *bytes, size_t len, off_t size)
 static void test_file_when_it_is_no_ring_of_ours_then_refused(void **state)
 {
     (void)state;
-    static const uint32_t two = 2, nine = 9;
+    static const uint32_t none = 0, two = 2, nine = 9;
     static const uint64_t odd = 4, huge = UINT64_C(1) << 40, far = UINT64_C(1) << 63;
     struct ring *foreign;
     assert_ok(open_changed(200, "", 1, 0));
     assert_int_equal(open_changed(0, "X", 1, 0), SVL_E_CORRUPT);
     assert_int_equal(open_changed(8, &two, 4, 0), SVL_E_VERSION);
+    assert_int_equal(open_changed(12, &none, 4, 0), SVL_E_CORRUPT); /* a host's own ring */
     assert_int_equal(open_changed(16, &two, 4, 0), SVL_E_VERSION);
     assert_int_equal(open_changed(20, &nine, 4, 0), SVL_E_CORRUPT);
     assert_int_equal(open_changed(24, &huge, 8, 0), SVL_E_CORRUPT);
@@ -381,6 +447,44 @@ static void test_file_when_it_is_no_ring_of_ours_then_refused(void **state)
     remove_file();
 }
 
+static bool is_there(void)
+{
+    char path[128];
+    snprintf(path, sizeof path, DIRECTORY "/%s", name);
+    return access(path, F_OK) == 0;
+}
+
+static void test_file_when_left_half_made_then_removed_but_no_other(void **state)
+{
+    (void)state;
+    static const uint8_t other_uuid[16] = { 1 };
+    struct ring_options own = { .capacity = RING_BYTES_MIN, .directory = DIRECTORY, .name = name };
+    struct ring *ring = create();
+    svl__ring_remove_attached(DIRECTORY, name, other_uuid);
+    svl__ring_remove_attached("/proc", name, store_uuid);
+    svl__ring_remove_attached("/no/such", name, store_uuid);
+    assert_true(is_there());
+    svl__ring_remove_attached(DIRECTORY, name, store_uuid);
+    assert_false(is_there());
+    svl__ring_destroy(ring);
+    memcpy(own.store_uuid, store_uuid, 16);
+    assert_ok(svl__ring_create(&own, &ring));
+    svl__ring_remove_attached(DIRECTORY, name, store_uuid);
+    assert_true(is_there());
+    svl__ring_destroy(ring);
+    char path[128];
+    snprintf(path, sizeof path, DIRECTORY "/%s", name);
+    static const off_t sizes[] = { 0, 40, RING_DATA_OFFSET }; /* cut off while it was made */
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        assert_int_equal(truncate(path, 0), 0);
+        assert_int_equal(truncate(path, sizes[i]), 0);
+        svl__ring_remove_attached(DIRECTORY, name, store_uuid);
+        assert_false(is_there());
+        close(open(path, O_RDWR | O_CREAT, 0600));
+    }
+    remove_file();
+}
+
 static void test_file_when_cut_short_then_seen_before_it_is_touched(void **state)
 {
     (void)state;
@@ -391,6 +495,34 @@ static void test_file_when_cut_short_then_seen_before_it_is_touched(void **state
     snprintf(path, sizeof path, DIRECTORY "/%s", name);
     assert_int_equal(truncate(path, 4096), 0);
     assert_false(svl__foreign_is_whole(foreign));
+    svl__ring_destroy(foreign);
+    svl__ring_destroy(ring);
+    remove_file();
+}
+
+/* A page that names a ring which is in use has it opened a second time: by a look alone nothing may be freed under
+ * who uses it. */
+static void test_ring_when_only_opened_then_nothing_of_it_has_changed(void **state)
+{
+    (void)state;
+    struct ring *ring = create(), *foreign;
+    struct foreign_place place = {
+        .directory = DIRECTORY, .name = name, .store_uuid = store_uuid, .owner = geteuid()
+    };
+    uint64_t none = 0;
+    size_t bytes = RING_DATA_OFFSET + (size_t)ring->capacity;
+    for (int i = 0; i < 100; i++)
+        publish(ring, "to be read");
+    /* As between the two stores of a release. */
+    atomic_store(&ring->control->consumed, svl__ring_tail(ring) / 16 * 8);
+    uint8_t *before = malloc(bytes);
+    assert_non_null(before);
+    memcpy(before, ring->mapping, bytes);
+    assert_ok(svl__foreign_open(&place, unknown, &none, &foreign));
+    assert_memory_equal(ring->mapping, before, bytes);
+    assert_ok(svl__foreign_begin(foreign));
+    assert_int_equal(atomic_load(&ring->control->head), svl__ring_drained(foreign));
+    free(before);
     svl__ring_destroy(foreign);
     svl__ring_destroy(ring);
     remove_file();
@@ -460,13 +592,17 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lock_when_its_process_ends_then_free),
         cmocka_unit_test(test_frames_when_threads_publish_then_each_comes_once_and_wakes),
+        cmocka_unit_test(test_wake_when_others_sleep_on_the_word_too_then_all_wake),
         cmocka_unit_test(test_outcome_when_told_then_who_waits_has_it),
         cmocka_unit_test(test_ring_when_its_positions_lie_then_broken),
         cmocka_unit_test(
             test_ring_when_a_header_is_flipped_then_broken_and_the_rest_taken_after_its_end),
         cmocka_unit_test(test_ring_when_a_claim_is_open_then_waited_for_until_its_process_ends),
         cmocka_unit_test(test_file_when_it_is_no_ring_of_ours_then_refused),
+        cmocka_unit_test(test_file_when_left_half_made_then_removed_but_no_other),
         cmocka_unit_test(test_file_when_cut_short_then_seen_before_it_is_touched),
+        cmocka_unit_test(test_ring_when_another_process_drains_it_then_refused),
+        cmocka_unit_test(test_ring_when_only_opened_then_nothing_of_it_has_changed),
         cmocka_unit_test(test_ring_when_scribbled_over_while_read_then_within_bounds),
     };
     return cmocka_run_group_tests_name("ring/foreign", tests, NULL, NULL);
