@@ -1,18 +1,20 @@
 /* instructions.c - what instructions.py counts under valgrind: one kind of work, done by one thread, in a function of a
  * name of its own. The codec is none, as a library's instructions are not ours to guard.
  *
- *     bench-instructions publish|encode|lookup DIRECTORY     prints how many operations were done */
+ *     bench-instructions publish|encode|lookup|match DIRECTORY     prints how many operations were done */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench.h"
+#include "rules.h"
 #include "store/block.h"
 
 #define PUBLISHES 20000
 #define ENCODES 4096
 #define LOOKUPS 64
 #define STORED 20000
+#define RULES 1000
+#define MATCHES 2000
 
 int bench_fail(const char *what)
 {
@@ -31,6 +33,7 @@ COUNTED int counted_publish(svl_bus *bus, const svl_record *record);
 COUNTED int counted_encode(struct block_builder *builder, const struct wire_view *views,
                            struct block **block);
 COUNTED int counted_lookup(svl_store *store);
+COUNTED int counted_match(svl_ruleset *ruleset);
 
 int counted_publish(svl_bus *bus, const svl_record *record)
 {
@@ -142,12 +145,31 @@ static int lookup(const char *directory)
     return checked(rc) == 0 ? LOOKUPS : -1;
 }
 
+int counted_match(svl_ruleset *ruleset)
+{
+    int rc = SVL_OK;
+    for (unsigned i = 0; rc == SVL_OK && i < MATCHES; i++)
+        rc = rules_match(ruleset, rules_event, RULES_EVENT_BYTES);
+    return rc;
+}
+
+static int match(const char *directory)
+{
+    svl_ruleset *ruleset = rules_create(RULES);
+    (void)directory;
+    int rc = ruleset ? counted_match(ruleset) : SVL_E_NOMEM;
+    svl_ruleset_destroy(ruleset);
+    return checked(rc) == 0 ? MATCHES : -1;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int (*work)(const char *directory);
-    } works[] = { { "publish", publish }, { "encode", encode }, { "lookup", lookup } };
+    } works[] = {
+        { "publish", publish }, { "encode", encode }, { "lookup", lookup }, { "match", match }
+    };
     int operations = -1;
     if (argc != 3 || lines_load(NULL) != 0)
         return 2;

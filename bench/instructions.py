@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Counts the instructions of publish, encode and lookup under valgrind, beside those recorded.
+"""Counts the instructions of publish, encode, lookup and match under valgrind, beside those recorded.
 
     instructions.py BUILD [--record]
 
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-WORKS = ("publish", "encode", "lookup")
+WORKS = ("publish", "encode", "lookup", "match")
 TOLERANCE = 0.05
 record_path = pathlib.Path(__file__).with_name("instructions.txt")
 
@@ -65,6 +65,8 @@ def main():
     record = dict(line.split(" ", 1) for line in record_path.read_text().splitlines())
     if record.pop("compiler") != compiler:
         fail(f"the record is not of {compiler}: see instructions.txt")
+    if sorted(record) != sorted(WORKS):
+        fail("instructions.txt is not of these kinds of work: record it anew")
     status = 0
     for work in WORKS:
         part = counts[work] / float(record[work]) - 1
