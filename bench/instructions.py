@@ -56,17 +56,18 @@ def main():
         fail("usage: instructions.py BUILD [--record]")
     build = pathlib.Path(arguments[0])
     compiler = compiler_of(build)
+    record = dict(line.split(" ", 1) for line in record_path.read_text().splitlines())
+    if "--record" not in sys.argv:
+        if record.pop("compiler") != compiler:
+            fail(f"the record is not of {compiler}: see instructions.txt")
+        if sorted(record) != sorted(WORKS):
+            fail("instructions.txt is not of these kinds of work: record it anew")
     counts = {work: count(build / "bench" / "bench-instructions", work) for work in WORKS}
     if "--record" in sys.argv:
         lines = [f"compiler {compiler}"] + [f"{work} {counts[work]:.1f}" for work in WORKS]
         record_path.write_text("\n".join(lines) + "\n")
         print(record_path.read_text(), end="")
         return 0
-    record = dict(line.split(" ", 1) for line in record_path.read_text().splitlines())
-    if record.pop("compiler") != compiler:
-        fail(f"the record is not of {compiler}: see instructions.txt")
-    if sorted(record) != sorted(WORKS):
-        fail("instructions.txt is not of these kinds of work: record it anew")
     status = 0
     for work in WORKS:
         part = counts[work] / float(record[work]) - 1
