@@ -1,78 +1,232 @@
-/* bench - what the harness's files share: a run's settings, timings, and workloads.
+/* bench.h - what the harness is made of: a peer does something, a workload asks it to and measures.
  *
- * main.c the command · workloads.c ours · patterns.c rules · follow.c another process · peer_lmdb.c raw LMDB and
- * a plain file · lines.c the data · report.c table and JSON lines */
+ *   B1  every measurement is a process of its own: memory, CPU time and bytes written are of that peer alone.
+ *   B2  within a workload the peers take turns, ours first: ours, theirs, ours, theirs; all see the same weather.
+ *   B3  a peer gets the same records in the same order as ours, and is asked the same questions.
+ *
+ * main.c the command · run.c turns and processes · workloads.c, workload_*.c the questions · peers.c, peer_*.c who
+ * answers · lines.c the data · watch.c clocks and counters · histogram.c, load.c latency · statistics.c ·
+ * results.c the figures, json_line.c, report.c, compare.c · environment.c · chart.c, page.c the pictures */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
 #include <serverlog.h>
 #include <stdbool.h>
 
-#define SAMPLES_MAX 64
+#include "results.h"
 
-struct settings {
-    uint64_t records;
-    unsigned repeat;
-    bool json;
-    const char *directory; /* for stores: on the disk to be measured */
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SIZES_MAX 8
+
+/* --- peers --- */
+
+/* What a queue's consumer does with a message: reads every byte of it. */
+struct sink {
+    uint64_t sum;   /* of the payload's words: nothing may be optimised away */
+    uint64_t stamp; /* first word of the last message */
+    uint64_t count;
 };
 
-/* The work of one side, once: returns ns, or -1 after telling why. */
-typedef int64_t work_fn(const struct settings *settings);
+struct queue_wish {
+    const char *path;   /* for a peer that has a file */
+    uint64_t bytes_max; /* that may wait in it: the messages of a burst fit */
+    unsigned message_bytes;
+    unsigned producers;
+};
+
+/* Bytes from threads to one thread, in this process. A queue that is full or empty is waited for: a sleep where the
+ * peer has one, else sched_yield(). */
+struct queue_ops {
+    bool is_by_value; /* carries the bytes; else a pointer, to memory that the producer allocates */
+    bool can_sleep;   /* its consumer waits without polling */
+    void *(*open)(const struct queue_wish *wish);
+    /* `producer` numbers the calling thread from 0. Sends the same message `n` times. */
+    int (*send)(void *queue, unsigned producer, const void *message, unsigned bytes, uint64_t n);
+    int (*receive)(void *queue, uint64_t n, struct sink *sink);
+    /* Instead of receive(): it has its own consumer. Waits until that has everything. */
+    int (*drain)(void *queue);
+    void (*close)(void *queue);
+};
+
+enum store_index { INDEX_NONE = 0, INDEX_KEY = 1, INDEX_TIME = 2 };
+
+enum store_purpose {
+    PURPOSE_BULK,    /* append(), finish(); count_key() by another thread meanwhile */
+    PURPOSE_DURABLE, /* append_durable() */
+    PURPOSE_READ     /* what is there already */
+};
+
+struct store_wish {
+    enum store_purpose purpose;
+    unsigned indexes; /* INDEX_*: what will be asked for */
+    uint64_t records; /* that will come, for what has to be sized */
+};
+
+struct line;
+
+/* Records in a directory or file at `path`. What a peer does not offer is NULL. Answers are 0 or more, or -1 after
+ * bench_fail(). */
+struct store_ops {
+    void *(*open)(const char *path, const struct store_wish *wish);
+    int (*append)(void *store, const struct line *line); /* in bulk, as fast as it is meant to be */
+    int (*finish)(void *store);                          /* all that was appended is on the disk */
+    int (*append_durable)(void *store, const struct line *line); /* on return it is; any thread */
+    int64_t (*scan)(void *store, uint64_t *bytes);    /* every record, its body read: how many */
+    int64_t (*count_errors)(void *store);             /* severity ERROR and above */
+    int64_t (*count_key)(void *store, svl_slice key); /* bodies read */
+    int64_t (*first_since)(void *store, int64_t time_ns); /* the record's time */
+    int64_t (*count_word)(void *store, const char *word); /* bodies that contain it */
+    int (*close)(void *store);
+};
+
+/* Takes one JSON document apart, whole. */
+struct parser_ops {
+    void *(*open)(void);
+    int (*parse)(void *parser, const char *text, size_t len);
+    void (*close)(void *parser);
+};
 
 struct peer {
+    const char *name;  /* as --peers takes it */
+    const char *title; /* as a chart says it */
+    bool is_ours;
+    bool is_program;       /* it works in a process of its own: what it writes is not counted */
+    bool (*is_here)(void); /* NULL: always; else whether the program that it runs is installed */
+    const char *(*version)(void);
+    const struct queue_ops *queue;
+    const struct store_ops *store;
+    const struct parser_ops *parser;
+};
+
+/* Ended by NULL; ours come first. */
+extern const struct peer *const bench_peers[];
+/* Peers that this build or machine does not have: name and package, ended by a NULL name. */
+struct left_out {
     const char *name;
-    work_fn *work;
+    const char *why;
+};
+extern const struct left_out bench_left_out[];
+
+/* --- workloads --- */
+
+/* One measurement, in a process of its own. */
+struct run {
+    const struct workload *workload;
+    const struct peer *peer;
+    uint64_t records;
+    const char
+        *path; /* for what this measurement writes: nothing is there, all is removed afterwards */
+    const char *fixture; /* what prepare() left, of this peer and size; not to be changed */
+    double metrics[METRIC_COUNT]; /* the result: NAN where not measured */
 };
 
 struct workload {
-    const char *name;
-    const char *what;
-    const char *unit;     /* of the figure */
-    bool is_rate;         /* records a second; else ns a record */
-    uint64_t divisor;     /* records = settings->records / divisor */
-    struct peer sides[3]; /* ours first; ended by a NULL name */
+    const char
+        *name; /* "scan", "transfer/4x139"; selected by its name or the part before the slash */
+    const char *question; /* a chart's title */
+    unsigned charts;      /* METRIC_BIT() of the metrics that get one */
+    bool is_growing;      /* measured at each size; else at the largest alone */
+    uint64_t divisor;     /* records = size / divisor */
+    bool (*fits)(const struct peer *peer);
+    const char
+        *fixture_name; /* workloads with the same one share what prepare() made; NULL: none */
+    int (*prepare)(struct run *run);
+    int (*measure)(struct run *run);
+    unsigned threads, bytes; /* what the workload's file makes of them */
+    uint64_t keys;
+    bool has_hog; /* a thread that computes beside */
 };
 
-extern const struct workload workloads[];
-extern const size_t workload_count;
+/* The i-th workload of all; NULL behind the last. */
+const struct workload *bench_workload(size_t i);
 
-/* lines.c: the n-th record of a fixed sequence: a line like those of real daemons, about 140 bytes. `keys`
- * distinct keys with a Zipf-like skew, 0 = no key. Lives until the next call. */
-svl_record bench_record(uint64_t n, uint64_t keys);
+/* --- what they use --- */
 
-/* peer_lmdb.c */
-int64_t lmdb_append(const struct settings *settings);
-int64_t lmdb_append_keyed(const struct settings *settings);
-int64_t lmdb_durable(const struct settings *settings);
-int64_t file_durable(const struct settings *settings);
-
-/* patterns.c: the same event against so many rules, each of two exact fields. */
-int64_t match_one_rule(const struct settings *settings);
-int64_t match_1000_rules(const struct settings *settings);
-int64_t match_100000_rules(const struct settings *settings);
-/* Rules come and go, while another thread matches; and without it. */
-int64_t change_while_matched(const struct settings *settings);
-int64_t change_alone(const struct settings *settings);
-
-/* follow.c */
-int64_t follow_delay(const struct settings *settings);
-int64_t append_alone(const struct settings *settings);
-
-/* report.c */
-struct samples {
-    double values[SAMPLES_MAX];
-    unsigned count;
-};
-void report_environment(const struct settings *settings);
-void report_side(const struct settings *settings, const struct workload *workload,
-                 const struct peer *peer, const struct samples *ours, struct samples *samples);
-
-/* main.c */
+/* Prints, returns -1. */
+int bench_fail(const char *what);
 int64_t bench_now_ns(void);
-const char *bench_path(const struct settings *settings,
-                       const char *name); /* empty; until next call */
+/* Removes a file, or a directory with what is in it; it need not be there. */
 void bench_remove(const char *path);
-int64_t bench_fail(const char *what); /* prints, returns -1 */
+/* Allocated bytes of a file or of a directory's files; -1 with words. */
+int64_t bench_disk_bytes(const char *path);
+
+/* watch.c: time, CPU time (of all threads and of children that were waited for) and bytes written between start and
+ * stop go into run->metrics: EACH_NS and RATE for `operations`, CPU_NS and WRITTEN_BYTES. */
+struct watch {
+    int64_t wall_ns, cpu_ns, written;
+};
+void watch_start(struct watch *watch);
+void watch_stop(struct watch *watch, struct run *run, uint64_t operations);
+/* A process's anonymous resident bytes, 0 if it cannot be known. */
+uint64_t watch_rss_anon(int pid);
+
+/* lines.c */
+#define KEYS_UNIQUE UINT64_MAX
+#define KEYS_MANY 100000
+struct line {
+    svl_record record;
+    char key[32];
+};
+/* The n-th record of a fixed sequence, with one of `keys` distinct keys, Zipf-like skewed; 0: no key; KEYS_UNIQUE: 16
+ * random bytes. Any thread, once lines_load() has returned. */
+void line_make(uint64_t n, uint64_t keys, struct line *line);
+/* Makes the lines by templates, or takes those of the file `input`. */
+int lines_load(const char *input);
+/* A word that about one line in 10,000 holds, and what is in none. */
+#define LINES_RARE_WORD "e11a7c0de"
+#define LINES_TIME_FIRST_NS INT64_C(1700000000000000000)
+#define LINES_TIME_STEP_NS INT64_C(250000)
+
+/* A record as a row of a key-value store: time, severity, lengths, source, key, body. Returns its length. */
+#define ROW_BYTES_MAX 8192
+#define ROW_HEADER_BYTES 11
+size_t row_pack(const svl_record *record, uint8_t row[ROW_BYTES_MAX]);
+int64_t row_time(const uint8_t *row);
+unsigned row_severity(const uint8_t *row);
+svl_slice row_body(const void *row, size_t len);
+
+/* Eight bytes that sort as the number does. */
+static inline void put_be64(uint8_t out[8], uint64_t v)
+{
+    for (int i = 7; i >= 0; i--, v >>= 8)
+        out[i] = (uint8_t)v;
+}
+
+static inline uint64_t get_be64(const uint8_t in[8])
+{
+    uint64_t v = 0;
+    for (int i = 0; i < 8; i++)
+        v = v << 8 | in[i];
+    return v;
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014). */
+static inline uint64_t bench_random(uint64_t *state)
+{
+    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+/* Sums bytes by words: every cache line is read. */
+uint64_t bench_sum(const void *data, size_t len);
+
+static inline void sink_take(struct sink *sink, const void *data, size_t len)
+{
+    uint64_t first = 0;
+    if (len >= sizeof first)
+        __builtin_memcpy(&first, data, sizeof first);
+    sink->stamp = first;
+    sink->sum += bench_sum(data, len);
+    sink->count++;
+}
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

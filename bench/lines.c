@@ -1,86 +1,198 @@
-/* lines.c - log lines made by templates from a fixed seed: the harness needs no data of anybody else. */
+/* lines.c - the records: bodies made by templates from a fixed seed, so that the harness needs no data of anybody
+ * else, or the lines of one's own log. They are made before anything is timed; from the n-th record on they repeat,
+ * with other times and keys, at a distance (9 MB) that no peer's compression window spans. */
+#define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "bench.h"
 
-/* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t next(uint64_t *state)
+#define LINES_MIN 65536
+#define LINES_MAX 4194304
+#define INPUT_BYTES_MAX (64u << 20)
+#define ARENA_BYTES                                                                                \
+    ((size_t)512 << 20)     /* address space: 65,536 of the longest lines and the input */
+#define LINE_BYTES_MAX 4096 /* of a file: the rest of a longer one is left out */
+
+struct body {
+    const char *text;
+    uint32_t len;
+    uint32_t severity;
+};
+/* In a shared mapping: no part of a measuring process's anonymous memory. */
+static struct body *bodies;
+static uint64_t body_count;
+static char *arena;
+static size_t arena_used;
+
+static void *map_shared(size_t bytes)
 {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+                    -1, 0);
+    return at == MAP_FAILED ? NULL : at;
 }
 
-#define DISTINCT 65536
+static int add_body(const char *text, size_t len, uint32_t severity)
+{
+    if (body_count == LINES_MAX || arena_used + len > ARENA_BYTES)
+        return bench_fail("too many lines");
+    char *copy = memcpy(arena + arena_used, text, len);
+    arena_used += len;
+    bodies[body_count++] = (struct body){ copy, (uint32_t)len, severity };
+    return 0;
+}
 
-/* Made once, so that making lines is no part of what is timed. */
-static char bodies[DISTINCT][192];
-static uint16_t lengths[DISTINCT];
-static uint8_t severities[DISTINCT];
+static int make_text(char *out, size_t size, unsigned kind, uint64_t *state)
+{
+    unsigned a = (unsigned)(bench_random(state) % 65536), b = (unsigned)(bench_random(state) % 256);
+    unsigned c = (unsigned)(bench_random(state) % 1000000);
+    if (kind < 6)
+        return snprintf(
+            out, size,
+            "GET /api/v2/customers/%u/orders?page=%u HTTP/1.1 200 %u \"-\" \"client/4.%u "
+            "(linux; x86_64)\" rt=0.%03u upstream=10.0.%u.%u:8080 cache=MISS",
+            c, b % 40, a, b % 9, a % 1000, b, a % 250);
+    if (kind < 10)
+        return snprintf(out, size,
+                        "session %08x: accepted publickey for deploy from 192.0.2.%u port %u, "
+                        "fingerprint SHA256:%08x%08x, %u channels open, idle %u ms",
+                        c * 2654435761u, b, a, a * 40503u, c * 69069u, b % 12, a % 900);
+    if (kind < 14)
+        return snprintf(
+            out, size,
+            "INFO dfs.DataNode$PacketResponder: Received block blk_%u%06u of size 67108864 "
+            "from /10.250.%u.%u, %u replicas pending",
+            a, c, b, a % 250, b % 4);
+    return snprintf(out, size,
+                    "WARN connection pool shop-db: %u of %u connections busy for %u ms, request "
+                    "%08x waits, retry %u",
+                    b % 64, 64u, a, c * 2654435761u, b % 5);
+}
 
-static void make_lines(void)
+static int make_lines(void)
 {
     uint64_t state = 42;
-    for (unsigned i = 0; i < DISTINCT; i++) {
-        unsigned a = (unsigned)(next(&state) % 65536), b = (unsigned)(next(&state) % 256);
-        unsigned c = (unsigned)(next(&state) % 1000000), kind = (unsigned)(next(&state) % 16);
-        int n;
-        severities[i] = SVL_SEVERITY_INFO;
-        if (kind < 6)
-            n = snprintf(
-                bodies[i], sizeof bodies[i],
-                "GET /api/v2/customers/%u/orders?page=%u HTTP/1.1 200 %u \"-\" "
-                "\"client/4.%u (linux; x86_64)\" rt=0.%03u upstream=10.0.%u.%u:8080 cache=MISS",
-                c, b % 40, a, b % 9, a % 1000, b, a % 250);
-        else if (kind < 10)
-            n = snprintf(bodies[i], sizeof bodies[i],
-                         "session %08x: accepted publickey for deploy from 192.0.2.%u port %u, "
-                         "fingerprint SHA256:%08x%08x, %u channels open, idle %u ms",
-                         c * 2654435761u, b, a, a * 40503u, c * 69069u, b % 12, a % 900);
-        else if (kind < 14)
-            n = snprintf(
-                bodies[i], sizeof bodies[i],
-                "INFO dfs.DataNode$PacketResponder: Received block blk_%u%06u of size 67108864 "
-                "from /10.250.%u.%u, %u replicas pending",
-                a, c, b, a % 250, b % 4);
-        else
-            n = snprintf(
-                bodies[i], sizeof bodies[i],
-                "WARN connection pool shop-db: %u of %u connections busy for %u ms, request "
-                "%08x waits, retry %u",
-                b % 64, 64u, a, c * 2654435761u, b % 5);
-        if (kind >= 14)
-            severities[i] = SVL_SEVERITY_WARN;
-        lengths[i] = (uint16_t)n;
+    int rc = 0;
+    while (rc == 0 && body_count < LINES_MIN) {
+        char text[256];
+        unsigned kind = (unsigned)(bench_random(&state) % 16),
+                 rare = (unsigned)(bench_random(&state) % 10000);
+        int len = make_text(text, sizeof text, kind, &state);
+        if (rare == 0)
+            len += snprintf(text + len, sizeof text - (size_t)len, " trace=" LINES_RARE_WORD);
+        uint32_t severity = kind >= 14 ? SVL_SEVERITY_WARN : SVL_SEVERITY_INFO;
+        rc = add_body(text, (size_t)len, rare < 10 ? SVL_SEVERITY_ERROR : severity);
     }
+    return rc;
 }
 
-/* Zipf-like: the product of two uniform numbers favours small ones. */
-static uint64_t pick_key(uint64_t n, uint64_t keys)
+/* A file shorter than the pool is repeated with its digits turned over, so that no copy equals another. */
+static int add_perturbed(const struct body *of, uint64_t pass)
 {
-    uint64_t state = n * UINT64_C(0x2545f4914f6cdd1d);
-    uint64_t a = next(&state) % keys, b = next(&state) % keys;
-    return a * b / keys;
+    char text[LINE_BYTES_MAX];
+    uint64_t state = pass << 32 ^ body_count;
+    memcpy(text, of->text, of->len);
+    for (uint32_t i = 0; i < of->len; i++)
+        if (text[i] >= '0' && text[i] <= '9')
+            text[i] = (char)('0' + bench_random(&state) % 10);
+    return add_body(text, of->len, of->severity);
 }
 
-svl_record bench_record(uint64_t n, uint64_t keys)
+static int read_lines(const char *input)
+{
+    char text[LINE_BYTES_MAX + 1];
+    FILE *f = fopen(input, "re");
+    size_t bytes = 0;
+    int rc = f ? 0 : bench_fail("cannot read the file of --input");
+    while (rc == 0 && bytes < INPUT_BYTES_MAX && body_count < LINES_MAX &&
+           fgets(text, sizeof text, f)) {
+        size_t len = strcspn(text, "\n");
+        if (rc == 0 && len > 0)
+            rc = add_body(text, len, SVL_SEVERITY_INFO);
+        bytes += len;
+    }
+    if (f)
+        fclose(f);
+    uint64_t own = body_count;
+    if (rc == 0 && own == 0)
+        rc = bench_fail("the file of --input has no line");
+    for (uint64_t i = 0; rc == 0 && body_count < LINES_MIN; i++)
+        rc = add_perturbed(&bodies[i % own], 1 + i / own);
+    return rc;
+}
+
+int lines_load(const char *input)
+{
+    bodies = map_shared(LINES_MAX * sizeof *bodies);
+    arena = map_shared(ARENA_BYTES);
+    if (!bodies || !arena)
+        return bench_fail("no memory for the lines");
+    return input ? read_lines(input) : make_lines();
+}
+
+static svl_slice make_key(uint64_t n, uint64_t keys, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t state = n * UINT64_C(0x2545f4914f6cdd1d);
+    if (keys == KEYS_UNIQUE) {
+        uint64_t words[2] = { bench_random(&state), bench_random(&state) };
+        memcpy(out, words, sizeof words);
+        return (svl_slice){ out, sizeof words };
+    }
+    /* Zipf-like: the product of two uniform numbers favours small ones. */
+    uint64_t a = bench_random(&state) % keys, b = bench_random(&state) % keys;
+    uint32_t mixed = (uint32_t)(a * b / keys) * UINT32_C(2654435761);
+    memcpy(out, "host-", 5);
+    for (int i = 0; i < 8; i++)
+        out[5 + i] = digits[mixed >> (28 - 4 * i) & 15];
+    return (svl_slice){ out, 13 };
+}
+
+void line_make(uint64_t n, uint64_t keys, struct line *line)
 {
     static const char *const sources[] = { "nginx", "sshd", "hdfs.datanode", "shop.pool" };
-    static char key[32];
-    if (lengths[0] == 0)
-        make_lines();
-    uint64_t i = n * UINT64_C(0x9e3779b97f4a7c15) >> 48;
+    uint64_t i = (n * UINT64_C(0x9e3779b97f4a7c15) >> 32) % body_count;
     const char *source = sources[i % 4];
-    svl_record record = { .time_ns = INT64_C(1700000000000000000) + (int64_t)n * 250000,
-                          .severity = severities[i],
-                          .source = { source, strlen(source) },
-                          .body = { bodies[i], lengths[i] } };
-    if (keys > 0) {
-        uint64_t k = pick_key(n, keys);
-        int len = snprintf(key, sizeof key, "host-%08llx", (unsigned long long)(k * 2654435761u));
-        record.key = (svl_slice){ key, (size_t)len };
-    }
-    return record;
+    line->record = (svl_record){ .time_ns = LINES_TIME_FIRST_NS + (int64_t)n * LINES_TIME_STEP_NS,
+                                 .severity = bodies[i].severity,
+                                 .source = { source, strlen(source) },
+                                 .body = { bodies[i].text, bodies[i].len } };
+    if (keys > 0)
+        line->record.key = make_key(n, keys, line->key);
+}
+
+size_t row_pack(const svl_record *record, uint8_t row[ROW_BYTES_MAX])
+{
+    memcpy(row, &record->time_ns, 8);
+    row[8] = (uint8_t)record->severity;
+    row[9] = (uint8_t)record->source.len;
+    row[10] = (uint8_t)record->key.len;
+    uint8_t *at = row + ROW_HEADER_BYTES;
+    memcpy(at, record->source.data, record->source.len);
+    at += record->source.len;
+    if (record->key.len > 0)
+        memcpy(at, record->key.data, record->key.len);
+    at += record->key.len;
+    memcpy(at, record->body.data, record->body.len);
+    return (size_t)(at - row) + record->body.len;
+}
+
+int64_t row_time(const uint8_t *row)
+{
+    int64_t time_ns;
+    memcpy(&time_ns, row, sizeof time_ns);
+    return time_ns;
+}
+
+unsigned row_severity(const uint8_t *row)
+{
+    return row[8];
+}
+
+svl_slice row_body(const void *row, size_t len)
+{
+    const uint8_t *bytes = row;
+    size_t before = ROW_HEADER_BYTES + (size_t)bytes[9] + bytes[10];
+    return (svl_slice){ bytes + before, len - before };
 }

@@ -1,157 +1,232 @@
-/* main.c - serverlog-bench: runs workloads beside their peers, in turn, and prints the figures.
+/* main.c - serverlog-bench: the command.
  *
  *     serverlog-bench list
- *     serverlog-bench run [NAME...] [--records N] [--repeat K] [--json] [--dir DIRECTORY] */
+ *     serverlog-bench run [NAME...] [--peers A,B] [--size N,N] [--repeat K] [--json] [--out DIR] [--dir DIR]
+ *                         [--input FILE]
+ *     serverlog-bench compare A.jsonl B.jsonl
+ *
+ * Exit status: 0 done; 1 something failed, what could be measured was; 2 usage. */
 #define _GNU_SOURCE
-#include <ftw.h>
 #include <getopt.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
-#include "bench.h"
+#include "compare.h"
+#include "page.h"
+#include "report.h"
 
-int64_t bench_now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-int64_t bench_fail(const char *what)
-{
-    fprintf(stderr, "serverlog-bench: %s\n", what);
-    return -1;
-}
-
-static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-void bench_remove(const char *path)
-{
-    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-const char *bench_path(const struct settings *settings, const char *name)
-{
-    static char path[512];
-    snprintf(path, sizeof path, "%s/serverlog-bench-%d-%s", settings->directory, (int)getpid(),
-             name);
-    bench_remove(path);
-    return path;
-}
-
-static void progress(const struct settings *settings, const struct workload *workload,
-                     unsigned round)
-{
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r%s: round %u of %u ", workload->name, round + 1, settings->repeat);
-}
-
-/* Ours, theirs, ours, theirs ...: both see the same weather. */
-static int run_workload(const struct settings *all, const struct workload *workload)
-{
-    struct settings settings = *all;
-    struct samples samples[3] = { { .count = 0 } };
-    settings.records = all->records / workload->divisor;
-    if (settings.records < 64)
-        settings.records = 64;
-    for (unsigned round = 0; round < settings.repeat; round++) {
-        progress(&settings, workload, round);
-        for (int side = 0; side < 3 && workload->sides[side].name; side++) {
-            int64_t ns = workload->sides[side].work(&settings);
-            if (ns <= 0)
-                return -1;
-            double each = (double)ns / (double)settings.records;
-            samples[side].values[samples[side].count++] = workload->is_rate ? 1e9 / each : each;
-        }
-    }
-    if (isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
-    for (int side = 0; side < 3 && workload->sides[side].name; side++)
-        report_side(&settings, workload, &workload->sides[side], &samples[0], &samples[side]);
-    fflush(stdout);
-    return 0;
-}
-
-static bool is_wanted(const struct workload *workload, char **names, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (strcmp(names[i], workload->name) == 0)
-            return true;
-    return count == 0;
-}
-
-/* 0, or 2 when a name is no workload's. */
-static int check_names(char **names, int count)
-{
-    for (int i = 0; i < count; i++) {
-        bool found = false;
-        for (size_t k = 0; k < workload_count; k++)
-            found |= is_wanted(&workloads[k], names + i, 1);
-        if (!found) {
-            fprintf(stderr, "serverlog-bench: no workload %s; see serverlog-bench list\n",
-                    names[i]);
-            return 2;
-        }
-    }
-    return 0;
-}
-
-static int list(void)
-{
-    for (size_t i = 0; i < workload_count; i++)
-        printf("%-4s %s\n", workloads[i].name, workloads[i].what);
-    return 0;
-}
+#define SIZE_MAX_RECORDS UINT64_C(10000000000)
 
 static int usage(FILE *out)
 {
     fputs("usage: serverlog-bench list\n"
-          "       serverlog-bench run [NAME...] [--records N] [--repeat K] [--json] [--dir "
-          "DIRECTORY]\n",
+          "       serverlog-bench run [NAME...] [options]\n"
+          "       serverlog-bench compare A.jsonl B.jsonl\n"
+          "\n"
+          "NAME is a workload of `list`, or the part of it before the slash; none: all.\n"
+          "  --peers A,B    only these beside ours\n"
+          "  --size N,N     records; ascending (100000,1000000)\n"
+          "  --repeat K     measurements of each, 2 to 64 (5)\n"
+          "  --json         JSON lines instead of a table\n"
+          "  --out DIR      results.jsonl, charts (SVG) and index.html\n"
+          "  --dir DIR      where stores are made: on the disk to be measured (.)\n"
+          "  --input FILE   lines of your own log instead of made ones\n",
           out);
     return out == stdout ? 0 : 2;
 }
 
+/* A line for each peer that is not there. */
+static void tell_left_out(FILE *out)
+{
+    for (const struct left_out *it = bench_left_out; it->name; it++)
+        fprintf(out, "left out: %s: %s\n", it->name, it->why);
+    for (size_t i = 0; bench_peers[i]; i++)
+        if (bench_peers[i]->is_here && !bench_peers[i]->is_here())
+            fprintf(out, "left out: %s: its program is not installed\n", bench_peers[i]->name);
+}
+
+static void list(void)
+{
+    for (size_t i = 0; bench_workload(i); i++)
+        printf("%-20s %s\n", bench_workload(i)->name, bench_workload(i)->question);
+    puts("\nPeers:");
+    for (size_t i = 0; bench_peers[i]; i++)
+        if (!bench_peers[i]->is_here || bench_peers[i]->is_here())
+            printf("%-20s %s %s\n", bench_peers[i]->name, bench_peers[i]->title,
+                   bench_peers[i]->version ? bench_peers[i]->version() : "");
+    tell_left_out(stdout);
+}
+static bool read_sizes(const char *text, struct settings *settings)
+{
+    settings->size_count = 0;
+    for (const char *at = text;; at++) {
+        char *end;
+        uint64_t size = strtoull(at, &end, 10);
+        unsigned n = settings->size_count;
+        if (end == at || *at == '-' || n == SIZES_MAX || size == 0 || size > SIZE_MAX_RECORDS ||
+            (n > 0 && size <= settings->sizes[n - 1]))
+            return false;
+        settings->sizes[settings->size_count++] = size;
+        at = end;
+        if (*at == 0)
+            return true;
+        if (*at != ',')
+            return false;
+    }
+}
+
+/* Every name must be something's. */
+static bool check_names(const struct settings *settings)
+{
+    for (int i = 0; i < settings->name_count; i++) {
+        struct settings one = { .names = settings->names + i, .name_count = 1 };
+        bool is_known = false;
+        for (size_t k = 0; bench_workload(k); k++)
+            is_known |= run_wants_workload(&one, bench_workload(k));
+        if (!is_known) {
+            fprintf(stderr, "serverlog-bench: no workload %s; see serverlog-bench list\n",
+                    settings->names[i]);
+            return false;
+        }
+    }
+    char *peers = settings->peers ? strdup(settings->peers) : NULL;
+    bool is_known = true;
+    for (char *rest = peers, *name; is_known && peers && (name = strsep(&rest, ","));) {
+        is_known = false;
+        for (size_t i = 0; bench_peers[i]; i++)
+            is_known |= strcmp(bench_peers[i]->name, name) == 0;
+        if (!is_known)
+            fprintf(stderr, "serverlog-bench: no peer %s; see serverlog-bench list\n", name);
+    }
+    free(peers);
+    return is_known;
+}
+
+struct output {
+    const struct settings *settings;
+    FILE *file; /* results.jsonl; NULL: none */
+};
+
+static void put_figures(const struct results *results, size_t first, void *user)
+{
+    const struct output *output = user;
+    for (size_t i = first; i < results->count; i++) {
+        if (output->settings->is_json)
+            json_put_figure(stdout, results, &results->figures[i]);
+        if (output->file)
+            json_put_figure(output->file, results, &results->figures[i]);
+    }
+    if (!output->settings->is_json)
+        report_figures(stdout, results, first);
+    fflush(stdout);
+}
+
+static void put_growth(const struct output *output, const struct results *results)
+{
+    for (size_t i = 0; i < results->count; i++) {
+        struct growth growth;
+        if (!results_growth(results, &results->figures[i], &growth))
+            continue;
+        if (output->settings->is_json)
+            json_put_growth(stdout, &growth);
+        if (output->file)
+            json_put_growth(output->file, &growth);
+    }
+    if (!output->settings->is_json)
+        report_growth(stdout, results);
+}
+
+static int run(const struct settings *settings)
+{
+    struct results results = { 0 };
+    struct environment environment;
+    struct output output = { .settings = settings };
+    char path[512];
+    environment_get(settings->directory, &environment);
+    if (settings->out) {
+        mkdir(settings->out, 0777);
+        snprintf(path, sizeof path, "%s/results.jsonl", settings->out);
+        output.file = fopen(path, "we");
+        if (!output.file)
+            return -bench_fail("cannot write into the directory of --out");
+        setlinebuf(output.file);
+        json_put_environment(output.file, settings, &environment);
+    }
+    tell_left_out(stderr);
+    if (settings->is_json)
+        json_put_environment(stdout, settings, &environment);
+    else
+        report_environment(stdout, settings, &environment);
+    int rc = run_all(settings, &results, put_figures, &output);
+    put_growth(&output, &results);
+    if (output.file && fclose(output.file) != 0)
+        rc = bench_fail("results.jsonl is not whole");
+    if (settings->out && page_write(settings, &environment, &results) != 0)
+        rc = -1;
+    results_free(&results);
+    return rc == 0 ? 0 : 1;
+}
+
+/* False: not understood. */
+static bool read_option(int c, struct settings *settings)
+{
+    switch (c) {
+    case 'p':
+        settings->peers = optarg;
+        return true;
+    case 's':
+        return read_sizes(optarg, settings);
+    case 'k':
+        settings->repeat = (unsigned)strtoul(optarg, NULL, 10);
+        return settings->repeat >= 2 && settings->repeat <= SAMPLES_MAX;
+    case 'j':
+        settings->is_json = true;
+        return true;
+    case 'o':
+        settings->out = optarg;
+        return true;
+    case 'd':
+        settings->directory = optarg;
+        return true;
+    case 'i':
+        settings->input = optarg;
+        return true;
+    default:
+        return false;
+    }
+}
+
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "records", required_argument, NULL, 'n' }, { "repeat", required_argument, NULL, 'k' },
-        { "json", no_argument, NULL, 'j' },          { "dir", required_argument, NULL, 'd' },
-        { "help", no_argument, NULL, 'h' },          { NULL, 0, NULL, 0 }
+    static const struct option options[] = { { "peers", required_argument, NULL, 'p' },
+                                             { "size", required_argument, NULL, 's' },
+                                             { "repeat", required_argument, NULL, 'k' },
+                                             { "json", no_argument, NULL, 'j' },
+                                             { "out", required_argument, NULL, 'o' },
+                                             { "dir", required_argument, NULL, 'd' },
+                                             { "input", required_argument, NULL, 'i' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { NULL, 0, NULL, 0 } };
+    struct settings settings = {
+        .sizes = { 100000, 1000000 }, .size_count = 2, .repeat = 5, .directory = "."
     };
-    struct settings settings = { .records = 1000000, .repeat = 5, .directory = "." };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
-        if (c == 'n')
-            settings.records = strtoull(optarg, NULL, 10);
-        else if (c == 'k')
-            settings.repeat = (unsigned)strtoul(optarg, NULL, 10);
-        else if (c == 'j')
-            settings.json = true;
-        else if (c == 'd')
-            settings.directory = optarg;
-        else
-            return usage(c == 'h' ? stdout : stderr);
+        if (c == 'h')
+            return usage(stdout);
+        if (!read_option(c, &settings))
+            return usage(stderr);
     }
-    if (optind < argc && strcmp(argv[optind], "list") == 0)
-        return list();
-    if (optind >= argc || strcmp(argv[optind], "run") != 0 || settings.records == 0 ||
-        settings.repeat == 0 || settings.repeat > SAMPLES_MAX)
+    const char *verb = optind < argc ? argv[optind++] : "";
+    settings.names = argv + optind;
+    settings.name_count = argc - optind;
+    if (strcmp(verb, "list") == 0 && settings.name_count == 0) {
+        list();
+        return 0;
+    }
+    if (strcmp(verb, "compare") == 0 && settings.name_count == 2)
+        return compare_files(settings.names[0], settings.names[1]) == 0 ? 0 : 1;
+    if (strcmp(verb, "run") != 0)
         return usage(stderr);
-    if (check_names(argv + optind + 1, argc - optind - 1) != 0)
-        return 2;
-    report_environment(&settings);
-    int rc = 0;
-    for (size_t i = 0; i < workload_count && rc == 0; i++)
-        if (is_wanted(&workloads[i], argv + optind + 1, argc - optind - 1))
-            rc = run_workload(&settings, &workloads[i]);
-    return rc == 0 ? 0 : 1;
+    return check_names(&settings) ? run(&settings) : 2;
 }

@@ -1,77 +1,147 @@
-/* report.c - figures as a table for people, as JSON lines for programs. */
-#define _POSIX_C_SOURCE 200809L
+/* report.c - the environment and the figures, for people to read. */
+#define _GNU_SOURCE
+#include "report.h"
+
+#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
 
-#include "bench.h"
+#include "bench_config.h"
 
-static void cpu_name(char *out, size_t size)
+void report_number(char *out, size_t size, enum metric metric, double number)
 {
-    snprintf(out, size, "unknown");
-    FILE *f = fopen("/proc/cpuinfo", "re");
-    char line[256];
-    while (f && fgets(line, sizeof line, f)) {
-        char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) == 0 && colon) {
-            colon[strcspn(colon, "\n")] = 0;
-            snprintf(out, size, "%s", colon + 2);
-            break;
+    static const char *const counts[] = { "", " k", " M", " G" };
+    static const char *const times[] = { " ns", " us", " ms", " s" };
+    static const char *const bytes[] = { " B", " KiB", " MiB", " GiB" };
+    const char *unit = bench_metrics[metric].unit;
+    const char *const *steps = unit[0] == 'n' ? times : unit[0] == 'B' ? bytes : counts;
+    double step = unit[0] == 'B' ? 1024 : 1000;
+    unsigned i = 0;
+    for (; i < 3 && fabs(number) >= step; i++)
+        number /= step;
+    int digits = number >= 100 || (i == 0 && number >= 10) ? 0 : number >= 10 ? 1 : 2;
+    snprintf(out, size, "%.*f%s%s", digits, number, steps[i],
+             steps == counts ? (i ? "/s" : " /s") : "");
+}
+
+void report_environment(FILE *out, const struct settings *settings,
+                        const struct environment *environment)
+{
+    fprintf(out, "%s, %ld cores, governor %s, load %s; Linux %s, %s\n%s; %s; %s; commit %s\n",
+            environment->cpu, environment->cores, environment->governor, environment->load,
+            environment->kernel, environment->file_system, svl_build_info(), BENCH_COMPILER,
+            BENCH_FLAGS, BENCH_COMMIT);
+    for (size_t i = 0; bench_peers[i]; i++)
+        if (bench_peers[i]->version && run_wants_peer(settings, bench_peers[i]))
+            fprintf(out, "%s%s %s", i ? ", " : "", bench_peers[i]->name, bench_peers[i]->version());
+    fprintf(out, "\n%u times each, in turn; ratio = ours / theirs, with its 95 %% interval\n",
+            settings->repeat);
+}
+
+void json_put_environment(FILE *out, const struct settings *settings,
+                          const struct environment *environment)
+{
+    const char *const texts[][2] = { { "cpu", environment->cpu },
+                                     { "governor", environment->governor },
+                                     { "load", environment->load },
+                                     { "kernel", environment->kernel },
+                                     { "file_system", environment->file_system },
+                                     { "library", svl_build_info() },
+                                     { "compiler", BENCH_COMPILER },
+                                     { "flags", BENCH_FLAGS },
+                                     { "commit", BENCH_COMMIT } };
+    fprintf(out, "{\"type\":\"environment\",\"format\":1,\"cores\":%ld,\"repeat\":%u",
+            environment->cores, settings->repeat);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        fprintf(out, ",\"%s\":", texts[i][0]);
+        json_put_string(out, texts[i][1]);
+    }
+    fputs(",\"peers\":{", out);
+    const char *comma = "";
+    for (size_t i = 0; bench_peers[i]; i++) {
+        if (!bench_peers[i]->version || !run_wants_peer(settings, bench_peers[i]))
+            continue;
+        fputs(comma, out);
+        json_put_string(out, bench_peers[i]->name);
+        putc(':', out);
+        json_put_string(out, bench_peers[i]->version());
+        comma = ",";
+    }
+    fputs("}}\n", out);
+}
+
+/* The metrics without a line of their own, behind the first one's. */
+static void print_others(FILE *out, const struct results *results, size_t first,
+                         const struct figure *of)
+{
+    char number[32];
+    for (size_t i = first; i < results->count; i++) {
+        const struct figure *it = &results->figures[i];
+        if (strcmp(it->peer, of->peer) != 0 || it->charts & METRIC_BIT(it->metric) ||
+            it->metric == METRIC_RATE || it->metric == METRIC_EACH_NS)
+            continue;
+        report_number(number, sizeof number, it->metric, median_of(it->samples, it->count));
+        fprintf(out, "  %s %s", bench_metrics[it->metric].name, number);
+    }
+}
+
+static void print_figure(FILE *out, const struct results *results, const struct figure *figure)
+{
+    char min[32], median[32], max[32];
+    const struct figure *ours = results_ours(results, figure);
+    report_number(min, sizeof min, figure->metric, min_of(figure->samples, figure->count));
+    report_number(median, sizeof median, figure->metric, median_of(figure->samples, figure->count));
+    report_number(max, sizeof max, figure->metric, max_of(figure->samples, figure->count));
+    fprintf(out, "    %-36s %-8s %11s %11s %11s", figure->title, bench_metrics[figure->metric].name,
+            min, median, max);
+    if (ours) {
+        struct ratio ratio = ratio_of(ours->samples, ours->count, figure->samples, figure->count);
+        fprintf(out, "  %7.3g (%.3g-%.3g)", ratio.value, ratio.low, ratio.high);
+    } else {
+        fprintf(out, "  %7s", "");
+    }
+}
+
+void report_figures(FILE *out, const struct results *results, size_t first)
+{
+    if (first == results->count)
+        return;
+    const struct figure *head = &results->figures[first];
+    unsigned left = head->charts;
+    fprintf(out, "\n%s: %s (%llu)\n", head->workload, head->question,
+            (unsigned long long)head->size);
+    for (unsigned m = 0; m < METRIC_COUNT; m++) {
+        bool is_first = left == head->charts;
+        if (!(left & METRIC_BIT(m)))
+            continue;
+        left &= ~METRIC_BIT(m);
+        for (size_t i = first; i < results->count; i++) {
+            if (results->figures[i].metric != (enum metric)m)
+                continue;
+            print_figure(out, results, &results->figures[i]);
+            if (is_first)
+                print_others(out, results, first, &results->figures[i]);
+            putc('\n', out);
         }
     }
-    if (f)
-        fclose(f);
+    fflush(out);
 }
 
-void report_environment(const struct settings *settings)
+void report_growth(FILE *out, const struct results *results)
 {
-    char cpu[128];
-    struct utsname system;
-    cpu_name(cpu, sizeof cpu);
-    uname(&system);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    if (settings->json)
-        printf(
-            "{\"cpu\":\"%s\",\"cores\":%ld,\"kernel\":\"%s\",\"library\":\"%s\",\"records\":%llu,"
-            "\"repeat\":%u}\n",
-            cpu, cores, system.release, svl_build_info(), (unsigned long long)settings->records,
-            settings->repeat);
-    else
-        printf("%s, %ld cores, Linux %s\n%s\n%llu records, %u times each, sides in turn\n\n"
-               "%-4s %-34s %14s %14s %14s  %s\n",
-               cpu, cores, system.release, svl_build_info(), (unsigned long long)settings->records,
-               settings->repeat, "", "", "minimum", "median", "maximum", "ours / theirs (medians)");
-}
-
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(const struct samples *s)
-{
-    return s->count % 2 ? s->values[s->count / 2]
-                        : (s->values[s->count / 2 - 1] + s->values[s->count / 2]) / 2;
-}
-
-void report_side(const struct settings *settings, const struct workload *workload,
-                 const struct peer *peer, const struct samples *ours, struct samples *samples)
-{
-    qsort(samples->values, samples->count, sizeof *samples->values, compare);
-    double min = samples->values[0], max = samples->values[samples->count - 1];
-    double ratio = ours == samples ? 1 : median(ours) / median(samples);
-    if (settings->json) {
-        printf("{\"workload\":\"%s\",\"side\":\"%s\",\"unit\":\"%s\",\"min\":%.1f,\"median\":%.1f,"
-               "\"max\":%.1f,\"ratio\":%.3f}\n",
-               workload->name, peer->name, workload->unit, min, median(samples), max, ratio);
-        return;
+    bool has_title = false;
+    for (size_t i = 0; i < results->count; i++) {
+        const struct figure *figure = &results->figures[i];
+        struct growth growth;
+        if (!(figure->charts & METRIC_BIT(figure->metric)) ||
+            !results_growth(results, figure, &growth))
+            continue;
+        if (!has_title)
+            fputs("\nGrowth of the cost of an operation with the size: exponent, 0 = flat, 1 = "
+                  "linear\n",
+                  out);
+        has_title = true;
+        fprintf(out, "    %-18s %-22s %-8s %6.2f\n", growth.workload, figure->peer,
+                bench_metrics[growth.metric].name, growth.exponent);
     }
-    printf("%-4s %-34s %14.0f %14.0f %14.0f  %-6s", ours == samples ? workload->name : "",
-           peer->name, min, median(samples), max, workload->unit);
-    if (ours != samples)
-        printf("%8.2f", ratio);
-    putchar('\n');
 }

@@ -1,4 +1,5 @@
-/* follow.c - how long it takes until another process has a record that was made durable here. */
+/* workload_follow.c - how long it takes until another process, asleep in svl_cursor_next(), has a record that was made
+ * durable here: from the append's return, or 0 where the other had it earlier, as the bell rings before that. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <signal.h>
@@ -8,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench.h"
+#include "load.h"
 
 /* Shared with the process that follows. */
 struct meeting {
@@ -54,63 +55,57 @@ static bool wait_for(struct meeting *meeting, uint64_t id)
     return true;
 }
 
-/* The sum, over all records, from the append's return until the other process has the record. The ring of
- * the bell comes before that return, so it may have it earlier. */
-static int64_t append_and_meet(svl_store *store, struct meeting *meeting, uint64_t records)
+static int append_and_meet(svl_store *store, struct meeting *meeting, struct run *run)
 {
+    static struct histogram histogram; /* a run is a process */
     svl_record record = { .time_ns = 1, .body = { body, sizeof body } };
-    int64_t sum_ns = 0;
     uint64_t id;
-    for (uint64_t i = 0; i < records; i++) {
+    for (uint64_t i = 0; i < run->records; i++) {
         if (svl_store_append(store, &record, 1, &id) != SVL_OK)
             return bench_fail(svl_last_error());
         int64_t returned_ns = bench_now_ns();
         if (!wait_for(meeting, id))
             return -1;
         int64_t delay_ns = atomic_load(&meeting->seen_at_ns) - returned_ns;
-        sum_ns += delay_ns > 0 ? delay_ns : 0;
+        histogram_add(&histogram, delay_ns > 0 ? (uint64_t)delay_ns : 0);
     }
-    return sum_ns;
+    load_report(&histogram, run);
+    return 0;
 }
 
-int64_t follow_delay(const struct settings *settings)
+static int follow_delay(struct run *run)
 {
-    const char *path = bench_path(settings, "follow.store");
     svl_store *store;
     struct meeting *meeting =
         mmap(NULL, sizeof *meeting, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (meeting == MAP_FAILED || svl_store_open(path, NULL, &store) != SVL_OK)
+    if (meeting == MAP_FAILED || svl_store_open(run->path, NULL, &store) != SVL_OK)
         return bench_fail(meeting == MAP_FAILED ? strerror(errno) : svl_last_error());
     atomic_store(&meeting->seen, UINT64_MAX);
     pid_t child = fork();
     if (child == 0)
-        follow(path, meeting);
-    int64_t sum_ns = -1;
-    if (child > 0 && wait_for(meeting, 0))
-        sum_ns = append_and_meet(store, meeting, settings->records);
+        follow(run->path, meeting);
+    int rc = child > 0 && wait_for(meeting, 0) ? append_and_meet(store, meeting, run) : -1;
     if (child > 0) {
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
     }
-    svl_store_close(store);
+    if (svl_store_close(store) != SVL_OK)
+        rc = bench_fail(svl_last_error());
     munmap(meeting, sizeof *meeting);
-    bench_remove(path);
-    return sum_ns;
+    return rc;
 }
 
-int64_t append_alone(const struct settings *settings)
+static bool fits(const struct peer *peer)
 {
-    const char *path = bench_path(settings, "append.store");
-    svl_record record = { .time_ns = 1, .body = { body, sizeof body } };
-    svl_store *store;
-    if (svl_store_open(path, NULL, &store) != SVL_OK)
-        return bench_fail(svl_last_error());
-    int rc = SVL_OK;
-    int64_t start_ns = bench_now_ns();
-    for (uint64_t i = 0; rc == SVL_OK && i < settings->records; i++)
-        rc = svl_store_append(store, &record, 1, NULL);
-    int64_t took_ns = bench_now_ns() - start_ns;
-    svl_store_close(store);
-    bench_remove(path);
-    return rc == SVL_OK ? took_ns : bench_fail(svl_last_error());
+    return peer->is_ours && peer->store;
 }
+
+const struct workload follow_workloads[] = {
+    { .name = "follow",
+      .question = "How soon does another process have a durable record?",
+      .charts = METRIC_BIT(METRIC_P50_NS) | METRIC_BIT(METRIC_P99_NS),
+      .divisor = 1000,
+      .fits = fits,
+      .measure = follow_delay },
+};
+const size_t follow_workload_count = sizeof follow_workloads / sizeof follow_workloads[0];

@@ -1,0 +1,116 @@
+/* load.c - see load.h. */
+#define _GNU_SOURCE
+#include "load.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define LOAD_THREADS_MAX 64
+#define SLEEP_NS_MIN 200000 /* below, a sleep would oversleep: the thread yields until its turn */
+
+struct worker {
+    const struct load *load;
+    unsigned number;
+    int64_t start_ns;
+    int rc;
+    struct histogram histogram;
+};
+
+void load_wait_until(int64_t turn_ns)
+{
+    int64_t left_ns = turn_ns - bench_now_ns();
+    if (left_ns > SLEEP_NS_MIN) {
+        struct timespec t = { .tv_sec = (left_ns - SLEEP_NS_MIN) / 1000000000,
+                              .tv_nsec = (left_ns - SLEEP_NS_MIN) % 1000000000 };
+        nanosleep(&t, NULL);
+    }
+    while (bench_now_ns() < turn_ns)
+        sched_yield();
+}
+
+static void *work(void *argument)
+{
+    struct worker *me = argument;
+    const struct load *load = me->load;
+    for (uint64_t i = 0; me->rc >= 0 && i < load->operations; i++) {
+        int64_t turn_ns = me->start_ns + (int64_t)i * load->interval_ns;
+        load_wait_until(turn_ns);
+        me->rc = load->operate(load->user, me->number, i);
+        histogram_add(&me->histogram, (uint64_t)(bench_now_ns() - turn_ns));
+    }
+    return NULL;
+}
+
+void load_report(const struct histogram *histogram, struct run *run)
+{
+    run->metrics[METRIC_P50_NS] = (double)histogram_quantile(histogram, 0.5);
+    run->metrics[METRIC_P99_NS] = (double)histogram_quantile(histogram, 0.99);
+    run->metrics[METRIC_P999_NS] = (double)histogram_quantile(histogram, 0.999);
+    run->metrics[METRIC_MAX_NS] = (double)histogram->max;
+}
+
+int load_run(const struct load *load, struct run *run)
+{
+    pthread_t threads[LOAD_THREADS_MAX];
+    struct worker *workers = calloc(load->threads, sizeof *workers);
+    struct histogram *all = calloc(1, sizeof *all);
+    unsigned started = 0;
+    int rc = workers && all && load->threads <= LOAD_THREADS_MAX ? 0 : bench_fail("no memory");
+    int64_t start_ns = bench_now_ns() + 1000000;
+    for (; rc == 0 && started < load->threads; started++) {
+        workers[started] = (struct worker){ .load = load, .number = started };
+        workers[started].start_ns = start_ns + started * load->interval_ns / load->threads;
+        if (pthread_create(&threads[started], NULL, work, &workers[started]) != 0) {
+            rc = bench_fail("no thread");
+            break;
+        }
+    }
+    for (unsigned i = 0; i < started; i++) {
+        pthread_join(threads[i], NULL);
+        rc = rc != 0 ? rc : workers[i].rc;
+        histogram_merge(all, &workers[i].histogram);
+    }
+    if (rc >= 0 && all)
+        load_report(all, run);
+    free(workers);
+    free(all);
+    return rc < 0 ? -1 : 0;
+}
+
+struct hog {
+    pthread_t thread;
+    atomic_bool is_stopped;
+    uint64_t state;
+};
+
+static void *compute(void *argument)
+{
+    struct hog *hog = argument;
+    while (!atomic_load_explicit(&hog->is_stopped, memory_order_relaxed))
+        bench_random(&hog->state);
+    return NULL;
+}
+
+struct hog *hog_start(void)
+{
+    struct hog *hog = calloc(1, sizeof *hog);
+    if (hog && pthread_create(&hog->thread, NULL, compute, hog) != 0) {
+        free(hog);
+        hog = NULL;
+    }
+    if (!hog)
+        bench_fail("no thread that computes");
+    return hog;
+}
+
+void hog_stop(struct hog *hog)
+{
+    if (!hog)
+        return;
+    atomic_store(&hog->is_stopped, true);
+    pthread_join(hog->thread, NULL);
+    free(hog);
+}

@@ -1,0 +1,157 @@
+/* peer_journal.c - the systemd journal, whose files systemd-journal-remote writes from a stream in the export format,
+ * and journalctl reads. Both are programs: their start, some 10 ms, is in the times. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+#define WRITER "/lib/systemd/systemd-journal-remote"
+#define READER "/usr/bin/journalctl"
+
+struct journal {
+    FILE *stream; /* to the writer; NULL: it has ended */
+    char path[512];
+};
+
+static void *journal_open(const char *path, const struct store_wish *wish)
+{
+    char command[1024];
+    struct journal *me = calloc(1, sizeof *me);
+    if (!me)
+        return NULL;
+    /* It takes only a name that ends so. */
+    snprintf(me->path, sizeof me->path, "%s/log.journal", path);
+    if (wish->purpose == PURPOSE_READ)
+        return me;
+    snprintf(command, sizeof command,
+             "mkdir -p '%s' && exec " WRITER
+             " --split-mode=none --compress=yes --output='%s' - >/dev/null 2>&1",
+             path, me->path);
+    me->stream = popen(command, "we");
+    if (me->stream)
+        return me;
+    free(me);
+    bench_fail("systemd-journal-remote cannot be run");
+    return NULL;
+}
+
+/* A field of any bytes: name, newline, length, bytes. */
+static void put_bytes(FILE *out, const char *name, svl_slice bytes)
+{
+    uint64_t len = bytes.len;
+    fputs(name, out);
+    putc_unlocked('\n', out);
+    fwrite_unlocked(&len, sizeof len, 1, out);
+    fwrite_unlocked(bytes.data, 1, bytes.len, out);
+    putc_unlocked('\n', out);
+}
+
+static int journal_append(void *store, const struct line *line)
+{
+    struct journal *me = store;
+    const svl_record *record = &line->record;
+    long long us = (long long)(record->time_ns / 1000);
+    fprintf(me->stream,
+            "__REALTIME_TIMESTAMP=%lld\n__MONOTONIC_TIMESTAMP=%lld\n"
+            "_BOOT_ID=0123456789abcdef0123456789abcdef\nPRIORITY=%d\nSYSLOG_IDENTIFIER=%.*s\n",
+            us, us - (long long)(LINES_TIME_FIRST_NS / 1000) + 1,
+            record->severity >= SVL_SEVERITY_ERROR  ? 3
+            : record->severity >= SVL_SEVERITY_WARN ? 4
+                                                    : 6,
+            (int)record->source.len, (const char *)record->source.data);
+    if (record->key.len > 0)
+        put_bytes(me->stream, "KEY", record->key);
+    fprintf(me->stream, "MESSAGE=%.*s\n\n", (int)record->body.len, (const char *)record->body.data);
+    return ferror(me->stream) ? bench_fail("systemd-journal-remote takes nothing") : 0;
+}
+
+static int journal_finish(void *store)
+{
+    struct journal *me = store;
+    int status = pclose(me->stream);
+    me->stream = NULL;
+    return status == 0 ? 0 : bench_fail("systemd-journal-remote failed");
+}
+
+/* Lines of journalctl's answer. */
+static int64_t count_lines(struct journal *me, const char *match, uint64_t *bytes)
+{
+    char command[1024];
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t len;
+    int64_t count = 0;
+    snprintf(command, sizeof command, READER " --file='%s' -q --no-pager -a -o cat %s", me->path,
+             match);
+    FILE *f = popen(command, "re");
+    if (!f)
+        return bench_fail("journalctl cannot be run");
+    for (; (len = getline(&line, &capacity, f)) > 0; count++)
+        *bytes += bench_sum(line, (size_t)len) ? (size_t)len : 0;
+    free(line);
+    pclose(f);
+    return count;
+}
+
+static int64_t journal_scan(void *store, uint64_t *bytes)
+{
+    return count_lines(store, "", bytes);
+}
+
+static int64_t journal_count_errors(void *store)
+{
+    uint64_t bytes = 0;
+    return count_lines(store, "PRIORITY=3", &bytes);
+}
+
+static int64_t journal_count_key(void *store, svl_slice key)
+{
+    char match[64];
+    uint64_t bytes = 0;
+    snprintf(match, sizeof match, "'KEY=%.*s'", (int)key.len, (const char *)key.data);
+    return count_lines(store, match, &bytes);
+}
+
+static int journal_close(void *store)
+{
+    struct journal *me = store;
+    if (me->stream)
+        pclose(me->stream);
+    free(me);
+    return 0;
+}
+
+static bool is_here(void)
+{
+    return access(WRITER, X_OK) == 0 && access(READER, X_OK) == 0;
+}
+
+/* The second word of what it says about itself. */
+static const char *version(void)
+{
+    static char text[64] = "";
+    FILE *f = text[0] ? NULL : popen(READER " --version", "re");
+    if (f && fscanf(f, "%*s %63s", text) != 1)
+        snprintf(text, sizeof text, "unknown");
+    if (f)
+        pclose(f);
+    return text;
+}
+
+static const struct store_ops ops = { .open = journal_open,
+                                      .append = journal_append,
+                                      .finish = journal_finish,
+                                      .scan = journal_scan,
+                                      .count_errors = journal_count_errors,
+                                      .count_key = journal_count_key,
+                                      .close = journal_close };
+
+const struct peer peer_journal = { .name = "journal",
+                                   .title = "systemd journal",
+                                   .is_program = true,
+                                   .is_here = is_here,
+                                   .version = version,
+                                   .store = &ops };

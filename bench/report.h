@@ -1,0 +1,18 @@
+/* report.h - figures as a table for people; see report.c. */
+#ifndef BENCH_REPORT_H
+#define BENCH_REPORT_H
+
+#include "environment.h"
+#include "run.h"
+
+void report_environment(FILE *out, const struct settings *settings,
+                        const struct environment *environment);
+void json_put_environment(FILE *out, const struct settings *settings,
+                          const struct environment *environment);
+/* The figures from `first` on, which are of one workload and size. */
+void report_figures(FILE *out, const struct results *results, size_t first);
+void report_growth(FILE *out, const struct results *results);
+/* A number with its unit, short: "4.2 M/s", "230 ns", "1.3 GiB". */
+void report_number(char *out, size_t size, enum metric metric, double number);
+
+#endif

@@ -1,0 +1,48 @@
+/* workload_store.c - see workload_store.h. */
+#include "workload_store.h"
+
+bool store_fits(const struct peer *peer)
+{
+    return peer->store && peer->store->append;
+}
+
+int store_fill(const struct run *run, const char *path, unsigned indexes, uint64_t keys)
+{
+    const struct store_ops *ops = run->peer->store;
+    struct store_wish wish = { .purpose = PURPOSE_BULK,
+                               .indexes = indexes,
+                               .records = run->records };
+    struct line line;
+    void *store = ops->open(path, &wish);
+    int rc = store ? 0 : bench_fail("a store cannot be made");
+    for (uint64_t i = 0; rc == 0 && i < run->records; i++) {
+        line_make(i, keys, &line);
+        rc = ops->append(store, &line);
+    }
+    if (rc == 0)
+        rc = ops->finish(store);
+    if (store && ops->close(store) != 0)
+        rc = -1;
+    return rc;
+}
+
+int prepare_keyed(struct run *run)
+{
+    return store_fill(run, run->fixture, INDEX_KEY, KEYS_MANY);
+}
+
+int prepare_timed(struct run *run)
+{
+    return store_fill(run, run->fixture, INDEX_TIME, 0);
+}
+
+void *store_open_fixture(const struct run *run, unsigned indexes)
+{
+    struct store_wish wish = { .purpose = PURPOSE_READ,
+                               .indexes = indexes,
+                               .records = run->records };
+    void *store = run->peer->store->open(run->fixture, &wish);
+    if (!store)
+        bench_fail("a filled store cannot be opened");
+    return store;
+}

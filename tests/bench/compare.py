@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+"""serverlog-bench compare on two known files: what moved, which way, and how surely.
+
+    compare.py SERVERLOG_BENCH
+"""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+bench = sys.argv[1]
+
+
+def figure(workload, metric, samples, peer="serverlog", size=1000):
+    return {"type": "figure", "workload": workload, "question": "a \"quoted\" one?", "size": size, "peer": peer,
+            "title": peer, "ours": True, "metric": metric, "unit": "ns", "better": "less", "samples": samples,
+            "min": 0, "median": 0, "max": 0, "ratio": None}
+
+
+class Compare(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(self.temporary.cleanup)
+
+    def write(self, name, *lines):
+        path = pathlib.Path(self.temporary.name) / name
+        path.write_text("".join(line if isinstance(line, str) else json.dumps(line) + "\n" for line in lines))
+        return str(path)
+
+    def compare(self, a, b):
+        done = subprocess.run([bench, "compare", a, b], capture_output=True, text=True)
+        return done.returncode, done.stdout, done.stderr
+
+    def row(self, text, name):
+        return next(line.split() for line in text.splitlines() if line.startswith(name))
+
+    def test_compare_when_figures_moved_then_each_has_its_verdict(self):
+        steady = [100, 101, 102, 103, 104]
+        table = [
+            # name, metric, A, B, verdict
+            ("less-time", "each", steady, [50, 51, 52, 53, 54], "better"),
+            ("more-time", "each", steady, [200, 201, 202, 203, 204], "worse"),
+            ("more-rate", "rate", steady, [200, 201, 202, 203, 204], "better"),
+            ("less-rate", "rate", steady, [50, 51, 52, 53, 54], "worse"),
+            ("no-change", "each", steady, steady, "same"),
+            ("noise", "p99.9", [10, 100, 1000, 50, 500], [20, 90, 900, 70, 600], "same"),
+        ]
+        a = self.write("a", {"type": "environment"}, *[figure(n, m, a) for n, m, a, _, _ in table])
+        b = self.write("b", *[figure(n, m, b) for n, m, _, b, _ in reversed(table)], "\n", {"type": "growth"})
+        status, out, _ = self.compare(a, b)
+        self.assertEqual(status, 0)
+        for name, _, before, after, verdict in table:
+            row = self.row(out, name)
+            self.assertEqual(row[-1], verdict, row)
+            self.assertAlmostEqual(float(row[-3]), sorted(after)[2] / sorted(before)[2], places=2)
+
+    def test_compare_when_run_twice_then_the_interval_is_the_same(self):
+        a = self.write("a", figure("w", "each", [3, 1, 2]))
+        b = self.write("b", figure("w", "each", [5, 4, 9]))
+        self.assertEqual(self.compare(a, b), self.compare(a, b))
+
+    def test_compare_when_a_figure_has_no_partner_then_it_is_counted(self):
+        a = self.write("a", figure("w", "each", [1, 2]), figure("gone", "each", [1, 2]))
+        b = self.write("b", figure("w", "each", [1, 2], size=1000), figure("w", "each", [9, 9], size=10))
+        status, out, _ = self.compare(a, b)
+        self.assertEqual(status, 0)
+        self.assertIn("1 of A's figures are not in B", out)
+
+    def test_compare_when_nothing_is_common_then_it_fails(self):
+        a = self.write("a", figure("w", "each", [1, 2]))
+        b = self.write("b", figure("w", "each", [1, 2], peer="other"))
+        status, _, err = self.compare(a, b)
+        self.assertEqual(status, 1)
+        self.assertIn("no figure in common", err)
+
+    def test_compare_when_a_file_is_none_then_it_fails_with_its_line(self):
+        good = self.write("good", figure("w", "each", [1, 2]))
+        whole = json.dumps(figure("w", "each", [1, 2]))
+        for number, text in enumerate(("no json", "{", whole[:-1], whole[: len(whole) // 2], "[1]", '{"type"}',
+                                       whole.replace("each", "weight"), whole.replace("[1, 2]", "[]"),
+                                       whole.replace("[1, 2]", "[1, x]"), whole.replace("[1, 2]", str([1] * 65)),
+                                       '{"type":"figure"}', '{"type":"environment"', '{"a":}', "")):
+            bad = self.write(f"bad{number}", text + "\n")
+            for pair in ((good, bad), (bad, good)):
+                status, _, err = self.compare(*pair)
+                self.assertEqual(status, 1, text)
+                self.assertIn("bad", err)
+        status, _, err = self.compare(good, "/nonexistent")
+        self.assertEqual(status, 1)
+        self.assertIn("cannot read /nonexistent", err)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""serverlog-bench, run tiny: every workload asks every peer, every line keeps the schema, nothing is left behind.
+
+    harness.py SERVERLOG_BENCH SCHEMA
+"""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree as xml
+
+bench, schema_path = sys.argv[1:3]
+schema = json.loads(pathlib.Path(schema_path).read_text())
+memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # nothing is measured here: no disk is waited for
+TYPES = {"string": str, "integer": int, "boolean": bool, "object": dict, "number": (int, float), "numbers": list}
+
+
+def run(*arguments):
+    return subprocess.run([bench, *arguments], capture_output=True, text=True)
+
+
+def problems_of(line):
+    """What of the schema a line breaks."""
+    members = schema.get(line.get("type"), None)
+    if members is None or line["type"] == "description":
+        return ["no such type"]
+    found = [name + " is unknown" for name in line if name not in members]
+    for name, rule in members.items():
+        if name not in line:
+            found.append(name + " is missing")
+            continue
+        value = line[name]
+        if value is None and rule.get("nullable"):
+            continue
+        if "const" in rule and value != rule["const"] or "enum" in rule and value not in rule["enum"]:
+            found.append(f"{name} is {value}")
+        kind = TYPES.get(rule.get("type"), object)
+        if not isinstance(value, kind) or (isinstance(value, bool) and rule.get("type") != "boolean"):
+            found.append(f"{name} is {value!r}, not a {rule['type']}")
+        elif rule.get("minimum", value) > value if isinstance(value, int) else False:
+            found.append(f"{name} is {value}")
+        if rule.get("type") == "numbers" and not all(isinstance(it, (int, float)) for it in value):
+            found.append(name + " holds no numbers")
+    return found
+
+
+class Tiny(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory(dir=memory)
+        cls.stores = pathlib.Path(cls.temporary.name) / "stores"
+        cls.out = pathlib.Path(cls.temporary.name) / "out"
+        cls.stores.mkdir()
+        cls.done = run("run", "--size", "100", "--repeat", "2", "--json", "--dir", str(cls.stores), "--out",
+                      str(cls.out))
+        cls.lines = [json.loads(line) for line in cls.done.stdout.splitlines()]
+        cls.figures = [line for line in cls.lines if line["type"] == "figure"]
+        listed = run("list").stdout
+        workloads, _, peers = listed.partition("\nPeers:\n")
+        cls.workloads = [line.split()[0] for line in workloads.splitlines()]
+        cls.peers = [line.split()[0] for line in peers.splitlines() if not line.startswith("left out:")]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+    def test_run_when_tiny_then_every_workload_and_peer_is_measured(self):
+        self.assertEqual(self.done.returncode, 0, self.done.stderr)
+        self.assertEqual({it["workload"] for it in self.figures}, set(self.workloads))
+        self.assertEqual({it["peer"] for it in self.figures}, set(self.peers))
+
+    def test_run_when_json_then_every_line_keeps_the_schema(self):
+        self.assertEqual(self.lines[0]["type"], "environment")
+        for line in self.lines:
+            self.assertEqual(problems_of(line), [], line)
+
+    def test_run_when_repeated_then_each_figure_has_as_many_samples_and_their_order(self):
+        for it in self.figures:
+            self.assertLessEqual(1, len(it["samples"]), it)
+            self.assertLessEqual(len(it["samples"]), 2, it)
+            if it["metric"] != "memory":  # sampled: a short process may end before
+                self.assertEqual(len(it["samples"]), 2, it)
+            self.assertLessEqual(it["min"], it["median"])
+            self.assertLessEqual(it["median"], it["max"])
+
+    def test_run_when_there_is_ours_then_the_others_have_a_ratio_with_its_interval(self):
+        for it in self.figures:
+            ours = [o for o in self.figures if o["ours"] and
+                    (o["workload"], o["size"], o["metric"]) == (it["workload"], it["size"], it["metric"])]
+            if not ours or ours[0] is it:
+                self.assertIsNone(it["ratio"], it)
+            elif min(it["samples"] + ours[0]["samples"]) > 0:
+                self.assertAlmostEqual(it["ratio"], ours[0]["median"] / it["median"], delta=it["ratio"] / 1000)
+                self.assertLessEqual(it["ratio_low"], it["ratio"] * 1.001)
+                self.assertLessEqual(it["ratio"], it["ratio_high"] * 1.001)
+
+    def test_run_when_done_then_no_store_is_left(self):
+        self.assertEqual(list(self.stores.iterdir()), [])
+
+    def test_out_when_written_then_it_holds_the_same_lines(self):
+        written = (self.out / "results.jsonl").read_text()
+        self.assertEqual(written, self.done.stdout)
+
+    def test_out_when_written_then_charts_are_whole_and_nothing_is_loaded_from_elsewhere(self):
+        charts = list(self.out.glob("*.svg"))
+        page = (self.out / "index.html").read_text()
+        self.assertGreaterEqual(len(charts), len(self.workloads))
+        self.assertEqual(page.count("<svg "), len(charts))
+        for chart in charts:
+            root = xml.parse(chart).getroot()
+            self.assertTrue(root.tag.endswith("svg"))
+            self.assertIn("prefers-color-scheme:dark", chart.read_text())
+        for word in ("<script", "<link", "src=", "href=", "url(", "@import"):
+            self.assertNotIn(word, page)
+
+
+class Selected(unittest.TestCase):
+    def run_in_temporary(self, *arguments):
+        with tempfile.TemporaryDirectory(dir=memory) as directory:
+            return run("run", "--size", "100", "--repeat", "2", "--json", "--dir", directory, *arguments)
+
+    def test_run_when_peers_are_named_then_only_they_and_ours_run(self):
+        done = self.run_in_temporary("publish", "--peers", "mutex")
+        peers = {json.loads(line).get("peer") for line in done.stdout.splitlines()} - {None}
+        self.assertEqual(peers, {"serverlog-bus", "serverlog-bus-clock", "serverlog", "mutex"})
+
+    def test_run_when_there_are_two_sizes_then_growth_is_told_at_the_end(self):
+        done = self.run_in_temporary("scan/bodies", "--peers", "lmdb", "--size", "100,200")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        growth = [line for line in lines if line["type"] == "growth" and line["metric"] == "rate"]
+        self.assertEqual([line["peer"] for line in growth], ["serverlog", "lmdb"])
+        for line in growth:
+            self.assertEqual(problems_of(line), [])
+        self.assertEqual({line["size"] for line in lines if line["type"] == "figure"}, {100, 200})
+
+    def test_run_when_input_is_given_then_its_lines_are_stored(self):
+        with tempfile.NamedTemporaryFile("w") as log:
+            log.write("one line of 1,000\nand\n\nanother\n")
+            log.flush()
+            done = self.run_in_temporary("scan/bodies", "--peers", "text", "--input", log.name)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_run_when_input_is_empty_then_it_fails(self):
+        done = self.run_in_temporary("scan", "--input", "/dev/null")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("has no line", done.stderr)
+
+    def test_command_when_wrong_then_status_2(self):
+        for arguments in ([], ["run", "nothing"], ["run", "scan", "--peers", "nobody"], ["run", "--size", "0"],
+                          ["run", "--size", "20,10"], ["run", "--size", "-5"], ["run", "--size", "1x"],
+                          ["run", "--repeat", "1"], ["run", "--repeat", "65"], ["run", "--what"],
+                          ["compare", "a"], ["list", "more"]):
+            self.assertEqual(run(*arguments).returncode, 2, arguments)
+
+    def test_run_when_the_directory_is_missing_then_it_fails(self):
+        self.assertEqual(run("run", "publish", "--dir", "/nonexistent").returncode, 1)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
