@@ -1,8 +1,10 @@
 /* A whole pipeline with allocations that fail, one or all from some point on: an error or a wait, nothing
  * leaked, and what was published is there. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -248,6 +250,58 @@ static void test_pump_when_memory_is_gone_for_a_while_then_goes_on_where_it_was(
     }
 }
 
+/* A disk without space: nothing can be written behind the first page of a file. */
+static void set_disk_full(bool full)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = full ? 4096 : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A pump that finds nothing to do sleeps. What is due at the very moment of the look may be answered wrong once. */
+static void assert_sleeps(svl_pipeline *p)
+{
+    int64_t due_ns = 0;
+    for (int i = 0; i < 20 && due_ns == 0; i++) {
+        assert_ok(pump(p));
+        assert_ok(svl_next_deadline_ns(p, &due_ns));
+    }
+    assert_true(due_ns != 0);
+}
+
+static void test_pump_when_short_of_memory_and_then_of_disk_then_sleeps_until_there_is_some(
+    void **state)
+{
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    for (uint64_t n = 1; n <= 12; n++) {
+        svl_pipeline *p;
+        uint64_t in;
+        svl_record record = { .source = slice_of("appended") };
+        snprintf(path, sizeof path, "%s", temp_path());
+        assert_ok(open_pipeline(&p));
+        assert_ok(svl_start(p));
+        for (int i = 0; i < RECORDS; i++)
+            assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "some text"));
+        fail_malloc_after(n, false);
+        int rc = svl_pump(p, 0, 0, NULL);
+        fail_malloc_after(0, false);
+        assert_true(rc == SVL_OK || rc == SVL_E_TIMEOUT);
+        set_disk_full(true);
+        rc = svl_store_append(svl_pipeline_store(p), &record, 1, NULL);
+        assert_true(rc == SVL_OK || rc == SVL_E_NOMEM);
+        assert_int_equal(svl_store_flush(svl_pipeline_store(p), 30), SVL_E_TIMEOUT);
+        assert_sleeps(p);
+        set_disk_full(false);
+        assert_ok(svl_flush(p, -1));
+        assert_ok(count(p, "in", &in));
+        assert_int_equal(in, RECORDS);
+        assert_ok(svl_close(p));
+        remove_tree(path);
+    }
+}
+
 /* Also the last allocation, when the file is there already. */
 static void test_ring_when_an_allocation_fails_then_no_file_is_left(void **state)
 {
@@ -282,6 +336,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_pipeline_when_one_allocation_fails_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pump_when_memory_is_gone_for_a_while_then_goes_on_where_it_was),
+        cmocka_unit_test(
+            test_pump_when_short_of_memory_and_then_of_disk_then_sleeps_until_there_is_some),
     };
     flags = argc > 1 ? SVL_THREADLESS : 0;
     int failed = argc > 1 ? cmocka_run_group_tests_name("pipeline/faults_threadless",
