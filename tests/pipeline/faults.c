@@ -302,6 +302,33 @@ static void test_pump_when_short_of_memory_and_then_of_disk_then_sleeps_until_th
     }
 }
 
+/* Over a private ring the marks are a file: each start that fails leaves it to the next one, or gone. */
+static void test_start_when_it_has_failed_then_the_next_one_has_its_marks(void **state)
+{
+    (void)state;
+    int rc = SVL_E_NOMEM, failures = 0;
+    for (uint64_t n = 1; rc != SVL_OK; n++) {
+        svl_pipeline *p;
+        char marks[600];
+        snprintf(path, sizeof path, "%s", temp_path());
+        snprintf(marks, sizeof marks, "%s/marks", path);
+        flags |= SVL_PIPELINE_PRIVATE_RING;
+        assert_ok(open_pipeline(&p));
+        flags &= ~(uint32_t)SVL_PIPELINE_PRIVATE_RING;
+        fail_malloc_after(n, true);
+        rc = svl_start(p);
+        fail_malloc_after(0, false);
+        failures += rc != SVL_OK;
+        assert_ok(rc == SVL_OK ? SVL_OK : svl_start(p));
+        assert_int_equal(access(marks, F_OK), 0);
+        int closed = svl_close(p); /* what failed may have been a commit's */
+        assert_true(closed == SVL_OK || closed == SVL_E_NOMEM);
+        assert_int_not_equal(access(marks, F_OK), 0);
+        remove_tree(path);
+    }
+    assert_true(failures > 0);
+}
+
 /* Also the last allocation, when the file is there already. */
 static void test_ring_when_an_allocation_fails_then_no_file_is_left(void **state)
 {
@@ -331,6 +358,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_ring_when_an_allocation_fails_then_no_file_is_left),
         cmocka_unit_test(test_pipeline_when_one_allocation_fails_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked),
+        cmocka_unit_test(test_start_when_it_has_failed_then_the_next_one_has_its_marks),
     };
     const struct CMUnitTest without_threads[] = {
         cmocka_unit_test(test_pipeline_when_one_allocation_fails_then_nothing_lost_or_leaked),
