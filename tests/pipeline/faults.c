@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,12 +20,14 @@ static uint64_t published;       /* records of source "in" that publish took */
 
 static uint32_t flags; /* of the pipeline */
 static uint64_t shaped;
+static uint64_t deadly; /* the call of shape() that kills the process; 0 = none */
 
 static int shape(svl_ingest *ingest, svl_record *record, void *user)
 {
     svl_record added = { .source = slice_of("added"), .body = record->body };
     (void)user;
-    shaped++;
+    if (++shaped == deadly)
+        kill(getpid(), SIGKILL);
     record->key = slice_of("shaped");
     return svl_ingest_emit(ingest, &added); /* without memory: the record is stored as it came */
 }
@@ -250,6 +253,84 @@ static void test_pump_when_memory_is_gone_for_a_while_then_goes_on_where_it_was(
     }
 }
 
+/* In a process of its own, which leaves its ring behind. */
+static void publish_attached(void)
+{
+    svl_publisher *publisher;
+    svl_record record = { .source = slice_of("in") };
+    int rc = svl_attach(path, NULL, &publisher);
+    for (int i = 0; rc == SVL_OK && i < RECORDS; i++)
+        rc = svl_publisher_publish(publisher, &record);
+    _exit(rc != SVL_OK);
+}
+
+/* A host that dies of the third record. */
+static void die_of_one(void)
+{
+    svl_pipeline *p;
+    deadly = 3;
+    int rc = open_pipeline(&p);
+    if (rc == SVL_OK)
+        rc = svl_start(p);
+    while (rc == SVL_OK || rc == SVL_E_TIMEOUT)
+        rc = svl_pump(p, 0, -1, NULL);
+    _exit(1);
+}
+
+static int in_a_child(void (*act)(void))
+{
+    int status;
+    shaped = 0;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        act();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static uint64_t suspects_of(svl_pipeline *p)
+{
+    svl_pipeline_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_pipeline_stats_get(p, &stats));
+    return stats.suspects;
+}
+
+/* The one that is suspect is held meanwhile, before its handlers or behind them. */
+static void test_suspect_of_another_process_when_memory_is_gone_for_a_while_then_called_once(
+    void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n <= 20; n += 2) {
+        svl_pipeline *p;
+        uint64_t in = 0;
+        snprintf(path, sizeof path, "%s", temp_path());
+        assert_ok(open_pipeline(&p));
+        assert_ok(svl_close(p));
+        assert_int_equal(in_a_child(publish_attached), 0);
+        assert_true(WIFSIGNALED(in_a_child(die_of_one)));
+        assert_ok(open_pipeline(&p));
+        assert_ok(svl_start(p));
+        assert_int_equal(suspects_of(p), 1);
+        fail_malloc_after(n, false);
+        for (int i = 0; i < 20; i++)
+            svl_pump(p, 0, 0, NULL);
+        fail_malloc_after(0, false);
+        while (in < RECORDS) {
+            int rc = svl_pump(p, 0, 10, NULL);
+            assert_true(rc == SVL_OK || rc == SVL_E_TIMEOUT);
+            assert_ok(count(p, "in", &in));
+        }
+        assert_int_equal(in, RECORDS);
+        assert_int_equal(shaped, RECORDS);
+        assert_ok(svl_stop(p, -1));
+        assert_int_equal(suspects_of(p), 0);
+        assert_ok(svl_close(p));
+        remove_tree(path);
+    }
+}
+
 /* A disk without space: nothing can be written behind the first page of a file. */
 static void set_disk_full(bool full)
 {
@@ -364,6 +445,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_pipeline_when_one_allocation_fails_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pump_when_memory_is_gone_for_a_while_then_goes_on_where_it_was),
+        cmocka_unit_test(
+            test_suspect_of_another_process_when_memory_is_gone_for_a_while_then_called_once),
         cmocka_unit_test(
             test_pump_when_short_of_memory_and_then_of_disk_then_sleeps_until_there_is_some),
     };
