@@ -302,7 +302,7 @@ static void test_suspect_of_another_process_when_memory_is_gone_for_a_while_then
     void **state)
 {
     (void)state;
-    for (uint64_t n = 1; n <= 20; n += 2) {
+    for (uint64_t n = 1; n <= 20; n += 3) {
         svl_pipeline *p;
         uint64_t in = 0;
         snprintf(path, sizeof path, "%s", temp_path());
@@ -354,7 +354,7 @@ static void test_process_when_killed_short_of_memory_then_each_record_is_stored_
 {
     (void)state;
     deadly = 0;
-    for (memory_ends_after = 1; memory_ends_after <= 20; memory_ends_after += 2) {
+    for (memory_ends_after = 1; memory_ends_after <= 20; memory_ends_after += 4) {
         svl_pipeline *p;
         uint64_t in;
         snprintf(path, sizeof path, "%s", temp_path());
