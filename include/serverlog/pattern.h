@@ -179,7 +179,7 @@ SVL_EXPORT int svl_ruleset_options_init(svl_ruleset_options *options, size_t siz
  * Blocks     no */
 SVL_EXPORT int svl_ruleset_create(const svl_ruleset_options *options, svl_ruleset **out);
 
-/* Frees a ruleset with its rules. NULL is fine.
+/* Frees a ruleset with its rules. NULL is fine. In a child of fork() nothing is done.
  *
  * Result     none
  * Errors     none

@@ -129,7 +129,7 @@ SVL_EXPORT int svl_start(svl_pipeline *pipeline);
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
- * Blocks     timeout_ms at most (-1 = without end) */
+ * Blocks     timeout_ms at most (-1 = without end); with SVL_THREADLESS also in callbacks: it calls them */
 SVL_EXPORT int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms);
 
 /* Does a step of all work of a pipeline with SVL_THREADLESS, on this thread: takes records from the rings, its
@@ -203,7 +203,8 @@ SVL_EXPORT int svl_wake(svl_pipeline *pipeline);
  * Ownership  the handle is consumed, with its subscriptions and its store, except after
  *            SVL_E_DEADLOCK and SVL_E_BUSY; cursors stay valid
  * Thread     one thread at a time, and no other call may be in progress
- * Blocks     close_timeout_ms (a second at least), and a commit */
+ * Blocks     close_timeout_ms (a second at least), and a commit; with SVL_THREADLESS also in callbacks, as
+ *            svl_stop() */
 SVL_EXPORT int svl_close(svl_pipeline *pipeline);
 
 /* Publishes a record.
@@ -266,7 +267,8 @@ SVL_EXPORT int svl_publish_many(svl_pipeline *pipeline, const svl_record *record
  *            SVL_E_FAILED    the store is in fail-stop: it may be there after opening again
  * Ownership  copied
  * Thread     any thread
- * Blocks     on a flush, shared with all who wait at the time; timeout_ms at most (-1 = without end) */
+ * Blocks     on a flush, shared with all who wait at the time; timeout_ms at most (-1 = without end). With
+ *            SVL_THREADLESS also in ingest callbacks: it does what svl_pump() does before the flush */
 SVL_EXPORT int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record,
                                 int64_t timeout_ms, uint64_t *id);
 
@@ -279,7 +281,8 @@ SVL_EXPORT int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record
  *            SVL_E_INVALID, SVL_E_TIMEOUT, SVL_E_FAILED, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
- * Blocks     on a flush, timeout_ms at most (-1 = without end) */
+ * Blocks     on a flush, timeout_ms at most (-1 = without end); with SVL_THREADLESS also in ingest
+ *            callbacks, as svl_publish_sync() */
 SVL_EXPORT int svl_flush(svl_pipeline *pipeline, int64_t timeout_ms);
 
 /* The pipeline's store, to query.

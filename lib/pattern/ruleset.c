@@ -93,8 +93,8 @@ int svl_ruleset_create(const svl_ruleset_options *options, svl_ruleset **out)
 
 void svl_ruleset_destroy(svl_ruleset *ruleset)
 {
-    if (!ruleset)
-        return;
+    if (!ruleset || svl__forked(ruleset->process_mark))
+        return; /* in a child it may be half-changed: another thread was at it when the process forked */
     svl__ruleset_forget(ruleset);
     svl__machine_destroy(&ruleset->machine);
     pthread_mutex_destroy(&ruleset->lock);

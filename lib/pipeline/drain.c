@@ -489,9 +489,9 @@ int64_t svl__drain_due_ns(struct drain *d)
 {
     svl_pipeline *p = d->pipeline;
     int64_t again_ns = d->retry_ns;
+    if (!svl__store_accepts(p->store))
+        return INT64_MAX; /* it says so when that turns */
     if (again_ns == 0) {
-        if (!svl__store_accepts(p->store))
-            return INT64_MAX; /* it says so when that turns */
         if (is_finished(p, d->own_end) || !svl__attached_arm(p->attached) ||
             !svl__ring_arm(p->ring, &again_ns))
             return 0;

@@ -357,6 +357,7 @@ int svl_start(svl_pipeline *pipeline)
     if (rc == SVL_OK)
         rc = start_draining(pipeline);
     if (rc != SVL_OK) {
+        svl__mark_page_end(pipeline); /* or the next start would take its file for a crash's */
         end_ring(pipeline);
         return rc;
     }

@@ -1,8 +1,11 @@
 /* A whole pipeline with allocations that fail, one or all from some point on: an error or a wait, nothing
  * leaked, and what was published is there. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,12 +20,14 @@ static uint64_t published;       /* records of source "in" that publish took */
 
 static uint32_t flags; /* of the pipeline */
 static uint64_t shaped;
+static uint64_t deadly; /* the call of shape() that kills the process; 0 = none */
 
 static int shape(svl_ingest *ingest, svl_record *record, void *user)
 {
     svl_record added = { .source = slice_of("added"), .body = record->body };
     (void)user;
-    shaped++;
+    if (++shaped == deadly)
+        kill(getpid(), SIGKILL);
     record->key = slice_of("shaped");
     return svl_ingest_emit(ingest, &added); /* without memory: the record is stored as it came */
 }
@@ -248,6 +253,204 @@ static void test_pump_when_memory_is_gone_for_a_while_then_goes_on_where_it_was(
     }
 }
 
+/* In a process of its own, which leaves its ring behind. */
+static void publish_attached(void)
+{
+    svl_publisher *publisher;
+    svl_record record = { .source = slice_of("in") };
+    int rc = svl_attach(path, NULL, &publisher);
+    for (int i = 0; rc == SVL_OK && i < RECORDS; i++)
+        rc = svl_publisher_publish(publisher, &record);
+    _exit(rc != SVL_OK);
+}
+
+/* A host that dies of the third record. */
+static void die_of_one(void)
+{
+    svl_pipeline *p;
+    deadly = 3;
+    int rc = open_pipeline(&p);
+    if (rc == SVL_OK)
+        rc = svl_start(p);
+    while (rc == SVL_OK || rc == SVL_E_TIMEOUT)
+        rc = svl_pump(p, 0, -1, NULL);
+    _exit(1);
+}
+
+static int in_a_child(void (*act)(void))
+{
+    int status;
+    shaped = 0;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        act();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static uint64_t suspects_of(svl_pipeline *p)
+{
+    svl_pipeline_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_pipeline_stats_get(p, &stats));
+    return stats.suspects;
+}
+
+/* The one that is suspect is held meanwhile, before its handlers or behind them. */
+static void test_suspect_of_another_process_when_memory_is_gone_for_a_while_then_called_once(
+    void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n <= 20; n += 3) {
+        svl_pipeline *p;
+        uint64_t in = 0;
+        snprintf(path, sizeof path, "%s", temp_path());
+        assert_ok(open_pipeline(&p));
+        assert_ok(svl_close(p));
+        assert_int_equal(in_a_child(publish_attached), 0);
+        assert_true(WIFSIGNALED(in_a_child(die_of_one)));
+        assert_ok(open_pipeline(&p));
+        assert_ok(svl_start(p));
+        assert_int_equal(suspects_of(p), 1);
+        fail_malloc_after(n, false);
+        for (int i = 0; i < 20; i++)
+            svl_pump(p, 0, 0, NULL);
+        fail_malloc_after(0, false);
+        while (in < RECORDS) {
+            int rc = svl_pump(p, 0, 10, NULL);
+            assert_true(rc == SVL_OK || rc == SVL_E_TIMEOUT);
+            assert_ok(count(p, "in", &in));
+        }
+        assert_int_equal(in, RECORDS);
+        assert_int_equal(shaped, RECORDS);
+        assert_ok(svl_stop(p, -1));
+        assert_int_equal(suspects_of(p), 0);
+        assert_ok(svl_close(p));
+        remove_tree(path);
+    }
+}
+
+static uint64_t memory_ends_after;
+
+static void die_short_of_memory(void)
+{
+    svl_pipeline *p;
+    int rc = open_pipeline(&p);
+    if (rc == SVL_OK)
+        rc = svl_start(p);
+    for (int i = 0; rc == SVL_OK && i < RECORDS; i++)
+        rc = svl_publish_text(p, SVL_SEVERITY_INFO, "in", "some text");
+    if (rc != SVL_OK)
+        _exit(1);
+    fail_malloc_after(memory_ends_after, false);
+    for (int i = 0; i < 20; i++)
+        svl_pump(p, 0, 0, NULL);
+    kill(getpid(), SIGKILL);
+}
+
+/* With a record held, before its handlers or behind them: it is in the ring still. */
+static void test_process_when_killed_short_of_memory_then_each_record_is_stored_once(void **state)
+{
+    (void)state;
+    deadly = 0;
+    for (memory_ends_after = 1; memory_ends_after <= 20; memory_ends_after += 4) {
+        svl_pipeline *p;
+        uint64_t in;
+        snprintf(path, sizeof path, "%s", temp_path());
+        assert_true(WIFSIGNALED(in_a_child(die_short_of_memory)));
+        assert_ok(open_pipeline(&p));
+        assert_ok(svl_start(p));
+        assert_ok(svl_flush(p, -1));
+        assert_ok(count(p, "in", &in));
+        assert_int_equal(in, RECORDS);
+        assert_int_equal(suspects_of(p), 0);
+        assert_ok(svl_stop(p, -1));
+        assert_ok(svl_close(p));
+        remove_tree(path);
+    }
+}
+
+/* A disk without space: nothing can be written behind the first page of a file. */
+static void set_disk_full(bool full)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = full ? 4096 : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A pump that finds nothing to do sleeps. What is due at the very moment of the look may be answered wrong once. */
+static void assert_sleeps(svl_pipeline *p)
+{
+    int64_t due_ns = 0;
+    for (int i = 0; i < 20 && due_ns == 0; i++) {
+        assert_ok(pump(p));
+        assert_ok(svl_next_deadline_ns(p, &due_ns));
+    }
+    assert_true(due_ns != 0);
+}
+
+static void test_pump_when_short_of_memory_and_then_of_disk_then_sleeps_until_there_is_some(
+    void **state)
+{
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    for (uint64_t n = 1; n <= 12; n++) {
+        svl_pipeline *p;
+        uint64_t in;
+        svl_record record = { .source = slice_of("appended") };
+        snprintf(path, sizeof path, "%s", temp_path());
+        assert_ok(open_pipeline(&p));
+        assert_ok(svl_start(p));
+        for (int i = 0; i < RECORDS; i++)
+            assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "some text"));
+        fail_malloc_after(n, false);
+        int rc = svl_pump(p, 0, 0, NULL);
+        fail_malloc_after(0, false);
+        assert_true(rc == SVL_OK || rc == SVL_E_TIMEOUT);
+        set_disk_full(true);
+        rc = svl_store_append(svl_pipeline_store(p), &record, 1, NULL);
+        assert_true(rc == SVL_OK || rc == SVL_E_NOMEM);
+        assert_int_equal(svl_store_flush(svl_pipeline_store(p), 30), SVL_E_TIMEOUT);
+        assert_sleeps(p);
+        set_disk_full(false);
+        assert_ok(svl_flush(p, -1));
+        assert_ok(count(p, "in", &in));
+        assert_int_equal(in, RECORDS);
+        assert_ok(svl_stop(p, -1));
+        assert_ok(svl_close(p));
+        remove_tree(path);
+    }
+}
+
+/* Over a private ring the marks are a file: each start that fails leaves it to the next one, or gone. */
+static void test_start_when_it_has_failed_then_the_next_one_has_its_marks(void **state)
+{
+    (void)state;
+    int rc = SVL_E_NOMEM, failures = 0;
+    for (uint64_t n = 1; rc != SVL_OK; n++) {
+        svl_pipeline *p;
+        char marks[600];
+        snprintf(path, sizeof path, "%s", temp_path());
+        snprintf(marks, sizeof marks, "%s/marks", path);
+        flags |= SVL_PIPELINE_PRIVATE_RING;
+        assert_ok(open_pipeline(&p));
+        flags &= ~(uint32_t)SVL_PIPELINE_PRIVATE_RING;
+        fail_malloc_after(n, true);
+        rc = svl_start(p);
+        fail_malloc_after(0, false);
+        failures += rc != SVL_OK;
+        assert_ok(rc == SVL_OK ? SVL_OK : svl_start(p));
+        assert_int_equal(access(marks, F_OK), 0);
+        assert_ok(svl_stop(p, -1));
+        assert_ok(svl_close(p));
+        assert_int_not_equal(access(marks, F_OK), 0);
+        remove_tree(path);
+    }
+    assert_true(failures > 0);
+}
+
 /* Also the last allocation, when the file is there already. */
 static void test_ring_when_an_allocation_fails_then_no_file_is_left(void **state)
 {
@@ -277,11 +480,17 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_ring_when_an_allocation_fails_then_no_file_is_left),
         cmocka_unit_test(test_pipeline_when_one_allocation_fails_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked),
+        cmocka_unit_test(test_start_when_it_has_failed_then_the_next_one_has_its_marks),
     };
     const struct CMUnitTest without_threads[] = {
         cmocka_unit_test(test_pipeline_when_one_allocation_fails_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pipeline_when_memory_is_gone_then_nothing_lost_or_leaked),
         cmocka_unit_test(test_pump_when_memory_is_gone_for_a_while_then_goes_on_where_it_was),
+        cmocka_unit_test(
+            test_suspect_of_another_process_when_memory_is_gone_for_a_while_then_called_once),
+        cmocka_unit_test(test_process_when_killed_short_of_memory_then_each_record_is_stored_once),
+        cmocka_unit_test(
+            test_pump_when_short_of_memory_and_then_of_disk_then_sleeps_until_there_is_some),
     };
     flags = argc > 1 ? SVL_THREADLESS : 0;
     int failed = argc > 1 ? cmocka_run_group_tests_name("pipeline/faults_threadless",

@@ -121,11 +121,13 @@ static svl_pipeline *open_pipeline(struct rng *rng, svl_subscription **subscript
     return p;
 }
 
-static void child_main(uint64_t seed, uint64_t number)
+static void child_main(uint64_t seed, uint64_t number, int started)
 {
     struct rng rng = { seed };
     svl_subscription *subscription;
     svl_pipeline *p = open_pipeline(&rng, &subscription);
+    if (write(started, "", 1) != 1)
+        _exit(4);
     for (;; number++) {
         char key[32];
         snprintf(key, sizeof key, "%llu", (unsigned long long)number);
@@ -142,18 +144,26 @@ static void child_main(uint64_t seed, uint64_t number)
     }
 }
 
+/* Every other one is killed at work, however slow the machine is; the rest perhaps before. */
 static void kill_one(struct rng *rng, int round)
 {
+    int started[2];
+    char byte;
+    assert_int_equal(pipe(started), 0);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0)
-        child_main(rng_next(rng), 1 + (uint64_t)round * (NUMBERS_MAX / (ROUNDS + 1)));
+        child_main(rng_next(rng), 1 + (uint64_t)round * (NUMBERS_MAX / (ROUNDS + 1)), started[1]);
+    close(started[1]);
+    if (round % 2)
+        assert_int_equal(read(started[0], &byte, 1), 1);
     struct timespec t = { 0, (long)(5 + rng_below(rng, 60)) * 1000000 };
     nanosleep(&t, NULL);
     kill(child, SIGKILL);
     int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    close(started[0]);
 }
 
 /* Everything that is left to do can be done now. */

@@ -29,7 +29,8 @@ struct scene {
     bool with_other; /* "other" is at the same records, slowly */
     bool unnamed;
     bool attached; /* the records come from another process, this one */
-    int big;       /* the number of a large record; 0 = none */
+    bool threadless;
+    int big; /* the number of a large record; 0 = none */
     uint32_t workers;
     uint32_t batch;
     uint32_t on_failure;
@@ -196,7 +197,8 @@ static svl_pipeline *open_pipeline(svl_subscription **subscription)
     options.ring_bytes = 64 << 10;
     options.workers_max = scene->workers;
     options.close_timeout_ms = scene->close_timeout_ms;
-    options.flags = scene->private_ring ? SVL_PIPELINE_PRIVATE_RING : 0;
+    options.flags = (scene->private_ring ? SVL_PIPELINE_PRIVATE_RING : 0) |
+                    (scene->threadless ? SVL_THREADLESS : 0);
     must(svl_open(path, &options, &p));
     must(svl_on_ingest(p, NULL, shape, NULL));
     if (scene->two_ingest_handlers)
@@ -227,6 +229,26 @@ static void publish_all(svl_pipeline *p)
     }
 }
 
+/* Without threads the life's own one does all there is to do. */
+static void work_a_moment(svl_pipeline *p)
+{
+    if (!scene->threadless) {
+        sleep_us(500);
+        return;
+    }
+    int rc = svl_pump(p, 0, 1, NULL);
+    must(rc == SVL_E_TIMEOUT ? SVL_OK : rc);
+}
+
+static void pump_all(svl_pipeline *p)
+{
+    int rc;
+    do
+        rc = svl_pump(p, 0, 0, NULL);
+    while (rc == SVL_OK);
+    must(rc == SVL_E_TIMEOUT ? SVL_OK : rc);
+}
+
 /* What a life does beyond handing out; NULL: nothing. */
 typedef void act_fn(svl_pipeline *p, svl_subscription *subscription);
 
@@ -249,6 +271,8 @@ static void live(act_fn *act)
         must(svl_flush(p, -1));
     }
     atomic_store(&noted->published, true);
+    if (scene->threadless)
+        pump_all(p);
     if (act)
         act(p, subscription);
     must(svl_stop(p, -1));
@@ -470,6 +494,28 @@ static void test_handler_when_it_kills_the_process_then_the_record_is_set_aside(
           .batch = 100,
           .poisons = { 33, 34 },
           .deaths = 7 },
+        { .what = "ingest, two, threadless",
+          .threadless = true,
+          .death = BY_SEGV,
+          .at_ingest = true,
+          .two_ingest_handlers = true,
+          .batch = 10,
+          .poisons = { 1, 60 },
+          .deaths = 8 },
+        { .what = "stored, others at work, threadless",
+          .threadless = true,
+          .with_other = true,
+          .batch = 20,
+          .poisons = { 33 },
+          .deaths = 4 },
+        { .what = "stored, others at work, threadless, private ring, two",
+          .threadless = true,
+          .with_other = true,
+          .private_ring = true,
+          .death = BY_ABORT,
+          .batch = 100,
+          .poisons = { 33, 34 },
+          .deaths = 7 },
     };
     for (size_t i = 0; i < sizeof scenes / sizeof scenes[0]; i++) {
         begin_scene(&scenes[i]);
@@ -520,31 +566,34 @@ static void test_record_when_it_kills_and_is_to_pause_then_paused_before_it_unti
                                          .batch = 100,
                                          .on_failure = SVL_ON_FAILURE_PAUSE,
                                          .poisons = { 30 } };
-    struct stored seen;
-    begin_scene(&paused);
-    assert_int_equal(live_on(NULL), 4);
-    assert_int_equal(noted->info.paused, 1);
-    assert_int_equal(noted->info.position, 29);
-    assert_int_equal(live_on(NULL), 0);
-    assert_int_equal(end_life(begin_life(resume)), true);
-    assert_int_equal(live_on(NULL), 2);
-    assert_int_equal(noted->info.position, 29);
-    atomic_store(&noted->mended, true);
-    assert_int_equal(live_on(resume), 0);
-    look(&seen);
-    assert_int_equal(seen.letters, 0);
-    assert_int_equal(noted->last.suspects, 0);
-    for (int i = 1; i <= RECORDS; i++)
-        assert_int_equal(seen.echoes[i], 1);
-    remove_tree(path);
+    for (int threadless = 0; threadless < 2; threadless++) {
+        struct scene s = paused;
+        struct stored seen;
+        s.threadless = threadless;
+        begin_scene(&s);
+        assert_int_equal(live_on(NULL), 4);
+        assert_int_equal(noted->info.paused, 1);
+        assert_int_equal(noted->info.position, 29);
+        assert_int_equal(live_on(NULL), 0);
+        assert_int_equal(end_life(begin_life(resume)), true);
+        assert_int_equal(live_on(NULL), 2);
+        assert_int_equal(noted->info.position, 29);
+        atomic_store(&noted->mended, true);
+        assert_int_equal(live_on(resume), 0);
+        look(&seen);
+        assert_int_equal(seen.letters, 0);
+        assert_int_equal(noted->last.suspects, 0);
+        for (int i = 1; i <= RECORDS; i++)
+            assert_int_equal(seen.echoes[i], 1);
+        remove_tree(path);
+    }
 }
 
 static void await_redriven(svl_pipeline *p, svl_subscription *subscription)
 {
     svl_subscription_info info = { .struct_size = sizeof info };
-    (void)p;
     do {
-        sleep_us(500);
+        work_a_moment(p);
         must(svl_subscription_info_get(subscription, &info));
     } while (info.redriving);
 }
@@ -564,21 +613,25 @@ static void test_dead_letter_when_it_kills_again_then_set_aside_again(void **sta
     static const struct scene again = {
         .what = "redriven", .workers = 2, .batch = 100, .poisons = { 30 }
     };
-    struct stored seen;
-    begin_scene(&again);
-    assert_int_equal(live_on(NULL), 4);
-    assert_int_equal(end_life(begin_life(redrive)), true);
-    assert_int_equal(live_on(await_redriven), 3);
-    look(&seen);
-    assert_int_equal(seen.letters_of[30], 2);
-    atomic_store(&noted->mended, true);
-    assert_int_equal(live_on(redrive), 0);
-    look(&seen);
-    assert_int_equal(seen.letters_of[30], 2);
-    for (int i = 1; i <= RECORDS; i++)
-        assert_int_equal(seen.echoes[i], 1);
-    assert_int_equal(noted->last.suspects, 0);
-    remove_tree(path);
+    for (int threadless = 0; threadless < 2; threadless++) {
+        struct scene s = again;
+        struct stored seen;
+        s.threadless = threadless;
+        begin_scene(&s);
+        assert_int_equal(live_on(NULL), 4);
+        assert_int_equal(end_life(begin_life(redrive)), true);
+        assert_int_equal(live_on(await_redriven), 3);
+        look(&seen);
+        assert_int_equal(seen.letters_of[30], 2);
+        atomic_store(&noted->mended, true);
+        assert_int_equal(live_on(redrive), 0);
+        look(&seen);
+        assert_int_equal(seen.letters_of[30], 2);
+        for (int i = 1; i <= RECORDS; i++)
+            assert_int_equal(seen.echoes[i], 1);
+        assert_int_equal(noted->last.suspects, 0);
+        remove_tree(path);
+    }
 }
 
 static void test_handler_without_a_name_when_it_kills_then_set_aside_while_it_lasts(void **state)
@@ -645,7 +698,7 @@ static void await_stored(svl_pipeline *p, svl_subscription *subscription)
     svl_store_stats stats = { .struct_size = sizeof stats };
     (void)subscription;
     do {
-        sleep_us(1000);
+        work_a_moment(p);
         must(svl_store_stats_get(svl_pipeline_store(p), &stats));
     } while (stats.last_id < 2 * RECORDS); /* and the echoes */
 }
@@ -660,17 +713,18 @@ static void test_ingest_handler_when_it_dies_of_an_attached_record_then_set_asid
                                            .batch = 100,
                                            .poisons = { 2 } };
     svl_publisher *publisher;
-    for (int private_ring = 0; private_ring < 2; private_ring++) {
+    for (int i = 0; i < 4; i++) {
         struct scene s = attached;
-        s.private_ring = private_ring;
+        s.private_ring = i & 1;
+        s.threadless = i & 2;
         begin_scene(&s);
         atomic_store(&noted->published, true);
         pid_t host = begin_life(await_stored);
         while (svl_attach(path, NULL, &publisher) != SVL_OK)
             sleep_us(1000);
-        for (int i = 1; i <= RECORDS; i++) {
+        for (int number = 1; number <= RECORDS; number++) {
             char key[16];
-            snprintf(key, sizeof key, "%d", i);
+            snprintf(key, sizeof key, "%d", number);
             svl_record record = { .source = slice_of("p"), .key = slice_of(key), .severity = 1 };
             assert_ok(svl_publisher_publish(publisher, &record));
         }
