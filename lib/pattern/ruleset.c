@@ -201,7 +201,7 @@ static int match(svl_ruleset *ruleset, const struct event *event, uint32_t flags
     uint64_t time = svl__epoch_enter(&machine->epoch, &place);
     svl__match_begin(&m, machine, time, &ruleset->match_limits, flags);
     int rc = event->record ? svl__match_walk_record(&m, event->record)
-                           : svl__match_walk(&m, machine->root, event->json, WALK_OBJECT);
+                           : svl__match_walk(&m, machine->root, event->json, WALK_EVENT);
     if (rc == SVL_OK)
         rc = svl__match_rules(&m);
     if (rc == SVL_OK) {
