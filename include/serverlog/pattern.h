@@ -242,7 +242,7 @@ SVL_EXPORT int svl_ruleset_load(svl_ruleset *ruleset, const char *json, size_t l
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  copied
  * Thread     any thread
- * Blocks     while another thread changes the ruleset */
+ * Blocks     for a moment, when another thread ends a load of rules */
 SVL_EXPORT int svl_ruleset_name(svl_ruleset *ruleset, uint64_t id, char *buffer, size_t capacity,
                                 size_t *needed);
 
@@ -253,7 +253,7 @@ SVL_EXPORT int svl_ruleset_name(svl_ruleset *ruleset, uint64_t id, char *buffer,
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
- * Blocks     while another thread changes the ruleset */
+ * Blocks     for a moment, when another thread ends a load of rules */
 SVL_EXPORT int svl_ruleset_find(svl_ruleset *ruleset, const char *name, uint64_t *id);
 
 /* Which rules does this JSON document match? `flags` are SVL_JSON_CHECK or 0.
