@@ -10,7 +10,7 @@
 #include "fuzz.h"
 #include "pattern/reference.h"
 
-enum { PATTERNS_MAX = 8, BYTES_MAX = 1024, BRACKETS_MAX = 60 };
+enum { PATTERNS_MAX = 8, BYTES_MAX = 1024, LEVELS_MAX = 60 };
 
 struct patterns {
     struct reference *references[PATTERNS_MAX]; /* NULL: no rule */
@@ -22,10 +22,11 @@ struct patterns {
 /* Below all limits of depth, and of the reference. */
 static bool is_small(const uint8_t *data, size_t len)
 {
-    unsigned brackets = 0;
+    unsigned levels = 0;
     for (size_t i = 0; i < len; i++)
-        brackets += data[i] == '[' || data[i] == '{';
-    return len <= BYTES_MAX && brackets <= BRACKETS_MAX;
+        levels += data[i] == '[' || data[i] == '{' || data[i] == '.' ||
+                  data[i] == '\\'; /* an escaped dot */
+    return len <= BYTES_MAX && levels <= LEVELS_MAX;
 }
 
 static void check_alone(const svl_pattern *pattern, const struct patterns *p, int wanted)
