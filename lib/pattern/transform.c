@@ -52,13 +52,19 @@ static void write_without_detail(struct buffer *out, svl_slice event)
     json_write_raw(out, "}");
 }
 
+/* A path of no steps has no bytes, and where all have none there is no memory of them. */
+static svl_slice path_of(const svl_transformer *t, uint32_t variable)
+{
+    size_t len = t->paths[variable].len;
+    return (svl_slice){ len > 0 ? t->bytes.data + t->paths[variable].at : NULL, len };
+}
+
 static void find_paths(struct rendering *r)
 {
     const svl_transformer *t = r->transformer;
     for (uint32_t i = 0; i < t->variable_count; i++) {
-        svl_slice path = { t->bytes.data + t->paths[i].at, t->paths[i].len };
         svl_slice value;
-        if (t->used[i] && svl__jsonpath_find(path, r->event, &value))
+        if (t->used[i] && svl__jsonpath_find(path_of(t, i), r->event, &value))
             r->values[i] = value;
     }
 }
