@@ -67,7 +67,7 @@ typedef struct svl_ruleset_options {
     uint32_t reserved;          /* zero */
     uint64_t rules_max;         /* 1,000,000; 1 to 10,000,000 */
     uint32_t pattern_bytes_max; /* 65,536; 2 to 16 MiB */
-    uint32_t pattern_depth_max; /* 64; 1 to 512: levels of objects in a pattern */
+    uint32_t pattern_depth_max; /* 64; 1 to 512: levels of objects, and of dotted names */
     uint32_t event_bytes_max;   /* 16 MiB; 1,024 to 1 GiB */
     uint32_t event_depth_max;   /* 128; 1 to 1,024: objects and arrays inside each other */
 } svl_ruleset_options;
@@ -84,8 +84,8 @@ typedef struct svl_ruleset_stats {
     uint64_t retired; /* pieces of removed rules, kept for matches that may still look at them */
 } svl_ruleset_stats;
 
-/* Compiles a pattern: JSON text of at most 64 KiB, 64 levels deep, with `$or`s that expand to at most 1,000
- * combinations.
+/* Compiles a pattern: JSON text of at most 64 KiB, 64 levels deep, where the dots of names count, with `$or`s
+ * that expand to at most 1,000 combinations.
  *
  * Result     *out is the pattern. *where is filled; a warning may be in it
  * Errors     SVL_E_PATTERN  it is no pattern; *where (may be NULL) says where and why
@@ -242,7 +242,7 @@ SVL_EXPORT int svl_ruleset_load(svl_ruleset *ruleset, const char *json, size_t l
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  copied
  * Thread     any thread
- * Blocks     while another thread changes the ruleset */
+ * Blocks     for a moment, when another thread ends a load of rules */
 SVL_EXPORT int svl_ruleset_name(svl_ruleset *ruleset, uint64_t id, char *buffer, size_t capacity,
                                 size_t *needed);
 
@@ -253,7 +253,7 @@ SVL_EXPORT int svl_ruleset_name(svl_ruleset *ruleset, uint64_t id, char *buffer,
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
- * Blocks     while another thread changes the ruleset */
+ * Blocks     for a moment, when another thread ends a load of rules */
 SVL_EXPORT int svl_ruleset_find(svl_ruleset *ruleset, const char *name, uint64_t *id);
 
 /* Which rules does this JSON document match? `flags` are SVL_JSON_CHECK or 0.

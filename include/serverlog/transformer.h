@@ -110,7 +110,7 @@ SVL_EXPORT int svl_transformer_apply_record(const svl_transformer *transformer,
  *            SVL_E_INVALID, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  copied
  * Thread     any thread
- * Blocks     while another thread changes the ruleset or transforms */
+ * Blocks     for a moment, when another thread ends a load of rules */
 SVL_EXPORT int svl_ruleset_transform_json(svl_ruleset *ruleset, uint64_t id, const char *json,
                                           size_t len, char *buffer, size_t capacity,
                                           size_t *needed);
@@ -124,7 +124,7 @@ SVL_EXPORT int svl_ruleset_transform_json(svl_ruleset *ruleset, uint64_t id, con
  *            SVL_E_INVALID, SVL_E_NOMEM, SVL_E_FORKED
  * Ownership  copied
  * Thread     any thread
- * Blocks     while another thread changes the ruleset or transforms */
+ * Blocks     for a moment, when another thread ends a load of rules */
 SVL_EXPORT int svl_ruleset_transform_record(svl_ruleset *ruleset, uint64_t id,
                                             const svl_record *record, char *buffer, size_t capacity,
                                             size_t *needed);

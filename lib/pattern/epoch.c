@@ -16,7 +16,11 @@ int svl__epoch_open(struct epoch *epoch)
     epoch->readers = svl__aligned_alloc(_Alignof(struct epoch_readers), sizeof *epoch->readers);
     if (!epoch->readers)
         return SVL_E_NOMEM;
-    atomic_init(&epoch->readers->crowd, 0);
+    atomic_init(&epoch->readers->door, 0);
+    for (unsigned i = 0; i < EPOCH_CROWDS; i++) {
+        atomic_init(&epoch->readers->crowds[i].count, 0);
+        epoch->readers->crowds[i].empty_at = epoch_now(epoch);
+    }
     for (unsigned i = 0; i < EPOCH_SLOTS; i++)
         atomic_init(&epoch->readers->slots[i].since, 0);
     return SVL_OK;
@@ -42,16 +46,18 @@ uint64_t svl__epoch_enter(struct epoch *epoch, unsigned *place)
             return atomic_load(&epoch->clock); /* R1: pairs with W0 */
         }
     }
-    *place = EPOCH_CROWD;
-    atomic_fetch_add(&epoch->readers->crowd, 1); /* R0 */
-    return atomic_load(&epoch->clock);           /* R1 */
+    unsigned crowd = atomic_load_explicit(&epoch->readers->door, memory_order_relaxed);
+    *place = EPOCH_SLOTS + crowd;
+    atomic_fetch_add(&epoch->readers->crowds[crowd].count, 1); /* R0 */
+    return atomic_load(&epoch->clock);                         /* R1 */
 }
 
 void svl__epoch_leave(struct epoch *epoch, unsigned place)
 {
     /* R2: pairs with W1 */
-    if (place == EPOCH_CROWD)
-        atomic_fetch_sub_explicit(&epoch->readers->crowd, 1, memory_order_release);
+    if (place >= EPOCH_SLOTS)
+        atomic_fetch_sub_explicit(&epoch->readers->crowds[place - EPOCH_SLOTS].count, 1,
+                                  memory_order_release);
     else
         atomic_store_explicit(&epoch->readers->slots[place].since, 0, memory_order_release);
 }
@@ -61,16 +67,30 @@ void svl__epoch_advance(struct epoch *epoch)
     atomic_store(&epoch->clock, epoch_now(epoch) + 1); /* W0: pairs with R1 */
 }
 
-uint64_t svl__epoch_oldest(struct epoch *epoch)
+/* The time at which the longest of the crowds came in, at the earliest. Opens the door to an empty one. */
+static uint64_t oldest_of_crowds(struct epoch *epoch)
 {
     uint64_t oldest = epoch_now(epoch);
+    for (unsigned i = 0; i < EPOCH_CROWDS; i++) {
+        struct epoch_crowd *crowd = &epoch->readers->crowds[i];
+        /* W1: pairs with R0 and R2 */
+        if (atomic_load(&crowd->count) == 0) {
+            crowd->empty_at = epoch_now(epoch);
+            atomic_store_explicit(&epoch->readers->door, i, memory_order_relaxed);
+        } else if (crowd->empty_at < oldest) {
+            oldest = crowd->empty_at;
+        }
+    }
+    return oldest;
+}
+
+uint64_t svl__epoch_oldest(struct epoch *epoch)
+{
     if (!epoch->readers)
-        return oldest;
-    /* W1: pairs with R0 and R2 */
-    if (atomic_load(&epoch->readers->crowd) > 0)
-        return 0;
+        return epoch_now(epoch);
+    uint64_t oldest = oldest_of_crowds(epoch);
     for (unsigned i = 0; i < EPOCH_SLOTS; i++) {
-        uint64_t since = atomic_load(&epoch->readers->slots[i].since);
+        uint64_t since = atomic_load(&epoch->readers->slots[i].since); /* W1 */
         if (since != 0 && since < oldest)
             oldest = since;
     }

@@ -13,7 +13,9 @@
  * 3. What R1 read is the time at which the reader looks: all that W0 had published by then is seen.
  * 4. W1 that reads R2's zero (release, acquire) comes behind all that the reader looked at.
  *
- * A reader that finds no free slot is counted in `crowd`, and while there is one nothing is freed. */
+ * A reader that finds no free slot is counted in one of two crowds, of which is only known since when it was last
+ * seen empty: who is in came later (1). The door to the other one opens when that is empty, so each crowd ends, and
+ * however many readers come and go, what was taken out is freed. */
 #ifndef SVL_PATTERN_EPOCH_H
 #define SVL_PATTERN_EPOCH_H
 
@@ -22,7 +24,7 @@
 #include <stdint.h>
 
 #define EPOCH_SLOTS 64
-#define EPOCH_CROWD EPOCH_SLOTS /* the place of a reader without a slot */
+#define EPOCH_CROWDS 2 /* the places of readers without a slot: behind the slots */
 
 /* The beginning of everything that is freed so; its other bytes belong to whoever allocated it. */
 struct retired {
@@ -34,9 +36,16 @@ struct epoch_slot {
     _Alignas(64) _Atomic uint64_t since; /* 0: nobody */
 };
 
+struct epoch_crowd {
+    _Alignas(64) _Atomic uint64_t count;
+    uint64_t empty_at; /* the writer's: it was last seen empty then */
+};
+
 struct epoch_readers {
     struct epoch_slot slots[EPOCH_SLOTS];
-    _Alignas(64) _Atomic uint64_t crowd;
+    struct epoch_crowd crowds[EPOCH_CROWDS];
+    _Alignas(64) _Atomic uint32_t
+        door; /* the crowd that readers join; a reader that is late for the other is no harm */
 };
 
 struct epoch {
@@ -64,7 +73,7 @@ static inline uint64_t epoch_now(struct epoch *epoch)
 }
 /* What was changed, taken out and retired since the last call is now in the past. */
 void svl__epoch_advance(struct epoch *epoch);
-/* The time at which the longest reader came in; the clock's where there is none. */
+/* The time at which the longest reader came in, or an earlier one; the clock's where there is none. */
 uint64_t svl__epoch_oldest(struct epoch *epoch);
 /* Memory of `size` bytes, zeroed, for a piece, which begins with a struct retired. NULL without memory. */
 void *svl__epoch_allocate(struct epoch *epoch, size_t size);

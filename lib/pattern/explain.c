@@ -297,7 +297,7 @@ static int explain(const svl_pattern *pattern, svl_slice json, uint32_t form, ch
     struct explanation e = { .pattern = pattern, .match = &m, .form = form, .all_match = true };
     svl__match_begin(&m, &pattern->machine, UINT64_MAX - 1, &svl__match_limits_default, 0);
     m.values = &values;
-    int rc = svl__match_walk(&m, pattern->machine.root, json, WALK_OBJECT);
+    int rc = svl__match_walk(&m, pattern->machine.root, json, WALK_EVENT);
     if (rc == SVL_OK)
         rc = svl__match_rules(&m);
     if (rc == SVL_OK)

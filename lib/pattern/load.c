@@ -14,7 +14,6 @@
 #include "ruleset.h"
 
 #define FILE_BYTES_MAX (UINT64_C(1) << 30)
-#define NAME_BYTES_MAX 255
 
 struct loading {
     svl_ruleset *ruleset;
@@ -28,7 +27,7 @@ struct loading {
 /* One rule's members, as they come. */
 struct members {
     svl_slice name; /* in `decoded` */
-    char decoded[NAME_BYTES_MAX + 1];
+    char decoded[LOADED_NAME_MAX + 1];
     size_t name_at;
     bool has_name, has_pattern, has_transformer, has_state, is_disabled;
     struct json_scan pattern; /* right before it */
@@ -72,7 +71,7 @@ static int take_name(struct loading *l, struct members *m)
     if (token != JSON_STRING)
         return fail_token(l, token, "a name is a string");
     struct json_text rest = l->scan.text;
-    size_t len = svl__json_decode(&rest, (uint8_t *)m->decoded, NAME_BYTES_MAX);
+    size_t len = svl__json_decode(&rest, (uint8_t *)m->decoded, LOADED_NAME_MAX);
     if (rest.len > 0 || len == 0 || memchr(m->decoded, 0, len))
         return fail(l, "a name has 1 to 255 bytes, and no NUL among them");
     m->decoded[len] = 0;
@@ -267,8 +266,8 @@ static int check_all(struct loading *l)
     svl_ruleset *ruleset = l->ruleset;
     size_t n = rule_count(l);
     uint64_t others = ruleset->machine.rules.live - l->enabled;
-    for (size_t i = 0; i < ruleset->loaded_count; i++)
-        others -= ruleset->loaded[i].rule != NULL;
+    for (size_t i = 0; i < ruleset->loaded.count; i++)
+        others -= ruleset->loaded.rules[i].rule != NULL;
     if (others + l->enabled > ruleset->rules_max)
         return svl__place_fail(&l->place, SVL_E_LIMIT, 0,
                                "%llu rules with those of the file: "
@@ -294,30 +293,27 @@ static size_t enabled_of(const struct loaded_rule *rules, size_t n, struct rule 
     return count;
 }
 
-/* Makes the file's rules the ruleset's; nothing can fail any more. */
-static void take_over(struct loading *l, struct loaded_rule **by_id)
+/* The file's rules, as the ruleset keeps them. */
+static struct loaded take_all(struct loading *l, struct loaded_rule **by_id)
 {
-    svl_ruleset *ruleset = l->ruleset;
-    size_t n = rule_count(l);
-    svl__ruleset_forget(ruleset);
-    ruleset->next_id += n;
-    ruleset->loaded = (void *)l->rules.data;
-    ruleset->loaded_count = n;
-    ruleset->by_id = by_id;
-    for (size_t i = 0; i < n; i++) {
-        by_id[i] = &ruleset->loaded[i];
-        ruleset->loaded_bytes += sizeof *by_id[i] + sizeof by_id[i] + strlen(by_id[i]->name) + 1;
+    struct loaded all = { (void *)l->rules.data, by_id, rule_count(l), 0 };
+    for (size_t i = 0; i < all.count; i++) {
+        by_id[i] = &all.rules[i];
+        all.bytes += sizeof *by_id[i] + sizeof by_id[i] + strlen(by_id[i]->name) + 1;
     }
-    if (n > 1)
-        qsort(by_id, n, sizeof *by_id, svl__loaded_order_by_id);
+    if (all.count > 1)
+        qsort(by_id, all.count, sizeof *by_id, svl__loaded_order_by_id);
     l->rules = (struct buffer){ .data = NULL };
+    return all;
 }
 
+/* Makes the file's rules the ruleset's. */
 static int publish(struct loading *l)
 {
     svl_ruleset *ruleset = l->ruleset;
     size_t n = rule_count(l);
-    struct rule **added = svl__malloc((n + ruleset->loaded_count) * sizeof *added);
+    struct loaded old = ruleset->loaded;
+    struct rule **added = svl__malloc((n + old.count) * sizeof *added);
     struct loaded_rule **by_id = svl__malloc(n * sizeof *by_id);
     if (!added || !by_id) {
         svl__free(added);
@@ -326,10 +322,16 @@ static int publish(struct loading *l)
     }
     size_t added_count = n > 0 ? enabled_of(rule_at(l, 0), n, added) : 0;
     struct rule **removed = added + added_count;
-    size_t removed_count = enabled_of(ruleset->loaded, ruleset->loaded_count, removed);
+    size_t removed_count = enabled_of(old.rules, old.count, removed);
+    struct loaded all = take_all(l, by_id);
+    /* Both at once: whose match has a new rule's id finds its name. */
+    pthread_mutex_lock(&ruleset->loaded_lock);
     svl__machine_publish(&ruleset->machine, added, added_count, removed, removed_count);
+    ruleset->loaded = all;
+    pthread_mutex_unlock(&ruleset->loaded_lock);
+    ruleset->next_id += n;
     svl__free(added);
-    take_over(l, by_id);
+    svl__loaded_free(&old);
     return SVL_OK;
 }
 

@@ -89,8 +89,9 @@ void svl__match_restart(struct match *m);
 
 /* walk.c: is all of it one valid JSON value? SVL_OK, SVL_E_JSON or SVL_E_LIMIT. */
 int svl__match_check_json(const struct match *m, svl_slice json);
-/* A document below `root`. SVL_OK, SVL_E_JSON, _LIMIT or _NOMEM. */
-enum walk_root { WALK_OBJECT, WALK_ANY_VALUE };
+/* A document below `root`: an event, which is an object; or a body, of any kind, and one that is not checked may be
+ * none: that is an outcome, without words. SVL_OK, SVL_E_JSON, _LIMIT or _NOMEM. */
+enum walk_root { WALK_EVENT, WALK_BODY };
 int svl__match_walk(struct match *m, const struct path *root, svl_slice json, enum walk_root kind);
 /* The path of a name, which may be dotted, below another; NULL: none. */
 struct path *svl__match_descend(const struct match *m, const struct path *path, const uint8_t *name,

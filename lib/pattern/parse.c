@@ -15,6 +15,7 @@
 struct frame {
     uint32_t clause; /* CLAUSE_ALL of an object, CLAUSE_ANY of an `$or` */
     uint32_t level;  /* below which its names lie */
+    uint32_t steps;  /* of the names from the root down to `level` */
     uint64_t count;  /* members or elements so far */
     size_t text_at;
 };
@@ -160,7 +161,7 @@ static struct frame *top(const struct parser *p)
     return (struct frame *)(void *)(p->frames.data + p->frames.len) - 1;
 }
 
-static int push(struct parser *p, uint32_t clause, uint32_t level)
+static int push(struct parser *p, uint32_t clause, uint32_t level, uint32_t steps)
 {
     bool is_object = plan_clause(p->plan, clause)->kind == CLAUSE_ALL;
     size_t text_at = json_offset(p->scan);
@@ -171,7 +172,7 @@ static int push(struct parser *p, uint32_t clause, uint32_t level)
     struct frame *frame = plan_add(&p->frames, sizeof *frame);
     if (!frame)
         return SVL_E_NOMEM;
-    *frame = (struct frame){ .clause = clause, .level = level, .text_at = text_at };
+    *frame = (struct frame){ .clause = clause, .level = level, .steps = steps, .text_at = text_at };
     p->objects += is_object;
     return SVL_OK;
 }
@@ -212,6 +213,14 @@ static bool is_or(struct json_scan s)
     return token == JSON_ERROR ? objects > 0 : token == JSON_ARRAY_END && objects >= 2;
 }
 
+static uint32_t count_steps(const uint8_t *name, uint32_t len)
+{
+    uint32_t steps = 1;
+    for (uint32_t i = 0; i < len; i++)
+        steps += name[i] == '.';
+    return steps;
+}
+
 /* A name, its value next: a field, an object or an `$or`. */
 static int take_member(struct parser *p)
 {
@@ -232,6 +241,11 @@ static int take_member(struct parser *p)
             p->place, SVL_E_PATTERN, json_offset(p->scan),
             "a field is an array of what it may be, [\"a\", \"b\"], or an object "
             "of the fields below it");
+    uint32_t steps = frame.steps + (or ? 0 : count_steps(plan->bytes.data + at, len));
+    if (steps > p->limits->depth_max)
+        return svl__place_fail(p->place, SVL_E_LIMIT, text_at,
+                               "names below each other, dots counted: at most %u levels",
+                               p->limits->depth_max);
     uint32_t level = or ? frame.level : add_levels(plan, frame.level, at, len);
     uint32_t kind = or ? CLAUSE_ANY : token == JSON_OBJECT ? CLAUSE_ALL : CLAUSE_FIELD;
     uint32_t clause = add_clause(plan, kind, frame.clause, plan_field_count(plan));
@@ -239,7 +253,7 @@ static int take_member(struct parser *p)
         return SVL_E_NOMEM;
     rc = note_name(p, frame.clause, clause, at, len, text_at);
     if (rc == SVL_OK && kind != CLAUSE_FIELD)
-        return push(p, clause, level);
+        return push(p, clause, level, steps);
     if (rc == SVL_OK)
         rc = svl__plan_leaf(plan, p->scan, level, p->place);
     svl__place_leave(p->place);
@@ -276,9 +290,9 @@ static int step_in_or(struct parser *p)
     case JSON_OBJECT:
         rc = svl__place_enter_index(p->place, frame->count++);
         if (rc == SVL_OK) {
-            uint32_t level = frame->level;
+            uint32_t level = frame->level, steps = frame->steps;
             uint32_t clause = add_clause(p->plan, CLAUSE_ALL, frame->clause, 0);
-            rc = clause == PLAN_NONE ? SVL_E_NOMEM : push(p, clause, level);
+            rc = clause == PLAN_NONE ? SVL_E_NOMEM : push(p, clause, level, steps);
         }
         return rc;
     case JSON_ARRAY_END:
@@ -314,7 +328,7 @@ static int parse(struct parser *p)
         return svl__place_fail(p->place, SVL_E_PATTERN, json_offset(p->scan),
                                "a pattern is an object: {\"field\": [\"value\"]}");
     uint32_t root = add_clause(p->plan, CLAUSE_ALL, PLAN_NONE, 0);
-    rc = root == PLAN_NONE ? SVL_E_NOMEM : push(p, root, PLAN_NONE);
+    rc = root == PLAN_NONE ? SVL_E_NOMEM : push(p, root, PLAN_NONE, 0);
     while (rc == SVL_OK && p->frames.len > 0)
         rc = plan_clause(p->plan, top(p)->clause)->kind == CLAUSE_ALL ? step_in_object(p)
                                                                       : step_in_or(p);

@@ -121,7 +121,7 @@ int svl_pattern_match_json(const svl_pattern *pattern, const char *json, size_t 
     const struct machine *machine = &pattern->machine;
     svl__match_begin(&m, machine, UINT64_MAX - 1, &svl__match_limits_default, flags);
     m.sole = pattern->sole;
-    rc = svl__match_walk(&m, machine->root, (svl_slice){ json, len }, WALK_OBJECT);
+    rc = svl__match_walk(&m, machine->root, (svl_slice){ json, len }, WALK_EVENT);
     return finish(&m, rc, matched);
 }
 

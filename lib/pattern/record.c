@@ -147,7 +147,7 @@ int svl__match_walk_record(struct match *m, const svl_record *record)
     const struct path *detail = path_of(m, m->machine->root, "detail");
     bool has_detail = record->body_kind == SVL_BODY_JSON && record->body.len > 0;
     if (has_detail && detail)
-        rc = svl__match_walk(m, detail, record->body, WALK_ANY_VALUE);
+        rc = svl__match_walk(m, detail, record->body, WALK_BODY);
     else if (has_detail && m->flags & SVL_JSON_CHECK)
         rc = svl__match_check_json(m, record->body);
     if ((rc == SVL_E_JSON || rc == SVL_E_LIMIT) && !(m->flags & SVL_JSON_CHECK)) {

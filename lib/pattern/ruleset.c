@@ -76,6 +76,7 @@ int svl_ruleset_create(const svl_ruleset_options *options, svl_ruleset **out)
     if (!ruleset)
         return SVL_E_NOMEM;
     pthread_mutex_init(&ruleset->lock, NULL);
+    pthread_mutex_init(&ruleset->loaded_lock, NULL);
     ruleset->process_mark = svl__process_mark();
     ruleset->next_id = LOADED_ID_FIRST;
     int rc = take_options(ruleset, options);
@@ -95,13 +96,14 @@ void svl_ruleset_destroy(svl_ruleset *ruleset)
 {
     if (!ruleset || svl__forked(ruleset->process_mark))
         return; /* in a child it may be half-changed: another thread was at it when the process forked */
-    svl__ruleset_forget(ruleset);
+    svl__loaded_free(&ruleset->loaded);
     svl__machine_destroy(&ruleset->machine);
+    pthread_mutex_destroy(&ruleset->loaded_lock);
     pthread_mutex_destroy(&ruleset->lock);
     svl__free(ruleset);
 }
 
-static int check_handle(const svl_ruleset *ruleset)
+int svl__ruleset_check(const svl_ruleset *ruleset)
 {
     if (!ruleset)
         return svl__fail(SVL_E_INVALID, "the ruleset is NULL");
@@ -113,7 +115,7 @@ static int check_handle(const svl_ruleset *ruleset)
 
 int svl__ruleset_enter(svl_ruleset *ruleset)
 {
-    int rc = check_handle(ruleset);
+    int rc = svl__ruleset_check(ruleset);
     if (rc == SVL_OK)
         pthread_mutex_lock(&ruleset->lock);
     return rc;
@@ -154,7 +156,7 @@ int svl_ruleset_add(svl_ruleset *ruleset, uint64_t id, const char *json, size_t 
     struct plan plan = { .combinations = 0 };
     int rc = svl__place_check(where);
     if (rc == SVL_OK)
-        rc = check_handle(ruleset);
+        rc = svl__ruleset_check(ruleset);
     if (rc != SVL_OK)
         return rc;
     if (!json || id >= LOADED_ID_FIRST)
@@ -201,7 +203,7 @@ static int match(svl_ruleset *ruleset, const struct event *event, uint32_t flags
     uint64_t time = svl__epoch_enter(&machine->epoch, &place);
     svl__match_begin(&m, machine, time, &ruleset->match_limits, flags);
     int rc = event->record ? svl__match_walk_record(&m, event->record)
-                           : svl__match_walk(&m, machine->root, event->json, WALK_OBJECT);
+                           : svl__match_walk(&m, machine->root, event->json, WALK_EVENT);
     if (rc == SVL_OK)
         rc = svl__match_rules(&m);
     if (rc == SVL_OK) {
@@ -223,7 +225,7 @@ static int match_checked(svl_ruleset *ruleset, const struct event *event, uint32
     const void *data = event->record ? event->record : event->json.data;
     int rc = svl__match_check(ruleset, data, event->record ? 1 : event->json.len, flags, matched);
     if (rc == SVL_OK)
-        rc = check_handle(ruleset);
+        rc = svl__ruleset_check(ruleset);
     if (rc == SVL_OK && !ids && capacity > 0)
         rc = svl__fail(SVL_E_INVALID, "ids is NULL with a capacity");
     return rc == SVL_OK ? match(ruleset, event, flags, ids, capacity, matched) : rc;
@@ -253,7 +255,7 @@ int svl_ruleset_stats_get(svl_ruleset *ruleset, svl_ruleset_stats *stats)
                                 .paths = machine->paths.live,
                                 .conditions = machine->conditions.live,
                                 .conjunctions = machine->nodes.live,
-                                .bytes = machine->epoch.bytes + ruleset->loaded_bytes,
+                                .bytes = machine->epoch.bytes + ruleset->loaded.bytes,
                                 .retired = machine->epoch.count };
     pthread_mutex_unlock(&ruleset->lock);
     whole.bytes_a_rule = whole.rules > 0 ? whole.bytes / whole.rules : 0;

@@ -11,6 +11,7 @@
 #include "match.h"
 
 #define LOADED_ID_FIRST (UINT64_C(1) << 63)
+#define LOADED_NAME_MAX 255 /* bytes */
 
 /* A rule of a file. */
 struct loaded_rule {
@@ -20,28 +21,36 @@ struct loaded_rule {
     svl_transformer *transformer; /* NULL: it has none */
 };
 
+/* The rules of a file. */
+struct loaded {
+    struct loaded_rule *rules;  /* sorted by name */
+    struct loaded_rule **by_id; /* the same, sorted by id */
+    size_t count;
+    size_t bytes; /* of memory */
+};
+
 struct svl_ruleset {
     struct machine machine;
-    pthread_mutex_t lock; /* all but matching */
+    pthread_mutex_t lock;        /* all changes */
+    pthread_mutex_t loaded_lock; /* `loaded`: who changes it has both, who looks at it has one */
     uint64_t process_mark;
     uint64_t rules_max;
     struct plan_limits plan_limits;
     struct match_limits match_limits;
-    struct loaded_rule *loaded; /* sorted by name */
-    struct loaded_rule **by_id; /* the same, sorted by id */
-    size_t loaded_count;
-    size_t loaded_bytes;
+    struct loaded loaded;
     uint64_t next_id; /* of a name that has not been loaded before */
 };
 
-/* SVL_OK, with the lock; SVL_E_INVALID or SVL_E_FORKED without. */
+/* The handle is one that may be used here: SVL_OK, SVL_E_INVALID or SVL_E_FORKED. */
+int svl__ruleset_check(const svl_ruleset *ruleset);
+/* SVL_OK, with the lock; else as svl__ruleset_check(), without. */
 int svl__ruleset_enter(svl_ruleset *ruleset);
 
 /* loaded.c: by their names, sorted. */
 int svl__loaded_order(const void *a, const void *b);
 int svl__loaded_order_by_id(const void *a, const void *b); /* of pointers to them */
 struct loaded_rule *svl__loaded_find(const svl_ruleset *ruleset, const char *name);
-/* Frees what is kept of them. */
-void svl__ruleset_forget(svl_ruleset *ruleset);
+/* Frees all that is kept of them. */
+void svl__loaded_free(struct loaded *loaded);
 
 #endif

@@ -20,8 +20,10 @@ struct choice {
 
 struct search {
     const struct conjunction *c;
-    struct choice *choices; /* a condition */
-    uint32_t *places;       /* contexts, condition by condition */
+    struct choice *choices;              /* a condition */
+    uint32_t *places;                    /* contexts, condition by condition */
+    const struct occurrence **obstacles; /* leaves of what may be absent */
+    uint32_t obstacle_count;
 };
 
 /* Can both lie in what is taken? Where their ways out meet, they must not come from two elements of one array. */
@@ -55,11 +57,10 @@ static bool agrees(const struct search *s, uint32_t context, uint32_t count)
 /* All are chosen: is what is absent not there? */
 static bool leaves_none(const struct search *s)
 {
-    const struct conjunction *c = s->c;
-    for (uint32_t i = 0; i < c->occurrence_count; i++) {
-        const struct occurrence *o = &c->occurrences[i];
-        if (!o->holds && s->choices[o->field].context == NOT_TAKEN &&
-            agrees(s, o->context, c->count))
+    for (uint32_t i = 0; i < s->obstacle_count; i++) {
+        const struct occurrence *o = s->obstacles[i];
+        s->c->match->steps++;
+        if (s->choices[o->field].context == NOT_TAKEN && agrees(s, o->context, s->c->count))
             return false;
     }
     return true;
@@ -101,8 +102,8 @@ static int try_all(const struct search *s, bool *holds)
     }
 }
 
-/* Each condition's places, each context once: the occurrences are sorted by it. */
-static void lay_out(const struct search *s)
+/* Each condition's places, each context once: the occurrences are sorted by it; and the obstacles. */
+static void lay_out(struct search *s)
 {
     const struct conjunction *c = s->c;
     for (uint32_t i = 0; i < c->occurrence_count; i++)
@@ -116,7 +117,9 @@ static void lay_out(const struct search *s)
     for (uint32_t i = 0; i < c->occurrence_count; i++) {
         const struct occurrence *o = &c->occurrences[i];
         struct choice *choice = &s->choices[o->field];
-        if (o->holds && (choice->to == choice->from || s->places[choice->to - 1] != o->context))
+        if (!o->holds)
+            s->obstacles[s->obstacle_count++] = o;
+        else if (choice->to == choice->from || s->places[choice->to - 1] != o->context)
             s->places[choice->to++] = o->context;
     }
 }
@@ -126,12 +129,14 @@ int svl__arrays_search(const struct conjunction *c, bool *holds)
     struct search s = { .c = c };
     s.choices = svl__calloc(c->count, sizeof *s.choices);
     s.places = svl__malloc(c->occurrence_count * sizeof *s.places);
+    s.obstacles = svl__malloc(c->occurrence_count * sizeof *s.obstacles);
     int rc = SVL_E_NOMEM;
-    if (s.choices && s.places) {
+    if (s.choices && s.places && s.obstacles) {
         lay_out(&s);
         rc = try_all(&s, holds);
     }
     svl__free(s.choices);
     svl__free(s.places);
+    svl__free(s.obstacles);
     return rc;
 }

@@ -255,9 +255,17 @@ uint32_t svl_transformer_body_kind(const svl_transformer *transformer)
     return transformer ? transformer->body_kind : SVL_BODY_TEXT;
 }
 
+svl_transformer *svl__transformer_share(svl_transformer *transformer)
+{
+    atomic_fetch_add_explicit(&transformer->references, 1, memory_order_relaxed);
+    return transformer;
+}
+
 void svl_transformer_destroy(svl_transformer *transformer)
 {
-    if (!transformer)
+    /* T4, T5: pair with each other, release with acquire */
+    if (!transformer ||
+        atomic_fetch_sub_explicit(&transformer->references, 1, memory_order_acq_rel) > 1)
         return;
     svl__buffer_free(&transformer->bytes);
     svl__buffer_free(&transformer->parts);

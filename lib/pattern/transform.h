@@ -2,11 +2,12 @@
  *
  * The template is parts, in order: pieces of its own text, and variables. A variable is a number: below
  * variable_count one with a path, from TRANSFORM_VARIABLES_MAX on one of enum reserved. Immutable once
- * compiled. */
+ * compiled, but for the count of its references. */
 #ifndef SVL_PATTERN_TRANSFORM_H
 #define SVL_PATTERN_TRANSFORM_H
 
 #include <serverlog/transformer.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/bytes.h"
@@ -39,6 +40,8 @@ struct part {
 };
 
 struct svl_transformer {
+    _Atomic uint32_t
+        references; /* T4: who gives one back releases its uses; T5: the last one acquires all */
     uint32_t body_kind; /* SVL_BODY_JSON or _TEXT */
     uint32_t variable_count;
     struct {
@@ -47,6 +50,9 @@ struct svl_transformer {
     bool used[TRANSFORM_VALUES];
     struct buffer bytes, parts;
 };
+
+/* One reference more; svl_transformer_destroy() gives one back. */
+svl_transformer *svl__transformer_share(svl_transformer *transformer);
 
 static inline const struct part *transform_parts(const svl_transformer *t, size_t *count)
 {

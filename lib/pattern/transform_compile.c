@@ -351,6 +351,8 @@ int svl_transformer_compile(const char *json, size_t len, svl_transformer **out,
         return rc;
     struct compiler c = { .transformer = svl__calloc(1, sizeof *c.transformer) };
     svl__place_init(&c.place);
+    if (c.transformer)
+        atomic_init(&c.transformer->references, 1);
     rc = c.transformer ? compile(&c, json, len) : SVL_E_NOMEM;
     rc = svl__place_report(&c.place, rc, where);
     if (rc == SVL_OK)

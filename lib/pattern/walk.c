@@ -17,18 +17,30 @@ struct walk_frame {
 
 struct walk {
     struct match *m;
+    enum walk_root kind;
     struct json_scan scan;
     struct walk_frame frames_first[16];
 };
 
-static int fail_in_json(struct walk *w)
+static int fail_at_scan(const struct json_scan *s)
 {
-    struct json_scan *s = &w->scan;
     if (s->depth >= s->depth_max)
         return svl__fail(SVL_E_LIMIT,
                          "an event of more than %u objects and arrays inside each other",
                          s->depth_max);
     return svl__fail(SVL_E_JSON, "byte %zu: %s", s->error_at, s->error);
+}
+
+static bool is_outcome(const struct match *m, enum walk_root kind)
+{
+    return kind == WALK_BODY && !(m->flags & SVL_JSON_CHECK);
+}
+
+static int fail_in_json(const struct walk *w)
+{
+    if (is_outcome(w->m, w->kind))
+        return SVL_E_JSON;
+    return fail_at_scan(&w->scan);
 }
 
 static struct path *child(const struct match *m, const struct path *path, const uint8_t *name,
@@ -191,18 +203,14 @@ int svl__match_check_json(const struct match *m, svl_slice json)
 {
     struct json_scan scan;
     svl__json_start(&scan, json.data, json.len, m->limits.depth_max);
-    if (svl__json_check(&scan))
-        return SVL_OK;
-    if (scan.depth >= scan.depth_max)
-        return svl__fail(SVL_E_LIMIT,
-                         "an event of more than %u objects and arrays inside each other",
-                         scan.depth_max);
-    return svl__fail(SVL_E_JSON, "byte %zu: %s", scan.error_at, scan.error);
+    return svl__json_check(&scan) ? SVL_OK : fail_at_scan(&scan);
 }
 
 int svl__match_walk(struct match *m, const struct path *root, svl_slice json, enum walk_root kind)
 {
     struct walk w;
+    if (json.len > m->limits.bytes_max && is_outcome(m, kind))
+        return SVL_E_LIMIT;
     if (json.len > m->limits.bytes_max)
         return svl__fail(SVL_E_LIMIT, "an event of %zu bytes; at most %u", json.len,
                          m->limits.bytes_max);
@@ -210,12 +218,13 @@ int svl__match_walk(struct match *m, const struct path *root, svl_slice json, en
     if (rc != SVL_OK)
         return rc;
     w.m = m;
+    w.kind = kind;
     m->frames = LIST_IN(w.frames_first);
     svl__json_start(&w.scan, json.data, json.len, m->limits.depth_max);
     enum json_token token = svl__json_next(&w.scan);
     if (token == JSON_ERROR)
         rc = fail_in_json(&w);
-    else if (kind == WALK_OBJECT && token != JSON_OBJECT)
+    else if (kind == WALK_EVENT && token != JSON_OBJECT)
         rc = svl__fail(SVL_E_JSON, "an event is a JSON object: {\"source\": \"shop\", ...}");
     else if (!take_value(&w, (struct path *)(uintptr_t)root, 0, token) && !m->out_of_memory)
         rc = fail_in_json(&w);

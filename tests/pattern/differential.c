@@ -79,7 +79,7 @@ static void print_text(const char *what, const struct generated *text)
 
 static const char *said(int verdict)
 {
-    static const char *const words[] = { "no", "yes", "error" };
+    static const char *const words[] = { "no", "yes", "error", "unknown" };
     return verdict < 0 ? svl_last_error() : words[verdict];
 }
 

@@ -113,12 +113,72 @@ static void test_ruleset_when_adding_fails_then_it_is_as_before(void **state)
     svl_ruleset_destroy(ruleset);
 }
 
+static int load(svl_ruleset *ruleset, const char *text)
+{
+    return svl_ruleset_load(ruleset, text, strlen(text), NULL, NULL);
+}
+
+/* The rule "a" with id `id` is the only one that matches, and tells `told`. */
+static void check_loaded(svl_ruleset *ruleset, uint64_t id, const char *told)
+{
+    static const char matching[] = "{\"a\":1}";
+    uint64_t ids[2];
+    size_t count, len;
+    char out[32];
+    assert_ok(svl_ruleset_match_json(ruleset, matching, strlen(matching), 0, ids, 2, &count));
+    assert_int_equal(count, 1);
+    assert_true(ids[0] == id);
+    assert_ok(svl_ruleset_name(ruleset, id, out, sizeof out, &len));
+    assert_string_equal(out, "a");
+    assert_ok(
+        svl_ruleset_transform_json(ruleset, id, matching, strlen(matching), out, sizeof out, &len));
+    assert_string_equal(out, told);
+}
+
+static void test_ruleset_when_loading_fails_then_the_rules_before_are_whole(void **state)
+{
+    (void)state;
+    static const char before[] =
+        "{\"rules\":[{\"name\":\"a\",\"pattern\":{\"a\":[1]},\"transformer\":"
+        "{\"InputTemplate\":\"before\"}},{\"name\":\"gone\",\"pattern\":{\"b\":[2]}}]}";
+    static const char behind[] =
+        "{\"rules\":[{\"name\":\"new\",\"pattern\":{\"c\":[{\"prefix\":\"p\"}]}},"
+        "{\"name\":\"a\",\"pattern\":{\"$or\":[{\"a\":[1,2]},{\"d\":[{\"wildcard\":\"x*y\"}]}]},"
+        "\"transformer\":{\"InputTemplate\":\"behind\"}}]}";
+    svl_ruleset *ruleset;
+    svl_ruleset_stats was = { .struct_size = sizeof was }, is = was;
+    uint64_t id;
+    assert_ok(svl_ruleset_create(NULL, &ruleset));
+    assert_ok(load(ruleset, before));
+    assert_ok(svl_ruleset_find(ruleset, "a", &id));
+    assert_ok(svl_ruleset_stats_get(ruleset, &was));
+    for (uint64_t n = 1;; n++) {
+        fail_malloc_after(n, true);
+        int rc = load(ruleset, behind);
+        fail_malloc_after(0, false);
+        if (rc == SVL_OK)
+            break;
+        assert_int_equal(rc, SVL_E_NOMEM);
+        check_loaded(ruleset, id, "before");
+        assert_ok(svl_ruleset_stats_get(ruleset, &is));
+        assert_int_equal(is.rules, was.rules);
+        assert_int_equal(is.conditions, was.conditions);
+        assert_int_equal(is.conjunctions, was.conjunctions);
+        assert_int_equal(is.paths, was.paths);
+        assert_int_equal(is.retired, 0);
+    }
+    check_loaded(ruleset, id, "behind");
+    assert_int_equal(svl_ruleset_find(ruleset, "gone", &id), SVL_E_NOT_FOUND);
+    svl_ruleset_destroy(ruleset);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pattern_when_an_allocation_fails_then_an_error_and_nothing_leaked),
         cmocka_unit_test(test_ruleset_when_an_allocation_fails_then_an_error_and_nothing_leaked),
         cmocka_unit_test(test_ruleset_when_adding_fails_then_it_is_as_before),
+        cmocka_unit_test(test_ruleset_when_loading_fails_then_the_rules_before_are_whole),
     };
     return cmocka_run_group_tests_name("pattern/memory", tests, NULL, NULL);
 }

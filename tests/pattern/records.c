@@ -351,6 +351,32 @@ static void test_pattern_when_a_body_is_no_json_and_checked_then_an_error(void *
     svl_pattern_destroy(pattern);
 }
 
+/* A body that is none is an outcome, like a match. */
+static void test_pattern_when_a_body_is_no_json_and_unchecked_then_there_is_no_error(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"detail\":{\"a\":[{\"exists\":false}]}}";
+    static char deep[200];
+    memset(deep, '[', sizeof deep);
+    const svl_record bodies[] = {
+        records[BROKEN],
+        { .body_kind = SVL_BODY_JSON, .body = { deep, sizeof deep } },
+    };
+    svl_pattern *pattern;
+    char before[256], after[256];
+    assert_ok(svl_pattern_compile(text, strlen(text), &pattern, NULL));
+    assert_int_equal(svl_pattern_compile("", 0, NULL, NULL), SVL_E_INVALID);
+    svl_last_error_copy(before, sizeof before);
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        int matched = 0;
+        assert_ok(svl_pattern_match_record(pattern, &bodies[i], 0, &matched));
+        assert_int_equal(matched, 1);
+        svl_last_error_copy(after, sizeof after);
+        assert_string_equal(after, before);
+    }
+    svl_pattern_destroy(pattern);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -358,6 +384,7 @@ int main(void)
         cmocka_unit_test(test_pattern_when_given_records_then_agrees),
         cmocka_unit_test(test_ruleset_when_given_records_then_each_rule_has_its_verdict),
         cmocka_unit_test(test_pattern_when_a_body_is_no_json_and_checked_then_an_error),
+        cmocka_unit_test(test_pattern_when_a_body_is_no_json_and_unchecked_then_there_is_no_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

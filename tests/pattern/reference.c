@@ -4,6 +4,7 @@
  * when one of its combinations does. */
 #include "reference.h"
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -160,6 +161,7 @@ struct search {
     const struct combination *combination;
     struct occurrence *found[FIELDS_MAX]; /* per field */
     bool absent[FIELDS_MAX];              /* the field is to hold by {"exists": false} */
+    uint64_t *tries;                      /* so far, of the match */
 };
 
 /* The steps of `name` that begin `path` (first step first), or 0 when they don't. */
@@ -230,6 +232,8 @@ static bool nothing_there(const struct occurrence *found, const struct binding *
 static bool holds(struct search *search, size_t at, const struct binding *taken)
 {
     const struct combination *combination = search->combination;
+    if (++*search->tries > REFERENCE_TRIES_MAX)
+        return false;
     if (at == combination->count) {
         for (size_t i = 0; i < combination->count; i++)
             if (search->absent[i] && !nothing_there(search->found[i], taken))
@@ -258,7 +262,8 @@ static bool holds(struct search *search, size_t at, const struct binding *taken)
     return holds(search, at + 1, taken);
 }
 
-static bool combination_holds(const struct combination *combination, const struct json *event)
+static bool combination_holds(const struct combination *combination, const struct json *event,
+                              uint64_t *tries)
 {
     if (combination->count > FIELDS_MAX)
         abort();
@@ -266,6 +271,7 @@ static bool combination_holds(const struct combination *combination, const struc
     if (!search)
         abort();
     search->combination = combination;
+    search->tries = tries;
     for (size_t i = 0; i < combination->count; i++)
         search->found[i] = find(search, event, combination->fields[i].path);
     bool does = holds(search, 0, NULL);
@@ -278,13 +284,16 @@ int reference_match(const struct reference *reference, const char *event, size_t
 {
     struct arena arena = { NULL };
     size_t offset;
+    uint64_t tries = 0;
     const struct json *root = json_read(&arena, event, length, &offset);
     int verdict = REFERENCE_NO;
     if (!root || root->kind != JSON_OBJECT)
         verdict = REFERENCE_ERROR;
     for (size_t i = 0; i < reference->any_of.count && verdict == REFERENCE_NO; i++)
-        if (combination_holds(&reference->any_of.at[i], root))
+        if (combination_holds(&reference->any_of.at[i], root, &tries))
             verdict = REFERENCE_YES;
+    if (verdict == REFERENCE_NO && tries > REFERENCE_TRIES_MAX)
+        verdict = REFERENCE_UNKNOWN;
     arena_free(&arena);
     return verdict;
 }

@@ -8,7 +8,10 @@
 
 #include <stddef.h>
 
-enum reference_verdict { REFERENCE_NO, REFERENCE_YES, REFERENCE_ERROR };
+enum { REFERENCE_TRIES_MAX = 200000 };
+
+/* REFERENCE_UNKNOWN: after REFERENCE_TRIES_MAX choices of elements it gives up. */
+enum reference_verdict { REFERENCE_NO, REFERENCE_YES, REFERENCE_ERROR, REFERENCE_UNKNOWN };
 
 struct reference;
 

@@ -123,6 +123,25 @@ static void test_compile_when_deeper_than_64_levels_then_over_the_limit(void **s
     }
 }
 
+/* Dots are levels as objects are, also below objects. */
+static void test_compile_when_dotted_deeper_than_64_levels_then_over_the_limit(void **state)
+{
+    (void)state;
+    for (unsigned levels = 1; levels <= 80; levels++) {
+        char text[1024] = "{\"a\":{\"a";
+        svl_pattern *pattern;
+        svl_pattern_error where = { .struct_size = sizeof where };
+        for (unsigned i = 0; i < levels; i++)
+            strcat(text, ".a");
+        strcat(text, "\":[1]}}");
+        int rc = svl_pattern_compile(text, strlen(text), &pattern, &where);
+        assert_int_equal(rc, levels + 2 <= 64 ? SVL_OK : SVL_E_LIMIT);
+        if (rc != SVL_OK)
+            assert_int_equal(where.offset, strlen("{\"a\":{"));
+        svl_pattern_destroy(pattern);
+    }
+}
+
 static void test_compile_when_longer_than_64_kib_then_over_the_limit(void **state)
 {
     (void)state;
@@ -170,6 +189,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_compile_when_it_holds_bytes_that_json_does_not_then_refused_there),
         cmocka_unit_test(test_compile_when_an_or_expands_to_more_than_1000_then_too_complex),
         cmocka_unit_test(test_compile_when_deeper_than_64_levels_then_over_the_limit),
+        cmocka_unit_test(test_compile_when_dotted_deeper_than_64_levels_then_over_the_limit),
         cmocka_unit_test(test_compile_when_longer_than_64_kib_then_over_the_limit),
         cmocka_unit_test(test_compile_when_a_name_is_given_twice_then_taken_with_a_warning),
     };

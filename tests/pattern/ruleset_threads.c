@@ -163,11 +163,61 @@ static void test_ruleset_when_files_are_loaded_under_matches_then_each_is_seen_w
     svl_ruleset_destroy(ruleset);
 }
 
+/* Files whose rule has another name each time, which its transformer tells. */
+static void load_transformers(struct rng *rng)
+{
+    (void)rng;
+    for (int round = 0; round < ROUNDS / 3; round++) {
+        char text[256];
+        int len = snprintf(text, sizeof text,
+                           "{\"rules\":[{\"name\":\"rule %d\",\"pattern\":{\"n\":[1]},"
+                           "\"transformer\":{\"InputTemplate\":\"<aws.events.rule-name>\"}}]}",
+                           round % 5);
+        assert_ok(svl_ruleset_load(ruleset, text, (size_t)len, NULL, NULL));
+    }
+}
+
+static void *transform_always(void *argument)
+{
+    (void)argument;
+    static const char event[] = "{\"n\":1}";
+    while (!stop) {
+        uint64_t id;
+        size_t n, name_len, len;
+        char name[64], out[80], expected[80];
+        int rc = svl_ruleset_match_json(ruleset, event, strlen(event), 0, &id, 1, &n);
+        wrong += rc != SVL_OK || n > 1;
+        if (rc != SVL_OK || n != 1)
+            continue;
+        /* The rule may be gone by now: then both are, the later one at least. */
+        int named = svl_ruleset_name(ruleset, id, name, sizeof name, &name_len);
+        rc = svl_ruleset_transform_json(ruleset, id, event, strlen(event), out, sizeof out, &len);
+        wrong += rc != SVL_OK && rc != SVL_E_NOT_FOUND;
+        snprintf(expected, sizeof expected, "\"%s\"", name);
+        wrong += named == SVL_OK && rc == SVL_OK && strcmp(out, expected) != 0;
+        matches += rc == SVL_OK;
+    }
+    return NULL;
+}
+
+static void test_ruleset_when_files_are_loaded_under_transforms_then_each_ends_as_it_began(
+    void **state)
+{
+    (void)state;
+    struct rng rng = { test_seed() };
+    with_readers(transform_always, load_transformers, &rng);
+    assert_int_equal(wrong, 0);
+    assert_true(matches > 0);
+    svl_ruleset_destroy(ruleset);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ruleset_when_it_changes_under_matches_then_no_rule_is_half_seen),
         cmocka_unit_test(test_ruleset_when_files_are_loaded_under_matches_then_each_is_seen_whole),
+        cmocka_unit_test(
+            test_ruleset_when_files_are_loaded_under_transforms_then_each_ends_as_it_began),
     };
     return cmocka_run_group_tests_name("pattern/ruleset_threads", tests, NULL, NULL);
 }
