@@ -281,6 +281,6 @@ def main(include, families_path, examples, output):
 if __name__ == "__main__":
     if sys.argv[1] == "--list":
         for a_family in read_families(sys.argv[2]):
-            print("\n".join(f"{name}.3" for name in a_family["functions"]))
+            print("\n".join(f"{name}.3" for name in dict.fromkeys([a_family["name"]] + a_family["functions"])))
     else:
         main(*sys.argv[1:])
