@@ -93,7 +93,7 @@ SVL_EXPORT int svl_options_init(svl_options *options, size_t size);
 SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeline **out);
 
 /* Starts: hands the records that a crash left in the ring through the ingest handlers to the store,
- * then takes new ones. Those that were in a callback when the process died run alone: see handler.h.
+ * then takes new ones. Those that were in a callback when the process died run alone: see svl_on_ingest().
  *
  * Result     SVL_OK
  * Errors     SVL_E_STATE     started before
