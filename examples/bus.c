@@ -7,6 +7,7 @@
  * when the last file has. A slow output makes the readers wait; nothing is dropped. */
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,9 +173,10 @@ static int run(struct rest *rest, struct reader *readers, int count, char **path
 
 int main(int argc, char **argv)
 {
-    if (argc < 2) {
-        fprintf(stderr, "usage: bus FILE...\n");
-        return 2;
+    bool help = argc == 2 && strcmp(argv[1], "--help") == 0;
+    if (argc < 2 || help) {
+        fputs("usage: bus FILE...\n", help ? stdout : stderr);
+        return help ? 0 : 2;
     }
     struct rest rest = { .readers = 0 };
     struct reader *readers = calloc((size_t)argc, sizeof *readers);

@@ -186,9 +186,10 @@ static int open_log(struct keeper *k, const char *path)
 int main(int argc, char **argv)
 {
     static struct keeper k;
-    if (argc != 2) {
-        fprintf(stderr, "usage: eventloop STORE < lines\n");
-        return 2;
+    bool help = argc == 2 && strcmp(argv[1], "--help") == 0;
+    if (argc != 2 || help) {
+        fputs("usage: eventloop STORE < lines\n", help ? stdout : stderr);
+        return help ? 0 : 2;
     }
     k.signal_fd = open_signals();
     if (k.signal_fd < 0) {

@@ -5,7 +5,9 @@
  * Opens a store (default: first.store), prints an ALERT for each record of severity ERROR or above, once
  * it is durable, and publishes three records. Run it twice: what was alerted once is not alerted again. */
 #include <serverlog.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 static int alert(svl_batch *batch, void *user)
 {
@@ -42,6 +44,11 @@ static int run(svl_pipeline *log)
 int main(int argc, char **argv)
 {
     svl_pipeline *log;
+    bool help = argc > 1 && strcmp(argv[1], "--help") == 0;
+    if (argc > 2 || help) {
+        fputs("usage: first [DIRECTORY]\n", help ? stdout : stderr);
+        return help ? 0 : 2;
+    }
     int rc = svl_open(argc > 1 ? argv[1] : "first.store", NULL, &log);
     if (rc == SVL_OK) {
         rc = run(log);

@@ -32,7 +32,8 @@ static int64_t now_ns(void)
 static void usage(FILE *out)
 {
     fputs("usage: logquery [OPTIONS] STORE\n"
-          "Prints the records of a store that no process has open, as far as all conditions hold.\n"
+          "Prints the records of a store, also one that another process has open, that meet all "
+          "conditions.\n"
           "  -k, --key KEY         records with this key\n"
           "  -p, --prefix KEY      with a key that starts so\n"
           "  -F, --from TIME       from this time on: 2026-11-24[T10:00:00[Z]], or -90s -15m -2h "
@@ -242,8 +243,11 @@ static int query(svl_store *store, const struct request *r)
 static void show_damage(int32_t code, const char *what, void *user)
 {
     (void)user;
-    fprintf(stderr, isatty(STDERR_FILENO) ? "\r\033[K%s: %s\n" : "%s: %s\n", svl_strerror(code),
-            what);
+    const char *words = svl_strerror(code);
+    bool said =
+        strncmp(what, words, strlen(words)) == 0; /* a failure's own text begins with them */
+    fprintf(stderr, "%s%s%s%s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", said ? "" : words,
+            said ? "" : ": ", what);
 }
 
 /* On a terminal only, and ten times a second: it is called for every block. */

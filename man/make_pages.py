@@ -4,8 +4,9 @@
     make_pages.py --list FAMILIES
     make_pages.py INCLUDE_DIRECTORY FAMILIES EXAMPLES_DIRECTORY OUTPUT_DIRECTORY
 
-A page a line of FAMILIES; for each other function of the family a page that refers to it. Imported by the
-tests, which prove that headers, symbol map and pages name the same functions.
+A page a line of FAMILIES; for each other function of the family, and each type of which it is the first, a page
+that refers to it. A header's opening comment stands in the first family that has a function of that header.
+Imported by the tests, which prove that headers, symbol map and pages name the same functions.
 """
 import pathlib
 import re
@@ -16,8 +17,8 @@ FIELDS = ["Result", "Errors", "Ownership", "Thread", "Blocks"]
 
 
 class Function:
-    def __init__(self, name, returns, parameters, text, fields):
-        self.name, self.returns, self.parameters = name, returns, parameters
+    def __init__(self, name, header, returns, parameters, text, fields):
+        self.name, self.header, self.returns, self.parameters = name, header, returns, parameters
         self.text, self.fields = text, fields
 
 
@@ -51,8 +52,17 @@ def read_functions(include):
             head, parameters = prototype.split("(", 1)
             name = re.search(r"(svl_\w+)$", head.strip()).group(1)
             parameters = [p.strip() for p in parameters.rstrip(") ").split(",")]
-            functions[name] = Function(name, head.strip()[: -len(name)].strip(), parameters, text, fields)
+            functions[name] = Function(name, "serverlog/" + header.name, head.strip()[: -len(name)].strip(), parameters,
+                                       text, fields)
     return functions
+
+
+def read_opening(include, header):
+    """A header's opening comment, without the name of the file."""
+    source = (pathlib.Path(include) / header).read_text()
+    lines = comment_lines(re.match(r"/\*.*?\*/", source, re.S).group(0))
+    about = lines[0].split(" - ", 1)[1]
+    return [about[0].upper() + about[1:]] + lines[1:]
 
 
 def read_codes(include):
@@ -140,26 +150,75 @@ def sentence(text):
     return out
 
 
+def last_column(line):
+    """Where the last column of a table's line begins; None in any other line."""
+    return max((m.end() for m in re.finditer(r"\S {2,}", line) if m.end() < 50), default=None)
+
+
+def literal(lines):
+    """Lines of a table or of code; what is too long for a page goes on below its last column."""
+    whole = []
+    for line in lines:
+        column = len(line) - len(line.lstrip())
+        if whole and column and column == last_column(whole[-1]):
+            whole[-1] += " " + line.strip()
+        else:
+            whole.append(line)
+    return [roff(part) for line in whole
+            for part in textwrap.wrap(line, 76, subsequent_indent=" " * (last_column(line) or 4),
+                                      break_long_words=False, break_on_hyphens=False) or [""]]
+
+
 def paragraphs(lines):
-    """Prose: a sentence starts a line, a blank line a paragraph, a list item an item."""
-    out, words = [], []
+    """Prose: a sentence starts a line, a blank line a paragraph, "  - " an item; what is indented by four blanks
+    and in no item is shown as it stands."""
+    out, words, shown, blanks = [], [], [], 0
+    in_list = False
 
     def flush():
-        if words:
-            text = " ".join(words)
-            for s in re.split(r"(?<=[.:]) (?=[A-Z])", text):
-                out.extend(sentence(s))
-            words.clear()
+        for s in re.split(r"(?<=[.:]) (?=[A-Z])", " ".join(words)) if words else []:
+            out.extend(sentence(s))
+        words.clear()
+
+    def display():
+        if shown:
+            out.extend([".Bd -literal"] + literal(shown) + [".Ed"])
+            shown.clear()
+
+    def end_list():
+        if in_list:
+            out.append(".El")
+        return False
 
     for line in lines:
         if not line.strip():
             flush()
-            if out and out[-1] != ".Pp":
-                out.append(".Pp")
+            blanks += 1
+            continue
+        item, indented = line.startswith("  - "), line.startswith("    ")
+        if indented and not in_list:
+            flush()
+            shown.extend([""] * (blanks if shown else 0) + [line[4:]])
+        elif item:
+            flush()
+            display()
+            out.extend([".It"] if in_list else [".Bl -bullet", ".It"])
+            in_list = True
+            words.append(line[4:].strip())
         else:
+            if not indented and in_list:
+                flush()
+                in_list = end_list()
+                blanks = 1
+            display()
+            if blanks and out:
+                out.append(".Pp")
             words.append(line.strip())
+        blanks = 0
     flush()
-    return out[:-1] if out and out[-1] == ".Pp" else out
+    display()
+    end_list()
+    return out
 
 
 def errors(lines):
@@ -241,6 +300,28 @@ def describe_type(include, name):
     return out + [".El"]
 
 
+def describe_opening(family, functions, include, all_families):
+    """The opening comments of the headers that this family is the first of; of the others, where they stand."""
+    out = []
+    for header in sorted({functions[name].header for name in family["functions"]}):
+        first = next(f for f in all_families if any(functions[n].header == header for n in f["functions"]))
+        if first is family:
+            out += [".Ss %s" % header] + paragraphs(read_opening(include, header))
+        else:
+            out += [".Pp", "What to know before use of", ".In %s" % header, "stands in", ".Xr %s 3 ." % first["name"]]
+    return out
+
+
+def file_names(families):
+    """Every page: the text of a family, or, of a name that is found there, the family that it is in."""
+    names = {family["name"]: None for family in families}
+    for kind in ("functions", "types"):
+        for family in families:
+            for name in family[kind]:
+                names.setdefault(name, family["name"])
+    return names
+
+
 def page(family, functions, codes, include, examples, all_families):
     out = [".\\\" Made from the public headers by make_pages.py.", ".Dd $Mdocdate$",
            ".Dt %s 3" % family["name"].upper(), ".Os", ".Sh NAME"]
@@ -251,6 +332,7 @@ def page(family, functions, codes, include, examples, all_families):
     out.append(".Sh DESCRIPTION")
     for name in family["functions"]:
         out += describe(functions[name], codes)
+    out += describe_opening(family, functions, include, all_families)
     for name in family["types"]:
         out += describe_type(include, name)
     example = pathlib.Path(examples) / (family["name"] + ".c")
@@ -270,17 +352,14 @@ def main(include, families_path, examples, output):
     families = read_families(families_path)
     output = pathlib.Path(output)
     for family in families:
-        text = page(family, functions, codes, include, examples, families)
-        first = family["name"] + ".3"
-        (output / first).write_text(text)
-        for name in family["functions"]:
-            if name != family["name"]:
-                (output / (name + ".3")).write_text(".so man3/%s\n" % first)
+        (output / (family["name"] + ".3")).write_text(page(family, functions, codes, include, examples, families))
+    for name, text_in in file_names(families).items():
+        if text_in:
+            (output / (name + ".3")).write_text(".so man3/%s.3\n" % text_in)
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--list":
-        for a_family in read_families(sys.argv[2]):
-            print("\n".join(f"{name}.3" for name in a_family["functions"]))
+        print("\n".join(f"{name}.3" for name in file_names(read_families(sys.argv[2]))))
     else:
         main(*sys.argv[1:])

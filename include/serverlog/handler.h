@@ -13,10 +13,11 @@
  *   - a record that a stored handler cannot do is kept as a dead letter and passed: look at them with
  *     svl_deadletter_list(), mend the handler, svl_deadletter_redrive();
  *   - a record that kills the process in a handler is found and set aside. What was in a callback when the
- *     process died comes one record at a time from then on, and while it does, no other callback of the
- *     pipeline runs; if the process dies in that too, three times, this record is stored without ingest
- *     handlers (SVL_RECORD_UNPROCESSED), or given up by the subscription whose handler it was. So a callback
- *     must not wait for another one, and exit() and kill -9 in one count like a crash of it. */
+ *     process died is suspect: it comes one record at a time from then on, and while it does, no other callback of
+ *     the pipeline runs. The first death counts against nobody; the process dying in three such runs of one record
+ *     does: it is stored without ingest handlers (SVL_RECORD_UNPROCESSED), or given up by the subscription whose
+ *     handler it was. So a callback must not wait for another one, and exit() and kill -9 in a run alone count
+ *     like a crash of it. */
 #ifndef SERVERLOG_HANDLER_H
 #define SERVERLOG_HANDLER_H
 

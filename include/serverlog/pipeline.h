@@ -93,7 +93,7 @@ SVL_EXPORT int svl_options_init(svl_options *options, size_t size);
 SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeline **out);
 
 /* Starts: hands the records that a crash left in the ring through the ingest handlers to the store,
- * then takes new ones. Those that were in a callback when the process died run alone: see handler.h.
+ * then takes new ones. Those that were in a callback when the process died run alone: see svl_on_ingest().
  *
  * Result     SVL_OK
  * Errors     SVL_E_STATE     started before
@@ -157,7 +157,9 @@ SVL_EXPORT int svl_stop(svl_pipeline *pipeline, int64_t timeout_ms);
 SVL_EXPORT int svl_pump(svl_pipeline *pipeline, size_t max_records, int64_t timeout_ms,
                         size_t *drained);
 
-/* When svl_pump() has something to do: for hosts that cannot poll a descriptor.
+/* When svl_pump() has something to do: for hosts that cannot poll a descriptor. It is what is known at the call:
+ * nothing wakes a host that sleeps until then when another thread publishes, or another process by svl_attach().
+ * So call svl_pump() at least as often as those are to be heard, or poll svl_pump_fd().
  *
  * Result     *deadline_ns is 0: now; INT64_MAX: not before something is published; else when CLOCK_MONOTONIC
  *            comes to it: a flush, a commit, a retry, a window, a position to write

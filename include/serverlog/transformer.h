@@ -18,10 +18,10 @@
  * A template that begins with '{', '[' or '"', or is one variable and nothing else, is JSON: it must be valid,
  * and so is what comes out. Any other is text.
  *
- *     where                          a string                     another value   missing
- *     JSON, where a value stands     with its quotes              as it is        null
- *     JSON, between quotes           without quotes, escaped      as JSON, escaped   nothing
- *     text                           its characters               as JSON         nothing
+ *     where                   a string                 another value     missing
+ *     JSON, where a value is  with its quotes          as it is          null
+ *     JSON, between quotes    without quotes, escaped  as JSON, escaped  nothing
+ *     text                    its characters           as JSON           nothing
  *
  * A '<' that does not begin a name with a '>' behind it is itself. A name in '<' and '>' that is no variable is
  * an error. Unlike EventBridge, what is put between quotes is escaped, so that no value can end its string.

@@ -12,10 +12,10 @@
  *   - after fork() the child gets SVL_E_FORKED from every function that takes a handle.
  *
  * Thread words used in the comments:
- *   any thread               may be called by any thread at any time, also concurrently
- *   one thread at a time     any thread, but not concurrently on one handle
- *   callback only            only inside the callback that was given the handle; a batch that was
- *                            polled: one thread at a time
+ *     any thread               may be called by any thread at any time, also concurrently
+ *     one thread at a time     any thread, but not concurrently on one handle
+ *     callback only            only inside the callback that was given the handle; a batch that was
+ *                              polled: one thread at a time
  *
  * Ownership words: borrowed (valid until the event that the comment names), copied (the caller's
  * memory is free again when the call returns), owned (by the caller, who frees it with the function

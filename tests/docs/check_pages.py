@@ -59,8 +59,13 @@ for name, function in functions.items():
 
 # A program can be written from the pages alone: they show every constant and every callback.
 shown = "\n".join((man3 / (family["name"] + ".3")).read_text() for family in families)
+for name in sorted({name for family in families for name in family["types"]}):
+    if not (man3 / (name + ".3")).exists():
+        problems.append(f"{name}: no page leads to it")
 for header in (root / "include/serverlog").glob("*.h"):
     source = header.read_text()
+    if shown.count(f"\n.Ss serverlog/{header.name}\n") != 1:
+        problems.append(f"{header.name}: its opening comment is not on one page")
     for name in re.findall(r"(SVL_\w+) = -?\d+", source):
         if not re.search(rf"^\.It Dv {name} = ", shown, re.M):
             problems.append(f"{name}: on no page; add its enumeration to man/families.txt")

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,13 @@ with tempfile.TemporaryDirectory() as folder:
     assert len(query(store, "--severity", "error", "--limit", "5", "--backward")) == 5
     verify = subprocess.run([logquery, "--verify", store], capture_output=True, text=True)
     assert verify.returncode == 0, verify.stderr
+    # What is damaged is said once in each line.
+    damaged = folder / "damaged"
+    shutil.copytree(store, damaged)
+    segment = next(damaged.glob("*.seg"))
+    os.truncate(segment, segment.stat().st_size // 8192 * 4096)
+    verify = subprocess.run([logquery, "--verify", damaged], capture_output=True, text=True)
+    assert verify.returncode == 1 and verify.stderr.startswith("damaged: " + segment.name), verify.stderr
     # A line that was unfinished is read when it is; a rotated file is another one.
     with open(log, "a") as file:
         file.write(" now\n")

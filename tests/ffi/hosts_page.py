@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 page, cdef, library, include, compiler, luajit = sys.argv[1:]
-INSTALLED_CDEF = "/usr/include/serverlog/serverlog.cdef.h"
+INSTALLED_CDEF = "/usr/local/include/serverlog/serverlog.cdef.h"
 environment = dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(os.path.abspath(library)))
 
 
@@ -35,7 +35,7 @@ LANGUAGES = {  # how a piece begins: its file, and how it is run
 
 include, library, cdef = map(os.path.abspath, (include, library, cdef))
 pieces = re.findall(r"^\.Bd -literal.*?\n(.*?)^\.Ed", pathlib.Path(page).read_text(), re.M | re.S)
-assert len(pieces) == 4, len(pieces)
+assert len(pieces) == 5, len(pieces)
 for piece in pieces:
     assert all(len(line) <= 80 for line in piece.splitlines()), piece
     file, runner = next(how for start, how in LANGUAGES.items() if piece.startswith(start))

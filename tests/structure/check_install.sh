@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs into a new folder and uses it as a host would: headers alone as C and C++, shared and static links
-# by pkg-config, and as a Meson subproject.
-#   check_install.sh BUILD_DIRECTORY SOURCE_DIRECTORY CC CXX
+# by pkg-config, and as a Meson subproject. With pages: each function has one, and none refers to a missing one.
+#   check_install.sh BUILD_DIRECTORY SOURCE_DIRECTORY CC CXX WITH_PAGES
 set -eu
-build=$1 source=$2 cc=$3 cxx=$4
+build=$1 source=$2 cc=$3 cxx=$4 with_pages=$5
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 prefix=$work/usr
@@ -36,6 +36,19 @@ for header in serverlog.h serverlog/bus.h serverlog/handler.h serverlog/pipeline
 done
 
 if grep -q '^ *#' "$include/serverlog/serverlog.cdef.h"; then echo "serverlog.cdef.h has a preprocessor line"; exit 1; fi
+
+if [ "$with_pages" = true ]; then
+    pages=$(dirname "$(find "$work/root" -name man3)")
+    {
+        sed -n 's|^ *\(svl_[a-z0-9_]*\);|man3/\1.3|p' "$source/lib/serverlog.map"
+        sed -n -e 's|^\.so ||p' -e 's|^\.Xr \(svl_[a-z0-9_]*\) 3.*|man3/\1.3|p' \
+            -e 's|^\.Xr \(serverlog[a-z-]*\) 7.*|man7/\1.7|p' "$pages"/man3/*.3 "$pages"/man7/*.7
+    } | sort -u >"$work/wanted"
+    [ "$(wc -l <"$work/wanted")" -gt 100 ] || { echo "few pages are looked for: serverlog.map has changed its form"; exit 1; }
+    while read -r page; do
+        [ -s "$pages/$page" ] || { echo "$page is not installed; see man/make_pages.py --list"; exit 1; }
+    done <"$work/wanted"
+fi
 
 PKG_CONFIG_PATH=$(dirname "$found")
 PKG_CONFIG_SYSROOT_DIR=$work/root
