@@ -324,7 +324,7 @@ static int add_numeric(struct leaf *l, struct target to)
     if (order > 0 || (order == 0 && (low->is_strict || high->is_strict)))
         return svl__place_fail(
             l->place, SVL_E_PATTERN, list_at,
-            "no number lies in this range: its lower bound is above its upper one");
+            "no number lies in this range: its lower bound is not below its upper one");
     return add_range(l, to, low, high);
 }
 

@@ -164,7 +164,7 @@ static int compile_transformer(struct loading *l, const struct members *m, svl_t
 static int link_rule(struct loading *l, struct members *m)
 {
     struct plan plan;
-    struct loaded_rule rule = { .id = l->ruleset->next_id };
+    struct loaded_rule rule = { .number = rule_count(l), .name_at = m->name_at };
     int rc = svl__place_enter(&l->place, (svl_slice){ "pattern", strlen("pattern") });
     if (rc != SVL_OK)
         return rc;
@@ -260,6 +260,20 @@ static int take_file(struct loading *l)
     return l->has_rules ? SVL_OK : svl__place_fail(&l->place, SVL_E_PATTERN, 0, "%s", wanted);
 }
 
+/* Tells it at the name of the later one. */
+static int fail_twice(struct loading *l, const struct loaded_rule *a, const struct loaded_rule *b)
+{
+    const struct loaded_rule *later = a->number > b->number ? a : b;
+    int rc = svl__place_enter(&l->place, (svl_slice){ "rules", strlen("rules") });
+    if (rc == SVL_OK)
+        rc = svl__place_enter_index(&l->place, later->number);
+    if (rc == SVL_OK)
+        rc = svl__place_enter(&l->place, (svl_slice){ "name", strlen("name") });
+    return rc == SVL_OK ? svl__place_fail(&l->place, SVL_E_PATTERN, later->name_at,
+                                          "two rules are named \"%s\"", later->name)
+                        : rc;
+}
+
 /* Names of one rule only, and not more rules than there may be. */
 static int check_all(struct loading *l)
 {
@@ -278,8 +292,7 @@ static int check_all(struct loading *l)
         qsort(rule_at(l, 0), n, sizeof(struct loaded_rule), svl__loaded_order);
     for (size_t i = 1; i < n; i++)
         if (svl__loaded_order(rule_at(l, i - 1), rule_at(l, i)) == 0)
-            return svl__place_fail(&l->place, SVL_E_PATTERN, 0, "two rules are named \"%s\"",
-                                   rule_at(l, i)->name);
+            return fail_twice(l, rule_at(l, i - 1), rule_at(l, i));
     return SVL_OK;
 }
 

@@ -19,6 +19,7 @@ struct loaded_rule {
     uint64_t id;
     struct rule *rule;            /* NULL: it is disabled */
     svl_transformer *transformer; /* NULL: it has none */
+    size_t number, name_at;       /* in the file: its place among the rules, the byte of its name */
 };
 
 /* The rules of a file. */

@@ -231,7 +231,7 @@ static void test_load_when_a_file_is_wrong_then_told_where_and_nothing_changes(v
           "$.rules[0].transformer", 57, SVL_E_PATTERN },
         { "{\"rules\":[{\"name\":\"x\",\"pattern\":{\"a\":[1]}},{\"name\":\"x\",\"pattern\":{\"a\":"
           "[1]}}]}",
-          "$", 0, SVL_E_PATTERN },
+          "$.rules[1].name", 51, SVL_E_PATTERN },
         { "{\"rules\":[{\"name\":\"x\",\"pattern\":{\"a\":[1]}}", "$.rules[1]", 42, SVL_E_PATTERN },
     };
     svl_ruleset *ruleset = create(NULL);
