@@ -12,7 +12,7 @@ static char ring_directory[512];
 void script_set_up(void)
 {
     if (access("/dev/shm", W_OK) == 0)
-        setenv("TMPDIR", "/dev/shm", 0);
+        setenv("TMPDIR", "/dev/shm", 1);
     snprintf(ring_directory, sizeof ring_directory, "%s", temp_path());
     if (mkdir(ring_directory, 0700) != 0) {
         perror(ring_directory);
