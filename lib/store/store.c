@@ -53,6 +53,8 @@ int svl__store_check_write(const svl_store *store, const char *function)
 
 int svl__store_failure(const svl_store *store)
 {
+    if (store->failed == SVL_E_FAILED) /* no more is known than these words */
+        return svl__fail(SVL_E_FAILED, "%s; close it and open it again", store->path);
     return svl__fail(SVL_E_FAILED, "%s, after: %s; close it and open it again", store->path,
                      svl_strerror(store->failed));
 }
