@@ -85,6 +85,7 @@ SVL_EXPORT int svl_publisher_publish(svl_publisher *publisher, const svl_record 
  *            so: it is durable then, unless an ingest handler had dropped it
  * Errors     as svl_publisher_publish(), and
  *            SVL_E_TIMEOUT      published: it will be stored, but is not durable yet; also where there is no host
+ *            SVL_E_FAILED       also: the store was removed
  *            SVL_E_DROPPED      an ingest handler dropped it
  *            SVL_E_RECORD_SIZE  also: the host now takes smaller records only; it has refused this one
  *            SVL_E_FULL         nothing was published: no space, or 64 records of such calls, also of those that
@@ -99,7 +100,8 @@ SVL_EXPORT int svl_publisher_publish_sync(svl_publisher *publisher, const svl_re
  *
  * Result     SVL_OK
  * Errors     SVL_E_TIMEOUT  not yet; also where there is no host
- *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_CORRUPT, SVL_E_FORKED
+ *            SVL_E_FAILED   also: the store was removed, and what nobody had stored is lost
+ *            SVL_E_INVALID, SVL_E_CORRUPT, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread
  * Blocks     on the host's flush; timeout_ms at most (-1 = without end, also while there is no host) */
@@ -108,8 +110,8 @@ SVL_EXPORT int svl_publisher_flush(svl_publisher *publisher, int64_t timeout_ms)
 /* Detaches. What was published stays in the ring until the host, or the next one, has stored it. NULL is fine.
  *
  * Result     SVL_OK
- * Errors     SVL_E_FAILED  the host had given this ring up, and no call before has said so: what was in it and not
- *                          stored is lost. It is closed
+ * Errors     SVL_E_FAILED  the host had given this ring up, or the store was removed, and no call before has said
+ *                          so: what was in it and not stored is lost. It is closed
  *            SVL_E_FORKED  in a child: nothing is done, the parent is undisturbed
  * Ownership  the handle is consumed
  * Thread     one thread at a time, and no other call may be in progress

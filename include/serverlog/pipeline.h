@@ -94,6 +94,7 @@ SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeli
 
 /* Starts: hands the records that a crash left in the ring through the ingest handlers to the store,
  * then takes new ones. Those that were in a callback when the process died run alone: see svl_on_ingest().
+ * A crash ring that another process uses is left to it, and the log told so: the store is a copy.
  *
  * Result     SVL_OK
  * Errors     SVL_E_STATE     started before
@@ -109,8 +110,8 @@ SVL_EXPORT int svl_open(const char *path, const svl_options *options, svl_pipeli
  *            SVL_E_INVALID, SVL_E_FAILED, SVL_E_IO, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     one thread at a time
- * Blocks     while recovered records are written; on a disk that takes nothing close_timeout_ms at most
- *            (a second at least) */
+ * Blocks     while recovered records are written; on a disk that takes nothing, and for a crash ring
+ *            that another process uses, close_timeout_ms at most (a second at least) */
 SVL_EXPORT int svl_start(svl_pipeline *pipeline);
 
 /* Stops: refuses new records, wakes blocked publishers, drains and flushes what was published, hands

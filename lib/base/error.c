@@ -109,7 +109,7 @@ int svl__fail(int code, const char *format, ...)
 
 int svl__fail_at(int code, const char *format, ...)
 {
-    char place[128], words[LAST_ERROR_MAX];
+    char place[LAST_ERROR_MAX / 2], words[LAST_ERROR_MAX];
     const char *prefix = svl_strerror(code);
     size_t len = strlen(prefix);
     memcpy(words, last_error, sizeof words);

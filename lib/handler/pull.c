@@ -166,7 +166,7 @@ static int step(svl_consumer *c, svl_batch **out)
     struct handlers *h = c->handlers;
     svl_subscription *s = c->subscription;
     if (h->failed && !h->ending)
-        return svl__fail(SVL_E_FAILED, "the store has stopped after a failed write");
+        return svl__fail(SVL_E_FAILED, "close the pipeline and open it again");
     if (!s || has_ended(h))
         return svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
     int64_t now = svl__monotonic_ns();
@@ -219,7 +219,7 @@ static int check_current(svl_batch *batch)
         return svl__fail(SVL_E_STALE,
                          "the batch was handed out again, or its consumer has gone on");
     if (h->failed)
-        return svl__fail(SVL_E_FAILED, "the store has stopped after a failed write");
+        return svl__fail(SVL_E_FAILED, "close the pipeline and open it again");
     if (batch->subscription->ack_deadline_ns <= svl__monotonic_ns())
         return svl__fail(SVL_E_STALE, "the batch was not acknowledged in time");
     return SVL_OK;

@@ -28,11 +28,11 @@ bool svl__pipeline_is_threadless(const svl_pipeline *p)
 int svl__pipeline_failure(svl_pipeline *p)
 {
     if (svl__store_has_failed(p->store))
-        return svl__fail(SVL_E_FAILED, "the store has stopped after a failed write; close and open "
-                                       "again, what is in the crash ring is then stored");
+        return svl__fail(SVL_E_FAILED, "close and open again, what is in the crash ring is then "
+                                       "stored");
     if (atomic_load_explicit(&p->failed, memory_order_relaxed))
-        return svl__fail(SVL_E_FAILED, "the pipeline has stopped after a failure that its log was "
-                                       "told; close and open again");
+        return svl__fail(SVL_E_FAILED, "the pipeline's log was told of a failure; close and open "
+                                       "again");
     return svl__fail(SVL_E_FAILED, "the pipeline was closed before everything was stored");
 }
 

@@ -29,7 +29,8 @@
 #define OPTIONS_FIRST_SIZE sizeof(svl_attach_options)
 #define RING_BYTES_DEFAULT (UINT64_C(1) << 20)
 #define RING_DIRECTORY_DEFAULT "/dev/shm"
-/* A host that cannot find a ring says so in its slot, and cannot wake who waits in it. */
+/* A host that cannot find a ring says so in its slot, and cannot wake who waits in it. That of a removed store never
+ * looks. */
 #define WAIT_MS_MAX 500
 
 /* Who waits for an outcome. A number is used again once its last record is settled: nothing is told for it then. */
@@ -43,6 +44,7 @@ struct svl_publisher {
     uint64_t process_mark;
     struct ring *ring;
     struct attach_page *page;
+    int page_fd;
     struct attach_slot *slot;
     uint64_t state; /* the slot's, while it is ours */
     struct intake intake;
@@ -177,18 +179,15 @@ static int attach(svl_publisher *p, const char *path, int directory, const svl_a
     int rc = svl__lock_note_attached(directory, path, &p->noted);
     if (rc != SVL_OK)
         return rc;
-    int fd;
-    rc = svl__attach_page_open(directory, &p->page, &fd);
+    rc = svl__attach_page_open(directory, &p->page, &p->page_fd);
     if (rc == SVL_E_NOT_FOUND)
         rc = svl__fail(SVL_E_NOT_FOUND, "no pipeline was ever opened on %s", path);
     if (rc == SVL_OK)
-        rc = make_ring(p, fd, o, st.st_uid);
+        rc = make_ring(p, p->page_fd, o, st.st_uid);
     if (rc == SVL_OK)
-        svl__attach_page_touch(p->page, fd);
-    if (fd < 0)
-        return rc;
-    svl__attach_page_unlock(fd, 0, ATTACH_SLOTS); /* a child may have the descriptor too */
-    close(fd);
+        svl__attach_page_touch(p->page, p->page_fd);
+    if (p->page_fd >= 0)
+        svl__attach_page_unlock(p->page_fd, 0, ATTACH_SLOTS);
     return rc;
 }
 
@@ -197,6 +196,8 @@ static void free_publisher(svl_publisher *p)
 {
     svl__ring_destroy(p->ring);
     svl__attach_page_close(p->page);
+    if (p->page_fd >= 0)
+        close(p->page_fd);
     svl__lock_drop(p->noted);
     pthread_mutex_destroy(&p->lock);
     svl__free(p);
@@ -223,6 +224,7 @@ int svl_attach(const char *path, const svl_attach_options *options, svl_publishe
     rc = p ? SVL_OK : SVL_E_NOMEM;
     if (rc == SVL_OK) {
         p->process_mark = svl__process_mark();
+        p->page_fd = -1;
         pthread_mutex_init(&p->lock, NULL);
         rc = attach(p, path, directory, &o);
     }
@@ -264,6 +266,22 @@ static int check_slot(svl_publisher *p, memory_order order)
                          "closed again?): close and attach again; this record may be stored");
     return svl__fail(SVL_E_FAILED, "the host has given up this ring, which it could not use or "
                                    "find; close and attach again");
+}
+
+/* The page by which a host finds the ring has no name any more. */
+static bool is_store_removed(const svl_publisher *p)
+{
+    struct stat st;
+    return fstat(p->page_fd, &st) == 0 && st.st_nlink == 0;
+}
+
+static int check_store(svl_publisher *p)
+{
+    if (!is_store_removed(p))
+        return SVL_OK;
+    atomic_store_explicit(&p->is_told, true, memory_order_relaxed);
+    return svl__fail(SVL_E_FAILED, "the store was removed, and nobody will find this ring: what is "
+                                   "in it is lost; close, and attach to the one that there is now");
 }
 
 static int check(svl_publisher *p)
@@ -326,6 +344,7 @@ static void give_number_back(svl_publisher *p, struct outcome_tag tag, uint64_t 
 static int wait_settled(svl_publisher *p, struct outcome_tag tag, uint64_t end, int64_t deadline_ns,
                         uint64_t *id)
 {
+    int64_t look_ns = svl__deadline_ns(WAIT_MS_MAX);
     *id = 0;
     for (;;) {
         uint32_t count = svl__outcome_count(p->ring);
@@ -346,12 +365,16 @@ static int wait_settled(svl_publisher *p, struct outcome_tag tag, uint64_t end, 
         *id = 0;
         if (settled)
             return SVL_OK;
+        int64_t now_ns = svl__monotonic_ns();
         int rc = check(p);
+        if (rc == SVL_OK && (now_ns >= look_ns || now_ns >= deadline_ns)) {
+            rc = check_store(p);
+            look_ns = svl__deadline_ns(WAIT_MS_MAX);
+        }
         if (rc != SVL_OK)
             return rc;
-        if (svl__monotonic_ns() >= deadline_ns)
+        if (now_ns >= deadline_ns)
             return SVL_E_TIMEOUT;
-        int64_t look_ns = svl__deadline_ns(WAIT_MS_MAX);
         svl__outcome_wait(p->ring, count, look_ns < deadline_ns ? look_ns : deadline_ns);
     }
 }
@@ -406,17 +429,22 @@ int svl_publisher_close(svl_publisher *publisher)
         return svl__fail(SVL_E_FORKED, "attached before fork(): the parent closes it");
     svl__ring_close(p->ring);
     /* An empty ring goes with its publisher, whether there is a host or not; the rest is the host's. One that the
-     * host has given up is nobody's. */
+     * host has given up, or that no host will find, is nobody's. */
     uint64_t word = atomic_load_explicit(&p->slot->state, memory_order_acquire);
     bool is_ours = word == p->state;
     bool is_given_up = !is_ours && word != attach_state_as(p->state, ATTACH_BROKEN) &&
                        word != attach_state_as(p->state, ATTACH_LEFT);
     bool is_empty = svl__ring_is_empty(p->ring);
+    bool is_removed = is_store_removed(p);
     int rc = SVL_OK;
-    if (is_given_up && !is_empty && !atomic_load_explicit(&p->is_told, memory_order_relaxed))
-        rc = svl__fail(SVL_E_FAILED, "the host has given up this ring, which it could not use or "
-                                     "find: what was in it and not flushed is lost");
-    if (is_given_up || (is_ours && is_empty))
+    if (!is_empty && !atomic_load_explicit(&p->is_told, memory_order_relaxed)) {
+        if (is_removed)
+            rc = check_store(p);
+        else if (is_given_up)
+            rc = svl__fail(SVL_E_FAILED, "the host has given up this ring, which it could not use "
+                                         "or find: what was in it and not flushed is lost");
+    }
+    if (is_given_up || is_removed || (is_ours && is_empty))
         svl__attach_page_remove(p->slot, p->state, p->ring);
     svl__ring_destroy(p->ring); /* lets the lock go */
     p->ring = NULL;

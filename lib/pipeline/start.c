@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -16,6 +17,7 @@
 
 /* svl_start() waits so long at least, whatever close_timeout_ms says: a disk may be slow. */
 #define WAIT_MS_MIN 1000
+#define LOOK_NS 10000000
 
 static void on_written(const struct ring_position *rings, uint32_t n, uint64_t ticket, void *user)
 {
@@ -133,6 +135,18 @@ static bool is_unreachable(svl_pipeline *p, const struct ring_name *name)
     return true;
 }
 
+/* A catalog that names a ring in use was copied: the ring's process holds the lock of the store that it belongs to, as
+ * this one holds the lock of this store. */
+static int leave_to_original(svl_pipeline *p, const struct ring_name *name)
+{
+    svl__log(p->log, SVL_SEVERITY_ERROR, SVL_E_BUSY,
+             "crash ring %s/%s is in use: this store is a copy of one that another process has "
+             "open; the ring is left to that one, and what it had not flushed when it was copied "
+             "is not here",
+             name->directory, name->name);
+    return svl__store_ring_remove(p->store, name);
+}
+
 /* How long svl_start() waits for a store that takes nothing. */
 static int64_t wait_ms(const svl_pipeline *p)
 {
@@ -148,6 +162,19 @@ static int wait_stored(svl_pipeline *p)
         durable = svl__store_durable_ticket(p->store);
         rc = svl__store_wait(p->store, last, svl__deadline_ns(wait_ms(p)));
     } while (rc == SVL_E_TIMEOUT && svl__store_durable_ticket(p->store) > durable);
+    return rc;
+}
+
+/* A process that is killed lets go of its store a moment before its ring, so one in use is waited for. */
+static int open_ring(svl_pipeline *p, const struct ring_name *name, struct ring **out)
+{
+    const struct timespec look = { .tv_nsec = LOOK_NS };
+    int64_t deadline_ns = svl__deadline_ns(wait_ms(p));
+    int rc;
+    while ((rc = svl__ring_open_crashed(name->directory, name->name, svl__store_uuid(p->store),
+                                        position_of, p->store, out)) == SVL_E_BUSY &&
+           svl__monotonic_ns() < deadline_ns)
+        nanosleep(&look, NULL);
     return rc;
 }
 
@@ -176,8 +203,9 @@ static int recover_ring(svl_pipeline *p, const struct ring_name *name)
     struct ring *ring;
     if (is_unreachable(p, name))
         return SVL_OK;
-    int rc = svl__ring_open_crashed(name->directory, name->name, svl__store_uuid(p->store),
-                                    position_of, p->store, &ring);
+    int rc = open_ring(p, name, &ring);
+    if (rc == SVL_E_BUSY)
+        return leave_to_original(p, name);
     if (rc == SVL_E_NOT_FOUND && name->made)
         tell_missing(p, name);
     if (rc == SVL_E_NOT_FOUND || rc == SVL_E_END)

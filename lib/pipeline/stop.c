@@ -53,7 +53,10 @@ int svl_flush(svl_pipeline *pipeline, int64_t timeout_ms)
         return rc;
     rc = svl__pipeline_flush(pipeline, deadline_ns);
     svl__pump_give(pipeline);
-    return rc;
+    /* Who has nothing to wait for is told all the same that nothing more will be stored. */
+    bool has_failed = svl__store_has_failed(pipeline->store) ||
+                      atomic_load_explicit(&pipeline->failed, memory_order_acquire);
+    return rc == SVL_OK && has_failed ? svl__pipeline_failure(pipeline) : rc;
 }
 
 int svl__pipeline_stop(svl_pipeline *p, int64_t deadline_ns)

@@ -110,7 +110,7 @@ struct ring {
     bool wake_shared;            /* the latter: in a file */
     ring_wake_fn *wake;          /* NULL: the consumer sleeps on the word */
     void *wake_user;
-    int fd; /* an attached ring's, for its lock; -1 */
+    int fd; /* of its file, for its lock; -1 */
 
     /* the consumer's own */
     _Alignas(128) uint64_t drained;
@@ -172,7 +172,7 @@ void svl__ring_futex_wait(const struct ring *ring, _Atomic uint32_t *word, uint3
                           int64_t deadline_ns);
 /* shared.c: opens a directory on a tmpfs: SVL_E_NOT_FOUND (no words), SVL_E_PATH, SVL_E_FILE_SYSTEM. */
 int svl__ring_open_directory(const char *directory, int *out);
-/* An fcntl lock on an attached ring's file, of its producers' process or of the one that drains it. */
+/* An fcntl lock on a ring's file, of an attached one's producers' process or of the one that drains it. */
 #define RING_LOCK_PRODUCERS 0
 #define RING_LOCK_CONSUMER 1
 struct flock svl__ring_lock(off_t byte);

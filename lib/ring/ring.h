@@ -172,8 +172,9 @@ void svl__ring_stats_get(struct ring *ring, struct ring_stats *stats);
  * knows for this ring's uuid (0 = not known). The scan starts at the largest of head, consumed and that
  * position.
  * SVL_E_NOT_FOUND (no words): the file is gone. SVL_E_END (no words): its creation was cut off before
- * anything could be in it; it has been removed. SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN,
- * SVL_E_ACCESS, SVL_E_PATH: left as it is. The caller must own the store: nobody else may map it. */
+ * anything could be in it; it has been removed. SVL_E_BUSY: another process has it in use, or is about to
+ * end. SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_ACCESS, SVL_E_PATH: left as it is. The caller
+ * must own the store: nobody else may map it. */
 typedef uint64_t ring_position_fn(const uint8_t uuid[16], void *user);
 int svl__ring_open_crashed(const char *directory, const char *name, const uint8_t store_uuid[16],
                            ring_position_fn *position_of, void *user, struct ring **out);

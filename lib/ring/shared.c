@@ -2,7 +2,11 @@
  *
  * Creation: a new name, O_EXCL, blocks allocated for good (a tmpfs that is full must say so now, not by
  * SIGBUS at the first touch), header last. Recovery takes the file as hostile input: the header is copied
- * and checked before anything follows from it, and positions are limited before they are used. */
+ * and checked before anything follows from it, and positions are limited before they are used.
+ *
+ * Whoever has a crash ring holds a lock on its file, from before anything is in it until the ring is destroyed: its
+ * maker, and who recovers it. Recovery takes no file that is locked. It is the process' lock: a child that outlives a
+ * killed process has its descriptors, but must not keep its records from being recovered. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -107,7 +111,6 @@ static int hold(struct ring *ring, int fd, const struct ring_options *o)
 {
     struct flock lock = svl__ring_lock(RING_LOCK_PRODUCERS);
     ring->is_attached = ring->commit_looks = true;
-    ring->fd = fd;
     if (fcntl(fd, F_SETLK, &lock) != 0)
         return svl__fail_errno(errno, "lock of %s/%s", o->directory, o->name);
     if (o->owner != geteuid() && fchown(fd, o->owner, (gid_t)-1) != 0)
@@ -115,6 +118,17 @@ static int hold(struct ring *ring, int fd, const struct ring_options *o)
     if (madvise(ring->mapping, ring->mapping_bytes, MADV_DONTFORK) != 0)
         return svl__fail_errno(errno, "MADV_DONTFORK of %s/%s", o->directory, o->name);
     return SVL_OK;
+}
+
+/* A crash ring's file: for the process that drains it. */
+static int hold_as_consumer(int fd, const char *name)
+{
+    struct flock lock = svl__ring_lock(RING_LOCK_CONSUMER);
+    if (fcntl(fd, F_SETLK, &lock) == 0)
+        return SVL_OK;
+    if (errno == EACCES || errno == EAGAIN)
+        return svl__fail(SVL_E_BUSY, "another process uses crash ring %s", name);
+    return svl__fail_errno(errno, "lock of crash ring %s", name);
 }
 
 static int create_file(struct ring *ring, const struct ring_options *o)
@@ -130,7 +144,10 @@ static int create_file(struct ring *ring, const struct ring_options *o)
         return rc;
     int fd = svl__file_open(directory, o->name, O_RDWR | O_CREAT | O_EXCL, 0600, &rc);
     if (rc == SVL_OK) {
-        int error = allocate(fd, ring->mapping_bytes);
+        ring->fd = fd;
+        if (!o->is_attached)
+            rc = hold_as_consumer(fd, o->name);
+        int error = rc == SVL_OK ? allocate(fd, ring->mapping_bytes) : 0;
         if (error != 0)
             rc = svl__fail_errno(error, "%zu bytes in %s for a crash ring", ring->mapping_bytes,
                                  o->directory);
@@ -140,8 +157,6 @@ static int create_file(struct ring *ring, const struct ring_options *o)
             rc = hold(ring, fd, o);
         if (rc != SVL_OK)
             unlinkat(directory, o->name, 0);
-        if (ring->fd < 0)
-            close(fd);
     }
     close(directory);
     return rc;
@@ -362,10 +377,15 @@ int svl__ring_open_crashed(const char *directory, const char *name, const uint8_
         return rc;
     }
     struct ring *ring = NULL;
-    rc = svl__ring_map_file(fd, name, store_uuid, &ring);
+    rc = hold_as_consumer(fd, name);
+    if (rc == SVL_OK)
+        rc = svl__ring_map_file(fd, name, store_uuid, &ring);
     if (rc == SVL_E_END)
         unlinkat(directory_fd, name, 0);
-    close(fd);
+    if (ring)
+        ring->fd = fd;
+    else
+        close(fd);
     close(directory_fd);
     if (rc == SVL_OK) {
         ring->crashed = true;

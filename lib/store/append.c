@@ -71,7 +71,8 @@ int svl_store_flush(svl_store *store, int64_t timeout_ms)
     int rc = svl__store_check_write(store, "svl_store_flush");
     if (rc != SVL_OK)
         return rc;
-    return svl__store_wait(store, svl__store_last_ticket(store), svl__deadline_ns(timeout_ms));
+    rc = svl__store_wait(store, svl__store_last_ticket(store), svl__deadline_ns(timeout_ms));
+    return rc == SVL_OK && svl__store_has_failed(store) ? svl__store_failure(store) : rc;
 }
 
 int svl_store_commit(svl_store *store, int64_t timeout_ms)

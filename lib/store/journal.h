@@ -64,7 +64,6 @@ struct journal_options {
     uint64_t file_bytes_max;
     uint8_t store_uuid[16];
     bool live; /* another process writes: nothing is changed, and what is gone is no damage */
-    const struct log_sink *log;
 };
 
 struct journal;
@@ -83,12 +82,10 @@ struct journal_recovery {
 /* Opens the journal of a directory (none: starts one), replays, and makes the fresh file durable
  * before it returns: then every replayed batch is durable. `replay` is called before that, so the
  * caller must show nothing to anyone until this has returned SVL_OK.
- * `must_reach` is the largest record id that the segments and the catalog hold: informative, to tell a
- * journal that is missing from one that is new.
+ * Where there is none a new one is begun: counts->files is 0.
  * SVL_E_CORRUPT: a batch that was proven durable is damaged; the words name file, offset, sequence. */
-int svl__journal_open(const struct journal_options *options, uint64_t must_reach,
-                      journal_replay_fn *replay, void *user, struct journal_recovery *recovery,
-                      struct journal **out);
+int svl__journal_open(const struct journal_options *options, journal_replay_fn *replay, void *user,
+                      struct journal_recovery *recovery, struct journal **out);
 
 /* Closes without flushing; the files stay. NULL is fine. */
 void svl__journal_close(struct journal *journal);

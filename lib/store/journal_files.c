@@ -30,7 +30,7 @@ bool svl__journal_owns(const char *name)
 int svl__journal_failure(const struct journal *journal)
 {
     (void)journal;
-    return svl__fail(SVL_E_FAILED, "the journal has stopped after a failed write or flush");
+    return svl__fail(SVL_E_FAILED, "the journal takes no more writes; open the store again");
 }
 
 static unsigned unused_name(struct journal *journal)

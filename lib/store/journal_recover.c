@@ -241,16 +241,13 @@ static int begin_fresh(struct recovery *r, struct journal_file *last)
     return rc;
 }
 
-static int recover(struct recovery *r, uint64_t must_reach)
+static int recover(struct recovery *r)
 {
     struct journal *journal = r->journal;
     int rc = svl__journal_open_files(journal);
     if (rc != SVL_OK)
         return rc;
     struct journal_file *first = svl__journal_find_run(journal), *last = first;
-    if (!first && must_reach > 0)
-        svl__log(journal->options.log, SVL_SEVERITY_WARN, SVL_OK,
-                 "the journal is gone: what was not committed to a segment is lost");
     r->expected = 1;
     if (first)
         rc = read_run(r, first);
@@ -264,9 +261,8 @@ static int recover(struct recovery *r, uint64_t must_reach)
     return rc == SVL_OK ? begin_fresh(r, last) : rc;
 }
 
-int svl__journal_open(const struct journal_options *options, uint64_t must_reach,
-                      journal_replay_fn *replay, void *user, struct journal_recovery *counts,
-                      struct journal **out)
+int svl__journal_open(const struct journal_options *options, journal_replay_fn *replay, void *user,
+                      struct journal_recovery *counts, struct journal **out)
 {
     *out = NULL;
     *counts = (struct journal_recovery){ 0 };
@@ -276,7 +272,7 @@ int svl__journal_open(const struct journal_options *options, uint64_t must_reach
     journal->options = *options;
     pthread_mutex_init(&journal->lock, NULL);
     struct recovery r = { .journal = journal, .replay = replay, .user = user, .counts = counts };
-    int rc = recover(&r, must_reach);
+    int rc = recover(&r);
     svl__buffer_free(&r.bytes);
     svl__buffer_free(&r.copies);
     if (rc != SVL_OK) {

@@ -108,7 +108,8 @@ static int find_place(svl_store *store)
     return rc;
 }
 
-static int look(svl_store *store)
+/* SVL_E_STALE (no words): the place was lost again and again. */
+static int look_often(svl_store *store)
 {
     struct store_reader *reader = store->reader;
     struct bell_news news;
@@ -125,10 +126,25 @@ static int look(svl_store *store)
         reader->placed = false;
         rc = SVL_OK;
     }
-    return rc != SVL_OK
-               ? rc
-               : svl__fail(SVL_E_RESOURCE,
-                           "%s is written faster than it can be read here; try again", store->path);
+    return rc == SVL_OK ? SVL_E_STALE : rc;
+}
+
+static int look(svl_store *store)
+{
+    int rc = look_often(store);
+    if (rc != SVL_E_STALE)
+        return rc;
+    if (svl__lock_is_taken(store->directory))
+        return svl__fail(SVL_E_RESOURCE, "%s is written faster than it can be read here; try again",
+                         store->path);
+    /* What a writer has moved that has just ended is found now. */
+    rc = look_often(store);
+    if (rc != SVL_E_STALE)
+        return rc;
+    return svl__fail(SVL_E_CORRUPT,
+                     "%s: records are neither in a segment nor in the journal, whose files are "
+                     "gone; opened for writing it goes on with those that are there",
+                     store->path);
 }
 
 int svl__reader_look(svl_store *store)
@@ -145,7 +161,7 @@ int svl__reader_look(svl_store *store)
 
 int svl__reader_open(svl_store *store)
 {
-    struct journal_options options = { .directory = store->directory, .log = &store->log };
+    struct journal_options options = { .directory = store->directory };
     memcpy(options.store_uuid, store->uuid, sizeof options.store_uuid);
     struct store_reader *reader = svl__calloc(1, sizeof *reader);
     if (!reader)

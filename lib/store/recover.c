@@ -295,6 +295,14 @@ static int start_clock(svl_store *store)
     return rc == SVL_E_NOT_FOUND ? SVL_OK : rc;
 }
 
+/* It had a journal: the bell is made after that, at the end of the first open. */
+static bool has_run_before(const svl_store *store)
+{
+    struct stat st;
+    return store->committed_id > 0 ||
+           fstatat(store->directory, BELL_NAME, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 int svl__store_recover(svl_store *store)
 {
     svl__store_identify(store);
@@ -315,12 +323,15 @@ int svl__store_recover(svl_store *store)
     struct journal_options options = { .directory = store->directory,
                                        .file_mode = store->options.file_mode,
                                        .file_bytes_first = 256 << 10,
-                                       .file_bytes_max = store->options.journal_file_bytes_max,
-                                       .log = &store->log };
+                                       .file_bytes_max = store->options.journal_file_bytes_max };
     memcpy(options.store_uuid, store->uuid, sizeof options.store_uuid);
     struct journal_recovery recovery;
-    rc = svl__journal_open(&options, store->committed_id, svl__store_replay, store, &recovery,
-                           &store->journal);
+    bool has_run = has_run_before(store);
+    rc = svl__journal_open(&options, svl__store_replay, store, &recovery, &store->journal);
+    if (rc == SVL_OK && recovery.files == 0 && has_run)
+        svl__log(&store->log, SVL_SEVERITY_WARN, SVL_OK,
+                 "%s: the journal is gone: what was not committed to a segment is lost",
+                 store->path);
     if (rc == SVL_OK)
         rc = svl__rings_keep(store);
     if (rc == SVL_OK)

@@ -53,6 +53,8 @@ int svl__store_check_write(const svl_store *store, const char *function)
 
 int svl__store_failure(const svl_store *store)
 {
+    if (store->failed == SVL_E_FAILED) /* no more is known than these words */
+        return svl__fail(SVL_E_FAILED, "%s; close it and open it again", store->path);
     return svl__fail(SVL_E_FAILED, "%s, after: %s; close it and open it again", store->path,
                      svl_strerror(store->failed));
 }
@@ -350,6 +352,15 @@ static int open_parts(svl_store *store)
     return rc;
 }
 
+/* The damaged file's name alone says little to who has many stores. */
+static int name_damaged(const svl_store *store, int code)
+{
+    bool is_damage = code == SVL_E_CORRUPT || code == SVL_E_VERSION || code == SVL_E_FOREIGN;
+    if (!is_damage || strstr(svl_last_error(), store->path))
+        return code;
+    return svl__fail_at(code, "%s", store->path);
+}
+
 static int open_store(const char *path, const svl_store_options *options, bool owned,
                       svl_store **out)
 {
@@ -371,6 +382,7 @@ static int open_store(const char *path, const svl_store_options *options, bool o
     if (rc == SVL_OK && !store->reader)
         rc = svl__jobs_start(store);
     if (rc != SVL_OK) {
+        rc = name_damaged(store, rc);
         svl__jobs_end(store);
         svl__store_release(store);
         return rc;

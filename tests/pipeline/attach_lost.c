@@ -212,6 +212,43 @@ static void test_close_when_its_ring_was_given_up_unheard_then_it_says_so(void *
     }
 }
 
+static void assert_told_that_its_store_was_removed(int rc)
+{
+    assert_int_equal(rc, SVL_E_FAILED);
+    assert_non_null(strstr(svl_last_error(), "the store was removed"));
+}
+
+/* Whether there is another one at its path now or not, nobody finds the ring any more. */
+static void test_publisher_when_its_store_was_removed_then_waits_and_close_say_so(void **state)
+{
+    (void)state;
+    const struct {
+        bool is_made_anew, is_flushed;
+    } cases[] = { { false, false }, { false, true }, { true, false }, { true, true } };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct host host;
+        make_store();
+        svl_publisher *p = attach_with(0, SVL_FULL_BLOCK);
+        svl_record record = { .source = slice_of("a"), .body = slice_of("b") };
+        assert_ok(publish(p, "a", 1, 10));
+        remove_tree(path);
+        if (cases[i].is_made_anew)
+            host_start(&host, path, NULL);
+        if (cases[i].is_flushed) {
+            assert_told_that_its_store_was_removed(svl_publisher_flush(p, -1));
+            assert_told_that_its_store_was_removed(svl_publisher_flush(p, 1));
+            assert_told_that_its_store_was_removed(
+                svl_publisher_publish_sync(p, &record, -1, NULL));
+            assert_ok(svl_publisher_close(p)); /* it was told */
+        } else {
+            assert_told_that_its_store_was_removed(svl_publisher_close(p));
+        }
+        if (cases[i].is_made_anew)
+            host_stop(&host);
+        assert_int_equal(ring_files(), 0);
+    }
+}
+
 static void test_publish_when_full_and_given_up_then_it_says_so(void **state)
 {
     (void)state;
@@ -451,6 +488,7 @@ int main(void)
         cmocka_unit_test(test_publisher_when_its_file_was_removed_then_it_is_told_by_the_next_host),
         cmocka_unit_test(test_flush_when_its_ring_is_given_up_meanwhile_then_it_ends),
         cmocka_unit_test(test_close_when_its_ring_was_given_up_unheard_then_it_says_so),
+        cmocka_unit_test(test_publisher_when_its_store_was_removed_then_waits_and_close_say_so),
         cmocka_unit_test(test_publish_when_full_and_given_up_then_it_says_so),
         cmocka_unit_test(test_ring_when_written_over_then_its_publisher_is_told_and_others_go_on),
         cmocka_unit_test(test_ring_when_cut_short_then_given_up_and_others_go_on),

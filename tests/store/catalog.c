@@ -623,12 +623,12 @@ static size_t read_file(uint8_t **data)
 
 /* The last two commits say the same: LMDB's meta pages have no checksum, and damage to the newer one may
  * lead to the older. */
-static struct model make_catalog(void)
+static struct model make_catalog(int rounds, unsigned entries)
 {
     struct catalog *catalog = open_ok();
     struct model m = model_start(catalog);
-    for (int round = 0; round < 60; round++)
-        assert_ok(change_any(catalog, &m, 16));
+    for (int round = 0; round < rounds; round++)
+        assert_ok(change_any(catalog, &m, entries));
     for (int i = 0; i < 2; i++) {
         struct catalog_change *change;
         assert_ok(svl__catalog_begin(catalog, &change));
@@ -656,7 +656,7 @@ static int outcome_of_flip(uint8_t *whole, size_t size, size_t at, uint8_t bit, 
 static void test_bit_when_flipped_then_refused_or_harmless(void **state)
 {
     (void)state;
-    struct model m = make_catalog();
+    struct model m = make_catalog(60, 16);
     uint8_t *whole;
     size_t size = read_file(&whole), refused = 0;
     for (int i = 0; i < FLIPS; i++) {
@@ -679,7 +679,7 @@ static void test_bit_when_flipped_then_refused_or_harmless(void **state)
 static void test_branch_when_a_key_is_damaged_then_refused_or_harmless(void **state)
 {
     (void)state;
-    struct model m = make_catalog();
+    struct model m = make_catalog(300, ENTRIES_MAX);
     uint8_t *whole;
     size_t size = read_file(&whole), branches = 0, refused = 0;
     for (size_t page = 2 * 4096; page < size; page += 4096) {
@@ -723,7 +723,7 @@ static void take_free_lists(MDB_txn *txn, MDB_dbi table)
 static void test_free_list_when_damaged_then_refused_or_harmless(void **state)
 {
     (void)state;
-    struct model m = make_catalog();
+    struct model m = make_catalog(60, 16);
     uint8_t *whole, *found;
     size_t size, refused = 0;
     const uint8_t *list = free_lists;

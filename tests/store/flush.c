@@ -277,6 +277,45 @@ static void test_observer_when_the_store_fails_then_told_by_the_flusher(void **s
     assert_false(atomic_load(&other_thread));
 }
 
+/* "what has stopped" is said once, by the code. */
+static void assert_failed(int rc)
+{
+    assert_int_equal(rc, SVL_E_FAILED);
+    const char *words = strstr(svl_last_error(), "has stopped");
+    assert_non_null(words);
+    assert_null(strstr(words + 1, "has stopped"));
+}
+
+/* Everything is durable when the committer finds the failure: nothing is left to wait for. */
+static void test_flush_when_the_store_has_failed_and_nothing_is_pending_then_says_so(void **state)
+{
+    (void)state;
+    svl_store_options store_options = small_files();
+    svl_options options;
+    svl_pipeline *p;
+    uint64_t id;
+    svl_record record = { .source = slice_of("flush"), .body = slice_of("b") };
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_ok(svl_options_init(&options, sizeof options));
+    options.store = &store_options;
+    assert_ok(svl_open(path, &options, &p));
+    assert_ok(svl_start(p));
+    svl_store *store = svl_pipeline_store(p);
+    assert_ok(svl_publish_sync(p, &record, -1, &id));
+    assert_ok(svl_store_commit(store, -1));
+    assert_ok(svl_publish_sync(p, &record, -1, &id));
+    assert_ok(svl_flush(p, -1));
+    atomic_store(&fail_segment, true);
+    assert_int_equal(svl_store_commit(store, -1), SVL_E_FAILED);
+    assert_failed(svl_flush(p, -1));
+    assert_failed(svl_flush(p, 0));
+    assert_failed(svl_store_flush(store, -1));
+    assert_failed(svl_publish_sync(p, &record, -1, &id));
+    assert_int_equal(id, 0);
+    assert_failed(svl_flush(p, -1));
+    assert_failed(svl_close(p));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_flush_when_it_fails_then_fail_stop_and_nothing_acknowledged_lost),
         cmocka_unit_test(test_flush_of_a_header_when_it_finds_no_space_then_fail_stop),
         cmocka_unit_test(test_observer_when_the_store_fails_then_told_by_the_flusher),
+        cmocka_unit_test(test_flush_when_the_store_has_failed_and_nothing_is_pending_then_says_so),
     };
     int failed = cmocka_run_group_tests_name("store/flush", tests, NULL, NULL);
     temp_remove_all();

@@ -15,7 +15,6 @@
 
 static int directory = -1;
 static char path[512];
-static const struct log_sink no_log;
 
 static int new_directory(void **state)
 {
@@ -69,10 +68,9 @@ static int open_journal(struct journal **journal, struct replayed *r,
                                  .file_mode = 0600,
                                  .file_bytes_first = FILE_BYTES,
                                  .file_bytes_max = 4 * FILE_BYTES,
-                                 .store_uuid = { 7 },
-                                 .log = &no_log };
+                                 .store_uuid = { 7 } };
     *r = (struct replayed){ .next_id = 1 };
-    return svl__journal_open(&o, 0, note, r, recovery, journal);
+    return svl__journal_open(&o, note, r, recovery, journal);
 }
 
 static struct journal *open_ok(struct replayed *r)
@@ -182,9 +180,8 @@ static void test_files_when_committed_then_reused_and_never_replayed(void **stat
                                  .file_mode = 0600,
                                  .file_bytes_first = FILE_BYTES,
                                  .file_bytes_max = 4 * FILE_BYTES,
-                                 .store_uuid = { 7 },
-                                 .log = &no_log };
-    assert_ok(svl__journal_open(&o, 0, note, &r, &recovery, &journal));
+                                 .store_uuid = { 7 } };
+    assert_ok(svl__journal_open(&o, note, &r, &recovery, &journal));
     assert_true(r.sequences == expected_last && r.next_id == next_id);
     assert_true(recovery.batches < 60);
     svl__journal_close(journal);
@@ -325,9 +322,8 @@ static void test_file_when_of_another_store_or_version_then_refused(void **state
                                      .file_mode = 0600,
                                      .file_bytes_first = FILE_BYTES,
                                      .file_bytes_max = FILE_BYTES,
-                                     .store_uuid = { 8 },
-                                     .log = &no_log };
-    assert_int_equal(svl__journal_open(&other, 0, note, &r, &recovery, &journal), SVL_E_FOREIGN);
+                                     .store_uuid = { 8 } };
+    assert_int_equal(svl__journal_open(&other, note, &r, &recovery, &journal), SVL_E_FOREIGN);
     find_newest();
     unlink(newest);
     assert_int_equal(symlink("/etc/passwd", newest), 0);

@@ -15,7 +15,6 @@
 
 static char path[512];
 static uint8_t uuid[16];
-static const struct log_sink no_log;
 
 static int ignore_batch(const struct journal_batch *batch, void *user)
 {
@@ -36,12 +35,11 @@ static struct journal *make_journal(int *directory)
     struct journal_options options = { .directory = *directory,
                                        .file_mode = 0600,
                                        .file_bytes_first = 256 << 10,
-                                       .file_bytes_max = 1 << 20,
-                                       .log = &no_log };
+                                       .file_bytes_max = 1 << 20 };
     memcpy(options.store_uuid, uuid, sizeof uuid);
     struct journal *journal;
     struct journal_recovery recovery;
-    assert_ok(svl__journal_open(&options, 0, ignore_batch, NULL, &recovery, &journal));
+    assert_ok(svl__journal_open(&options, ignore_batch, NULL, &recovery, &journal));
     return journal;
 }
 
