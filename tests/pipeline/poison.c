@@ -121,6 +121,9 @@ static int shape(svl_ingest *ingest, svl_record *record, void *user)
     (void)ingest;
     (void)user;
     enter(false);
+    /* The large one is to be in the same round as the one that kills behind it, and so not in the store. */
+    while (scene->big != 0 && number_of(record) == 1 && !atomic_load(&noted->published))
+        sleep_us(100);
     if (scene->at_ingest && is_poison(record))
         die();
     record->severity++;
