@@ -16,7 +16,7 @@
  *            low and high are the data's size; of a branch, with the flags on top, the child's number
  *
  * Checked: flags, bounds, overlap, order of offsets, each page used once or free, depth, page numbers
- * within the file, the tables' own records, keys ascending within a page, and each page's keys between
+ * within the file, the tables' own records and how many entries they say to have, keys ascending within a page, and each page's keys between
  * those that lead to it: LMDB would not find others, and put the same key a second time. Not checked: what
  * the values say - the blocks have checksums of their own. */
 #include <fcntl.h>
@@ -67,7 +67,14 @@ struct visit {
     uint32_t depth_max; /* leaves lie here */
     enum tree tree;     /* tables may hang from the leaves of TREE_MAIN only */
     bool integer_keys;
+    uint32_t table;         /* its number in `tables` */
     struct bound low, high; /* its keys lie from `low` to before `high` */
+};
+
+/* A tree's entries: as its record says, and as they were found. */
+struct entries {
+    uint64_t page; /* where the record stands */
+    uint64_t said, found;
 };
 
 struct check {
@@ -77,8 +84,9 @@ struct check {
     uint64_t pages;     /* in the file */
     uint64_t last_page; /* highest that the meta page admits */
     uint64_t transaction;
-    uint8_t *used;       /* a bit a page: in a tree, or free */
-    struct buffer stack; /* struct visit each */
+    uint8_t *used;        /* a bit a page: in a tree, or free */
+    struct buffer stack;  /* struct visit each */
+    struct buffer tables; /* struct entries each */
     uint8_t page[PAGE];
 };
 
@@ -125,12 +133,15 @@ static int push_table(struct check *c, const uint8_t *table, enum tree tree, uin
                            .depth = 1,
                            .depth_max = depth,
                            .tree = tree,
-                           .integer_keys = flags & TABLE_INTEGERKEY };
+                           .integer_keys = flags & TABLE_INTEGERKEY,
+                           .table = (uint32_t)(c->tables.len / sizeof(struct entries)) };
+    struct entries entries = { .page = from, .said = load_u64(table + 32) };
     int rc = take_pages(c, root, 1, from);
     if (rc != SVL_OK)
         return rc;
     svl__buffer_append(&c->stack, &visit, sizeof visit);
-    return c->stack.failed ? SVL_E_NOMEM : SVL_OK;
+    svl__buffer_append(&c->tables, &entries, sizeof entries);
+    return c->stack.failed || c->tables.failed ? SVL_E_NOMEM : SVL_OK;
 }
 
 /* An entry of the free list, whose data is at `offset` of the file. LMDB takes it at its word: it would
@@ -243,6 +254,8 @@ static int check_nodes(struct check *c, const struct visit *v, bool leaf, uint32
                        uint32_t upper)
 {
     uint32_t n = (lower - PAGE_HEADER) / 2, sum = 0;
+    if (leaf)
+        ((struct entries *)(void *)c->tables.data)[v->table].found += n;
     const uint8_t *key_before = NULL;
     uint32_t len_before = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -339,6 +352,10 @@ static int walk(struct check *c, const struct meta *meta)
         memcpy(&visit, c->stack.data + c->stack.len, sizeof visit);
         rc = check_page(c, &visit);
     }
+    const struct entries *entries = (const struct entries *)(const void *)c->tables.data;
+    for (size_t i = 0; rc == SVL_OK && i < c->tables.len / sizeof *entries; i++)
+        if (entries[i].said != entries[i].found)
+            rc = bad(c, entries[i].page, "another number of entries than its tree has");
     return rc;
 }
 
@@ -375,6 +392,7 @@ int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes)
     }
     svl__free(c->used);
     svl__buffer_free(&c->stack);
+    svl__buffer_free(&c->tables);
     svl__free(c);
     return rc;
 }
