@@ -16,9 +16,9 @@
  *            low and high are the data's size; of a branch, with the flags on top, the child's number
  *
  * Checked: flags, bounds, overlap, order of offsets, each page used once or free, depth, page numbers
- * within the file, the tables' own records and how many entries they say to have, keys ascending within a page, and each page's keys between
- * those that lead to it: LMDB would not find others, and put the same key a second time. Not checked: what
- * the values say - the blocks have checksums of their own. */
+ * within the file, the tables' own records and how many entries they say to have, keys ascending within a
+ * page, and each page's keys between those that lead to it: LMDB would not find others, and put the same
+ * key a second time. Not checked: what the values say - the blocks have checksums of their own. */
 #include <fcntl.h>
 #include <string.h>
 
