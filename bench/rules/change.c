@@ -44,7 +44,7 @@ static int change_rules(struct change *c, uint64_t times, struct span *span)
             rc = svl_ruleset_remove(c->ruleset, c->oldest++);
     }
     span_end(span);
-    return rc == SVL_OK ? 0 : rules_fail(svl_last_error());
+    return rc == SVL_OK ? 0 : bench_fail(svl_last_error());
 }
 
 static int change(void *state, uint64_t times, struct span *span)
@@ -56,13 +56,13 @@ static int change(void *state, uint64_t times, struct span *span)
     c->stop = false;
     uint64_t before = c->matches;
     if (pthread_create(&thread, NULL, match_always, c) != 0)
-        return rules_fail("no thread");
+        return bench_fail("no thread");
     while (c->matches == before)
         sched_yield();
     int rc = change_rules(c, times, span);
     c->stop = true;
     pthread_join(thread, NULL);
-    return c->rc == SVL_OK ? rc : rules_fail(svl_strerror(c->rc));
+    return c->rc == SVL_OK ? rc : bench_fail(svl_strerror(c->rc));
 }
 
 static void release(void *state)
@@ -78,7 +78,7 @@ static int add_change(struct figures *figures, const struct rule_shape *shape, u
     char name[72];
     struct change *c = calloc(1, sizeof *c);
     if (!c)
-        return rules_fail("no memory");
+        return bench_fail("no memory");
     c->ruleset = rules_create(shape, count);
     c->shape = shape;
     c->oldest = 1;

@@ -59,7 +59,7 @@ void span_end(struct span *span)
     span->interruptions = count_interruptions() - span->interruptions;
 }
 
-int rules_fail(const char *what)
+int bench_fail(const char *what)
 {
     fprintf(stderr, "serverlog-bench-rules: %s\n", what);
     return -1;
@@ -69,7 +69,7 @@ struct figures *figures_create(void)
 {
     struct figures *figures = calloc(1, sizeof *figures);
     if (!figures)
-        rules_fail("no memory");
+        bench_fail("no memory");
     return figures;
 }
 
@@ -87,7 +87,7 @@ int figures_add(struct figures *figures, const char *name, size_t event_bytes, r
     if (figures->count == FIGURES_MAX) {
         if (release)
             release(state);
-        return rules_fail("FIGURES_MAX");
+        return bench_fail("FIGURES_MAX");
     }
     struct figure *f = &figures->list[figures->count++];
     snprintf(f->name, sizeof f->name, "%s", name);

@@ -49,7 +49,7 @@ static int match(void *state, uint64_t times, struct span *span)
         int rc = svl_ruleset_match_json(m->ruleset, m->event.text + which * m->event.len,
                                         m->event.len, m->flags, ids, 16, &matched);
         if (rc != m->expected)
-            return rules_fail(svl_strerror(rc));
+            return bench_fail(svl_strerror(rc));
         which = which + 1 == m->events ? 0 : which + 1;
     }
     span_end(span);
@@ -78,9 +78,9 @@ static int check(struct match_state *m, size_t matches)
         if (m->expected == SVL_E_LIMIT && matches == MATCHES_ANY)
             continue;
         if (m->expected != SVL_OK)
-            return rules_fail(svl_last_error());
+            return bench_fail(svl_last_error());
         if (matched != matches && matches != MATCHES_ANY)
-            return rules_fail("an event is matched by other rules than it should be");
+            return bench_fail("an event is matched by other rules than it should be");
     }
     return 0;
 }
@@ -90,7 +90,7 @@ int add_match(struct figures *figures, const char *name, const struct match_stat
 {
     struct match_state *m = malloc(sizeof *m);
     if (!m)
-        return rules_fail("no memory");
+        return bench_fail("no memory");
     *m = *match_of;
     if (!m->ruleset || !m->event.text || check(m, matches) != 0) {
         fprintf(stderr, "serverlog-bench-rules: %s cannot be measured\n", name);

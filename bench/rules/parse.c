@@ -1,46 +1,43 @@
-/* parse.c - JSON alone: our scanner, checking all of it, and others, each as its documentation advises. */
+/* parse.c - JSON alone: our scanner, checking all of it, and the parsers that serverlog-bench compares with. */
 #include <base/json_scan.h>
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "../bench.h"
+#include "bench_config.h"
 #include "rules.h"
-
-typedef int parse_fn(void *parser, const char *text, size_t len);
 
 struct parse {
     struct event event;
-    parse_fn *parse;
+    const struct parser_ops *ops;
     void *parser;
-    void (*close)(void *parser);
 };
 
-static int parse_ours(void *parser, const char *text, size_t len)
+static int scan(void *parser, const char *text, size_t len)
 {
-    struct json_scan *scan = parser;
-    svl__json_start(scan, text, len, 0);
-    return svl__json_check(scan) ? 0 : -1;
+    svl__json_start(parser, text, len, 0);
+    return svl__json_check(parser) ? 0 : bench_fail("the scanner refuses an event");
 }
 
-static void *open_ours(void)
+static void *open_scan(void)
 {
     return malloc(sizeof(struct json_scan));
 }
 
-static const struct parser {
-    const char *name;
-    void *(*open)(void);
-    parse_fn *parse;
-    void (*close)(void *parser);
-} parsers[] = {
-    { "serverlog, scanned and checked", open_ours, parse_ours, free },
-#ifdef RULES_HAVE_SIMDJSON
-    { "simdjson, DOM, parser kept", simdjson_open, simdjson_parse, simdjson_close },
+static const struct parser_ops scan_ops = { .open = open_scan, .parse = scan, .close = free };
+static const struct peer scanner = { .title = "serverlog, scanned and checked",
+                                     .parser = &scan_ops };
+
+extern const struct peer peer_jansson, peer_simdjson, peer_yajl;
+static const struct peer *const parsers[] = {
+    &scanner,
+#if BENCH_HAVE_SIMDJSON
+    &peer_simdjson,
 #endif
-#ifdef RULES_HAVE_YAJL
-    { "yajl, callbacks", yajl_open, yajl_take, free },
+#if BENCH_HAVE_YAJL
+    &peer_yajl,
 #endif
-#ifdef RULES_HAVE_JANSSON
-    { "jansson, a tree", NULL, jansson_parse, NULL },
+#if BENCH_HAVE_JANSSON
+    &peer_jansson,
 #endif
 };
 
@@ -49,8 +46,8 @@ static int parse(void *state, uint64_t times, struct span *span)
     struct parse *p = state;
     span_begin(span);
     for (uint64_t i = 0; i < times; i++)
-        if (p->parse(p->parser, p->event.text, p->event.len) != 0)
-            return rules_fail("a parser refuses an event");
+        if (p->ops->parse(p->parser, p->event.text, p->event.len) != 0)
+            return -1;
     span_end(span);
     return 0;
 }
@@ -58,30 +55,31 @@ static int parse(void *state, uint64_t times, struct span *span)
 static void release(void *state)
 {
     struct parse *p = state;
-    if (p->close)
-        p->close(p->parser);
+    p->ops->close(p->parser);
     free(p);
 }
 
-static int add_parse(struct figures *figures, const struct parser *parser, struct event event)
+static int add_parse(struct figures *figures, const struct peer *peer, struct event event)
 {
     struct parse *p = malloc(sizeof *p);
-    void *opened = parser->open ? parser->open() : NULL;
-    if (!p || (parser->open && !opened)) {
+    void *parser = peer->parser->open();
+    if (!p || !parser) {
         free(p);
-        return rules_fail("no memory");
+        if (parser)
+            peer->parser->close(parser);
+        return bench_fail("no memory");
     }
-    *p = (struct parse){ event, parser->parse, opened, parser->close };
-    return figures_add(figures, parser->name, event.len, parse, p, release);
+    *p = (struct parse){ event, peer->parser, parser };
+    return figures_add(figures, peer->title, event.len, parse, p, release);
 }
 
 int add_parse_figures(struct figures *figures)
 {
     int rc = 0;
     for (unsigned i = 0; i < sizeof parsers / sizeof parsers[0] && rc == 0; i++) {
-        rc = add_parse(figures, &parsers[i], event_of_documentation());
+        rc = add_parse(figures, parsers[i], event_of_documentation());
         for (unsigned size = 1; size < EVENT_SIZES && rc == 0; size++)
-            rc = add_parse(figures, &parsers[i], event_of_size(size));
+            rc = add_parse(figures, parsers[i], event_of_size(size));
     }
     return rc;
 }

@@ -3,16 +3,12 @@
  * rules.c the command · figures.c rounds and the table · event.c events · set.c rules from
  * templates · match.c a match, by shape of rules and size of event · public.c the shapes of
  * published figures · growth.c hostile events and rules · change.c rules that come and go ·
- * parse.c parsers, yajl.c, jansson.c, simdjson.cc each of the others */
+ * parse.c JSON alone, by the harness's parsers too */
 #ifndef BENCH_RULES_RULES_H
 #define BENCH_RULES_RULES_H
 
 #include <stddef.h>
 #include <stdint.h>
-
-#ifdef __cplusplus
-extern "C" {
-#endif
 
 typedef struct svl_ruleset svl_ruleset;
 
@@ -37,7 +33,7 @@ int figures_add(struct figures *figures, const char *name, size_t event_bytes, r
 int figures_measure(struct figures *figures, unsigned repeat, unsigned ms);
 void figures_print(const struct figures *figures, const char *title);
 
-int rules_fail(const char *what); /* prints, returns -1 */
+int bench_fail(const char *what); /* prints, returns -1 */
 
 /* event.c */
 struct event {
@@ -88,17 +84,5 @@ int add_match(struct figures *figures, const char *name, const struct match_stat
 /* match.c; the first is exact. `matches` is of 1,000 rules and an event of event_of_size(). */
 extern const struct rule_shape rule_shapes[];
 extern const unsigned rule_shape_count;
-
-/* jansson.c, yajl.c, simdjson.cc: 0, or -1 for what is no JSON. */
-int jansson_parse(void *parser, const char *text, size_t len);
-void *yajl_open(void); /* free() */
-int yajl_take(void *parser, const char *text, size_t len);
-void *simdjson_open(void);
-int simdjson_parse(void *parser, const char *text, size_t len);
-void simdjson_close(void *parser);
-
-#ifdef __cplusplus
-}
-#endif
 
 #endif

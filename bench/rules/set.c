@@ -37,7 +37,7 @@ svl_ruleset *rules_create(const struct rule_shape *shape, uint64_t count)
         rc = rules_add(ruleset, shape, i);
     if (rc == SVL_OK)
         return ruleset;
-    rules_fail(svl_last_error());
+    bench_fail(svl_last_error());
     svl_ruleset_destroy(ruleset);
     return NULL;
 }
