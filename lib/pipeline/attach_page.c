@@ -173,7 +173,7 @@ void svl__attach_page_remove(struct attach_slot *slot, uint64_t state, struct ri
         is_ours = atomic_compare_exchange_strong(&slot->state, &expected, going);
     }
     RING_STEP("slot going");
-    int rc = svl__foreign_unlink(ring);
+    int rc = svl__ring_unlink_file(ring);
     RING_STEP("ring gone");
     if (is_ours && rc == SVL_OK)
         atomic_compare_exchange_strong(&slot->state, &going, attach_state_as(state, ATTACH_FREE));

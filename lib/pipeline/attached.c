@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "attached.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -110,7 +111,7 @@ int svl__attached_create(const struct attached_options *o, struct attached **out
     *out = NULL;
     struct stat st;
     if (fstat(o->directory, &st) != 0)
-        return svl__fail(SVL_E_IO, "stat of the store's directory");
+        return svl__fail_errno(errno, "stat of the store's directory");
     struct attached *a = svl__calloc(1, sizeof *a);
     if (!a)
         return SVL_E_NOMEM;

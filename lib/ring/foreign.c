@@ -242,15 +242,3 @@ uint64_t svl__foreign_end(const struct ring *ring)
         read_tail(ring, &limit);
     return limit;
 }
-
-int svl__foreign_unlink(struct ring *ring)
-{
-    int directory;
-    int rc = svl__directory_open_shared(ring->directory, &directory);
-    if (rc != SVL_OK)
-        return rc;
-    if (unlinkat(directory, ring->name, 0) != 0 && errno != ENOENT)
-        rc = svl__fail_errno(errno, "removal of %s/%s", ring->directory, ring->name);
-    close(directory);
-    return rc;
-}

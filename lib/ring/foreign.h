@@ -68,7 +68,4 @@ bool svl__foreign_arm(struct ring *ring);
 uint64_t svl__foreign_dropped(struct ring *ring);
 uint64_t svl__foreign_end(const struct ring *ring);
 
-/* Its file goes, and so its name. */
-int svl__foreign_unlink(struct ring *ring);
-
 #endif

@@ -53,6 +53,8 @@ void svl__ring_destroy(struct ring *ring);
 bool svl__ring_is_empty(struct ring *ring);
 /* Removes the file of an empty ring. SVL_E_STATE if it is not empty: never unlinked. */
 int svl__ring_unlink(struct ring *ring);
+/* The file goes whatever is in it: the caller knows that all of it has its place. */
+int svl__ring_unlink_file(struct ring *ring);
 /* Removes the file that a process left which died while it made an attached ring, or removed it. What is no such file
  * of this store stays. */
 void svl__ring_remove_attached(const char *directory, const char *name,

@@ -253,8 +253,11 @@ int svl__ring_unlink(struct ring *ring)
 {
     if (!svl__ring_is_empty(ring))
         return svl__fail(SVL_E_STATE, "the ring is not empty");
-    if (!ring->shared)
-        return SVL_OK;
+    return ring->shared ? svl__ring_unlink_file(ring) : SVL_OK;
+}
+
+int svl__ring_unlink_file(struct ring *ring)
+{
     int directory;
     int rc = svl__directory_open_shared(ring->directory, &directory);
     if (rc != SVL_OK)
