@@ -1,6 +1,8 @@
 /* time_text.c - nanoseconds since 1970 as a date and a time of the day. */
 #include "time_text.h"
 
+#include <string.h>
+
 #include "clock.h"
 
 struct date {
@@ -55,4 +57,36 @@ size_t svl__time_text(int64_t time_ns, char out[TIME_TEXT_BYTES])
     p = put(p, (unsigned)nanoseconds, 9, 'Z');
     *p = 0;
     return (size_t)(p - out);
+}
+
+static int compare(int64_t time_ns, const void *begin, size_t len)
+{
+    char text[TIME_TEXT_BYTES];
+    size_t text_len = svl__time_text(time_ns, text);
+    int order = memcmp(text, begin, len < text_len ? len : text_len);
+    return order == 0 && len > text_len ? -1 : order;
+}
+
+/* The first time at which the comparison gives `least` or more; INT64_MAX, perhaps for want of one. Texts of the
+ * same length are in the order of their times, so bisection finds it. */
+static int64_t first_of(const void *begin, size_t len, int least)
+{
+    int64_t low = INT64_MIN, high = INT64_MAX;
+    while (low < high) {
+        int64_t middle = low + (int64_t)(((uint64_t)high - (uint64_t)low) / 2);
+        if (compare(middle, begin, len) >= least)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+bool svl__time_text_range(const void *begin, size_t len, int64_t *first_ns, int64_t *last_ns)
+{
+    *first_ns = first_of(begin, len, 0);
+    *last_ns = first_of(begin, len, 1); /* behind the last */
+    if (compare(*last_ns, begin, len) > 0 && *last_ns > INT64_MIN)
+        --*last_ns;
+    return compare(*first_ns, begin, len) == 0;
 }

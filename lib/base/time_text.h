@@ -2,6 +2,7 @@
 #ifndef SVL_BASE_TIME_TEXT_H
 #define SVL_BASE_TIME_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,5 +11,8 @@
 
 /* Returns the text's length. Takes no lock, unlike gmtime_r(). */
 size_t svl__time_text(int64_t time_ns, char out[TIME_TEXT_BYTES]);
+
+/* The first and the last time whose text begins so. False: there is none. */
+bool svl__time_text_range(const void *begin, size_t len, int64_t *first_ns, int64_t *last_ns);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/time_text.h"
 
 /* Doubles of the size of today's nanoseconds are 256 apart. */
 #define TIME_SLACK_NS 512
@@ -104,7 +105,7 @@ static struct text_bound text_of_field(const struct plan *plan, const struct pla
 
 struct envelope {
     struct number_bound severity, time;
-    struct text_bound source, type, key;
+    struct text_bound source, type, key, time_text;
 };
 
 static void narrow_number(struct number_bound *bound, const struct plan *plan,
@@ -135,6 +136,8 @@ static void narrow(struct envelope *e, const struct plan *plan, const struct pla
         narrow_number(&e->severity, plan, field);
     else if (is_named(name, "time-ns"))
         narrow_number(&e->time, plan, field);
+    else if (is_named(name, "time"))
+        narrow_text(&e->time_text, plan, field);
     else if (is_named(name, "source"))
         narrow_text(&e->source, plan, field);
     else if (is_named(name, "type") || is_named(name, "detail-type"))
@@ -150,6 +153,7 @@ static void widen(struct envelope *e, const struct envelope *by)
     e->source = wider_text(e->source, by->source);
     e->type = wider_text(e->type, by->type);
     e->key = wider_text(e->key, by->key);
+    e->time_text = wider_text(e->time_text, by->time_text);
 }
 
 static int64_t to_time(double value, double slack)
@@ -160,14 +164,26 @@ static int64_t to_time(double value, double slack)
     return wide >= 0x1p63 ? INT64_MAX : (int64_t)wide;
 }
 
+/* As texts begin with years of four digits, a beginning is a range of times. */
+static void narrow_time(struct pattern_bounds *bounds, svl_slice begin)
+{
+    int64_t first_ns, last_ns;
+    bool any = svl__time_text_range(begin.data, begin.len, &first_ns, &last_ns);
+    if (!any || first_ns > bounds->time_min_ns)
+        bounds->time_min_ns = any ? first_ns : INT64_MAX;
+    if (!any || last_ns < bounds->time_max_ns)
+        bounds->time_max_ns = any ? last_ns : INT64_MIN;
+}
+
 int svl__pattern_bounds(const svl_pattern *pattern, struct pattern_bounds *out)
 {
     const struct plan *plan = &pattern->plan;
-    struct envelope all = { any_number, any_number, any_text, any_text, any_text };
+    const struct envelope any = { any_number, any_number, any_text, any_text, any_text, any_text };
+    struct envelope all = any;
     uint32_t *picks = svl__malloc(plan_clause_count(plan) * sizeof *picks);
     uint32_t *fields = svl__malloc(plan_field_count(plan) * sizeof *fields);
     for (uint32_t i = 0; picks && fields && i < plan->combinations; i++) {
-        struct envelope one = { any_number, any_number, any_text, any_text, any_text };
+        struct envelope one = any;
         uint32_t n = svl__plan_combination(plan, i, picks, fields);
         for (uint32_t j = 0; j < n; j++)
             narrow(&one, plan, plan_field(plan, fields[j]));
@@ -186,5 +202,6 @@ int svl__pattern_bounds(const svl_pattern *pattern, struct pattern_bounds *out)
                                     .source = all.source,
                                     .type = all.type,
                                     .key = all.key };
+    narrow_time(out, all.time_text.text);
     return done ? SVL_OK : SVL_E_NOMEM;
 }

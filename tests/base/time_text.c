@@ -48,11 +48,50 @@ static void test_time_when_any_then_as_the_c_library_has_it(void **state)
     }
 }
 
+static void test_range_when_of_a_beginning_then_all_that_begin_so(void **state)
+{
+    (void)state;
+    struct rng rng = { test_seed() };
+    for (int i = 0; i < 3000; i++) {
+        int64_t time_ns = (int64_t)rng_next(&rng), first, last;
+        char text[TIME_TEXT_BYTES], other[TIME_TEXT_BYTES];
+        svl__time_text(time_ns, text);
+        size_t len = rng_below(&rng, 31);
+        assert_true(svl__time_text_range(text, len, &first, &last));
+        assert_true(first <= time_ns && time_ns <= last);
+        svl__time_text(first, other);
+        assert_memory_equal(other, text, len);
+        svl__time_text(last, other);
+        assert_memory_equal(other, text, len);
+        if (first > INT64_MIN) {
+            svl__time_text(first - 1, other);
+            assert_true(memcmp(other, text, len) < 0);
+        }
+        if (last < INT64_MAX) {
+            svl__time_text(last + 1, other);
+            assert_true(memcmp(other, text, len) > 0);
+        }
+    }
+}
+
+static void test_range_when_no_text_begins_so_then_none(void **state)
+{
+    (void)state;
+    static const char *const none[] = {
+        "noon", "2026-13", "1500", "9999", "2026-01-01T00:00:00.000000000Z!", "2026-02-30"
+    };
+    int64_t first, last;
+    for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+        assert_false(svl__time_text_range(none[i], strlen(none[i]), &first, &last));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_time_when_written_then_as_by_hand),
         cmocka_unit_test(test_time_when_any_then_as_the_c_library_has_it),
+        cmocka_unit_test(test_range_when_of_a_beginning_then_all_that_begin_so),
+        cmocka_unit_test(test_range_when_no_text_begins_so_then_none),
     };
     return cmocka_run_group_tests_name("base/time_text", tests, NULL, NULL);
 }

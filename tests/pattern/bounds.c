@@ -82,10 +82,44 @@ static void test_numbers_when_a_pattern_names_them_then_bounded_as_all_that_matc
                 b.time_max_ns < INT64_C(1767225600123459000));
 }
 
+static void test_times_when_a_pattern_names_them_as_text_then_bounded_as_all_that_match(
+    void **state)
+{
+    (void)state;
+    static const int64_t day = INT64_C(86400000000000), new_year = INT64_C(1767225600000000000);
+    static const struct {
+        const char *pattern;
+        int64_t min, max;
+    } cases[] = {
+        { "{\"time\":[\"2026-01-01T00:00:00.000000001Z\"]}", 1, 1 },
+        { "{\"time\":[{\"prefix\":\"2026-01-01\"}]}", 0, 86399999999999 },
+        { "{\"time\":[{\"prefix\":\"2026-01-01T0\"}]}", 0, 35999999999999 },
+        { "{\"time\":[{\"prefix\":\"2026-01-02\"},{\"prefix\":\"2026-01-03T10\"}]}", 0,
+          INT64_C(9) * 86400000000000 - 1 }, /* all that begins with 2026-01-0 */
+        { "{\"time\":[{\"prefix\":\"2026-01-01\"}],\"time-ns\":[{\"numeric\":[\"<\",0]}]}", 0, 0 },
+    };
+    struct pattern_bounds b;
+    for (size_t i = 0; i + 1 < sizeof cases / sizeof cases[0]; i++) {
+        read_bounds(cases[i].pattern, &b);
+        assert_true(b.time_min_ns == new_year + cases[i].min);
+        assert_true(b.time_max_ns == new_year + cases[i].max);
+    }
+    read_bounds(cases[4].pattern, &b); /* no time is both */
+    assert_true(b.time_min_ns > b.time_max_ns);
+    read_bounds("{\"time\":[{\"prefix\":\"noon\"}]}", &b);
+    assert_true(b.time_min_ns > b.time_max_ns);
+    read_bounds("{\"time\":[{\"prefix\":\"2026\"},{\"exists\":true}]}", &b);
+    assert_true(b.time_min_ns == INT64_MIN && b.time_max_ns == INT64_MAX);
+    read_bounds("{\"time\":[{\"prefix\":\"2262-04-11T\"}]}", &b); /* the last day that there is */
+    assert_true(b.time_min_ns > INT64_MAX - day && b.time_max_ns == INT64_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_texts_when_a_pattern_names_them_then_bounded_as_all_that_match),
+        cmocka_unit_test(
+            test_times_when_a_pattern_names_them_as_text_then_bounded_as_all_that_match),
         cmocka_unit_test(test_numbers_when_a_pattern_names_them_then_bounded_as_all_that_match),
     };
     return cmocka_run_group_tests_name("pattern/bounds", tests, NULL, NULL);

@@ -197,6 +197,7 @@ static const struct {
     { "{\"severity\":[17,18],\"detail\":{\"n\":[300]}}", 1, true, false, false },
     { "{\"time-ns\":[{\"numeric\":[\">=\",1790000000000000000,\"<\",1790000010000000000]}]}", 10,
       true, false, false },
+    { "{\"time\":[{\"prefix\":\"2026-09-21T14:13:2\"}]}", 10, true, false, false },
     { "{\"key\":[\"k-0500\"]}", 1, false, true, false },
     { "{\"key\":[{\"prefix\":\"k-05\"}]}", 100, false, true, false },
     { "{\"$or\":[{\"key\":[\"k-0500\"]},{\"key\":[\"k-0501\"]}]}", 2, false, true, false },
