@@ -104,6 +104,8 @@ struct svl_store {
     bool encoder_short;                  /* of memory: it tries again and again */
     uint64_t commit_wanted, commit_done; /* numbers of requests */
     uint64_t commit_upto; /* a commit waits for the blocks up to this id; 0 = none does */
+    uint64_t
+        commit_asked; /* the last request that it answers: later ones may be for later records */
     uint64_t committed_id;
     uint64_t committed_op;
     bool commit_given_up;          /* while ending, for want of space: the journal holds it all */

@@ -1,0 +1,68 @@
+/* svl_store_commit() answers for what was durable when it was called, also where an older commit is under way. The steps
+ * of a store without threads are taken by hand. */
+#include <stdio.h>
+#include <time.h>
+
+#include "record/wire.h"
+#include "store/state.h"
+#include "support/support.h"
+
+static svl_store *store;
+
+/* Durable when this returns. */
+static void feed_one(uint64_t position)
+{
+    static uint8_t wire[64];
+    svl_record record = { .source = slice_of("s") };
+    svl__wire_encode(&record, 1, wire);
+    struct ring_position ring = { .uuid = { 1 }, .position = position };
+    struct feed_item item = { .wire = wire, .len = svl__wire_size(&record), .ring_end = position };
+    struct feed feed = { .items = &item, .count = 1, .ring = &ring, .urgent = true };
+    uint64_t ticket;
+    assert_ok(svl__store_feed(store, &feed, &ticket));
+    while (svl__store_durable_ticket(store) < ticket) {
+        svl__flush_step(store);
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+    }
+}
+
+static void test_request_when_an_older_commit_waits_for_its_blocks_then_not_answered_by_that(
+    void **state)
+{
+    (void)state;
+    svl_store_options o;
+    char path[512];
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_ok(svl_store_options_init(&o, sizeof o));
+    o.flags = SVL_THREADLESS;
+    o.sync_interval_ms = 1;
+    assert_ok(svl__store_open_owned(path, &o, &store));
+    feed_one(1);
+    svl__commit_step(store); /* asks for the block of the first record, */
+    assert_true(store->commit_upto == 1);
+    svl__encode_step(store); /* which is there now */
+    feed_one(2);
+    pthread_mutex_lock(&store->lock);
+    uint64_t request = svl__commit_request(store);
+    pthread_mutex_unlock(&store->lock);
+    svl__commit_step(store);
+    assert_true(store->committed_id == 1);
+    assert_true(store->commit_done < request);
+    while (store->commit_done < request) {
+        svl__commit_step(store);
+        svl__encode_step(store);
+    }
+    assert_true(store->committed_id == 2);
+    assert_ok(svl__store_close_owned(store));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(
+            test_request_when_an_older_commit_waits_for_its_blocks_then_not_answered_by_that),
+    };
+    int failed = cmocka_run_group_tests_name("store/commit", tests, NULL, NULL);
+    temp_remove_all();
+    return failed;
+}
