@@ -338,10 +338,12 @@ int64_t svl__commit_due_ns(const svl_store *store)
  * asked first. False: it has to do something. */
 static bool ask_for_blocks(svl_store *store)
 {
-    if (store->commit_upto == 0 && (store->tail.block_bytes < store->options.commit_bytes ||
-                                    store->commit_wanted != store->commit_done)) {
+    if (store->commit_upto != 0)
+        return has_blocks(store);
+    store->commit_asked = store->commit_wanted;
+    if (store->tail.block_bytes < store->options.commit_bytes ||
+        store->commit_asked != store->commit_done) {
         store->commit_upto = store->encode_wanted = store->tail.durable_id;
-        store->commit_asked = store->commit_wanted;
         svl__job_wake(store, JOB_ENCODE);
     }
     return has_blocks(store);
@@ -351,7 +353,7 @@ static bool ask_for_blocks(svl_store *store)
 static int take(struct commit *c)
 {
     svl_store *store = c->store;
-    c->request = store->commit_upto != 0 ? store->commit_asked : store->commit_done;
+    c->request = store->commit_asked;
     store->commit_upto = 0;
     c->op = store->durable_op;
     c->ingest_ns = store->durable_ingest_ns;
