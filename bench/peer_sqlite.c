@@ -11,6 +11,7 @@
 #include "bench.h"
 
 #define TRANSACTION 10000
+#define BUSY_MS 60000 /* a checkpoint and a reader wait for each other */
 
 struct db {
     sqlite3 *writer, *reader;
@@ -37,6 +38,7 @@ static int open_connections(struct db *me, const char *synchronous)
     char pragma[64];
     snprintf(pragma, sizeof pragma, "PRAGMA synchronous=%s", synchronous);
     if (checked(me, sqlite3_open(me->path, &me->writer)) != 0 ||
+        checked(me, sqlite3_busy_timeout(me->writer, BUSY_MS)) != 0 ||
         run_sql(me, "PRAGMA journal_mode=WAL") != 0 || run_sql(me, pragma) != 0)
         return -1;
     return run_sql(me, "CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, time INTEGER, "
@@ -46,6 +48,8 @@ static int open_connections(struct db *me, const char *synchronous)
 static int prepare(struct db *me)
 {
     int rc = sqlite3_open(me->path, &me->reader);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_busy_timeout(me->reader, BUSY_MS);
     if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v2(
             me->writer,
