@@ -77,8 +77,10 @@ struct store_ops {
     int64_t (*scan)(void *store, uint64_t *bytes);    /* every record, its body read: how many */
     int64_t (*count_errors)(void *store);             /* severity ERROR and above */
     int64_t (*count_key)(void *store, svl_slice key); /* bodies read */
-    int64_t (*first_since)(void *store, int64_t time_ns); /* the record's time */
-    int64_t (*count_word)(void *store, const char *word); /* bodies that contain it */
+    int64_t (*newest_of_key)(void *store, svl_slice key, unsigned n); /* the n newest, bodies read:
+                                                                         the oldest one's time */
+    int64_t (*first_since)(void *store, int64_t time_ns);             /* the record's time */
+    int64_t (*count_word)(void *store, const char *word);             /* bodies that contain it */
     int (*close)(void *store);
 };
 
@@ -173,6 +175,19 @@ struct line {
 /* The n-th record of a fixed sequence, with one of `keys` distinct keys, Zipf-like skewed; 0: no key; KEYS_UNIQUE: 16
  * random bytes. Any thread, once lines_load() has returned. */
 void line_make(uint64_t n, uint64_t keys, struct line *line);
+/* A store that is asked has three kinds of keys: each tenth record one of `shared_keys` that has a record in each of
+ * `spans` equal parts of the store (1,000 and a few), at a random place in it; each tenth one of its own, of 16 random
+ * digits; the others one of KEYS_MANY. */
+#define FILLED_SPANS 1000
+struct filled {
+    uint64_t total, shared_keys, spans;
+};
+struct filled lines_filled(uint64_t total);
+void line_make_filled(const struct filled *filled, uint64_t n, struct line *line);
+/* The number of the record that a shared key has in a span; the last span may end before it: `total` or more. */
+uint64_t lines_shared(const struct filled *filled, uint64_t key, uint64_t span);
+/* The number of a record near the n-th that has a key of its own. */
+uint64_t lines_own(const struct filled *filled, uint64_t n);
 /* Makes the lines by templates, or takes those of the file `input`. */
 int lines_load(const char *input);
 /* A word that about one line in 10,000 holds, and what is in none. */
