@@ -4,9 +4,10 @@
  *   B2  within a workload the peers take turns, ours first: ours, theirs, ours, theirs; all see the same weather.
  *   B3  a peer gets the same records in the same order as ours, and is asked the same questions.
  *
- * main.c the command · run.c turns and processes · workloads.c, workload_*.c the questions · peers.c, peer_*.c who
- * answers · lines.c the data · watch.c clocks and counters · histogram.c, load.c latency · statistics.c ·
- * results.c the figures, json_line.c, report.c, compare.c · environment.c · chart.c, page.c the pictures */
+ * main.c the command · plan.c what is run · run.c turns · child.c a measurement's process · progress.c how far it is
+ * workloads.c, workload_*.c the questions · peers.c, peer_*.c who answers · lines.c the data
+ * watch.c clocks and counters · histogram.c, load.c latency · statistics.c, results.c the figures
+ * json_line.c, report.c, compare.c in words · chart.c, page.c in pictures · environment.c */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
@@ -82,6 +83,8 @@ struct store_ops {
     int64_t (*first_since)(void *store, int64_t time_ns);             /* the record's time */
     int64_t (*count_word)(void *store, const char *word);             /* bodies that contain it */
     int (*close)(void *store);
+    /* What records take at most while they are written and indexed, over their text. */
+    double disk_factor;
 };
 
 /* Takes one JSON document apart, whole. */
@@ -188,6 +191,8 @@ void line_make_filled(const struct filled *filled, uint64_t n, struct line *line
 uint64_t lines_shared(const struct filled *filled, uint64_t key, uint64_t span);
 /* The number of a record near the n-th that has a key of its own. */
 uint64_t lines_own(const struct filled *filled, uint64_t n);
+/* The mean length of a record's body. */
+double lines_mean_bytes(void);
 /* Makes the lines by templates, or takes those of the file `input`. */
 int lines_load(const char *input);
 /* A word that about one line in 10,000 holds, and what is in none. */

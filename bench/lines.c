@@ -131,6 +131,11 @@ int lines_load(const char *input)
     return input ? read_lines(input) : make_lines();
 }
 
+double lines_mean_bytes(void)
+{
+    return (double)arena_used / (double)body_count;
+}
+
 /* Five letters and eight digits, which do not sort as the numbers do. */
 static svl_slice name_key(const char *prefix, uint64_t number, char *out)
 {

@@ -84,21 +84,26 @@ static void put_row(FILE *out, const struct results *results, const struct figur
     const double values[3] = { min_of(figure->samples, figure->count),
                                median_of(figure->samples, figure->count),
                                max_of(figure->samples, figure->count) };
-    const struct figure *ours = results_ours(results, figure);
+    char text[64];
+    struct ratio ratio;
     fprintf(out, "<tr%s><td>%s<td class=\"n\">%llu<td>", figure->is_ours ? " class=\"ours\"" : "",
             figure->workload, (unsigned long long)figure->size);
     xml_text(out, figure->title);
     fprintf(out, "<td>%s", bench_metrics[figure->metric].label);
+    if (figure->limit_s > 0) {
+        report_slow(text, sizeof text, figure);
+        fprintf(out, "<td colspan=\"4\">%s\n", text);
+        return;
+    }
     for (int i = 0; i < 3; i++) {
         report_number(numbers[i], sizeof numbers[i], figure->metric, values[i]);
         fprintf(out, "<td class=\"n\">%s", numbers[i]);
     }
-    if (ours) {
-        struct ratio ratio = ratio_of(ours->samples, ours->count, figure->samples, figure->count);
-        fprintf(out, "<td class=\"n\">%.3g (%.3g-%.3g)\n", ratio.value, ratio.low, ratio.high);
-    } else {
-        fputs("<td>\n", out);
-    }
+    if (results_ratio(results, figure, &ratio))
+        fprintf(out, "<td class=\"n\">%.3g (%.3g-%.3g)", ratio.value, ratio.low, ratio.high);
+    else
+        fputs("<td>", out);
+    putc('\n', out);
 }
 
 static void put_growth(FILE *out, const struct results *results)
@@ -143,10 +148,11 @@ int page_write(const struct settings *settings, const struct environment *enviro
     put_environment(out, settings, environment);
     int rc = 0;
     for (size_t i = 0; i < results->count; i++) {
+        const struct figure *figure = &results->figures[i];
         if (!gets_chart(results, i))
             continue;
-        chart_write(out, results, &results->figures[i]);
-        if (write_chart_file(settings, results, &results->figures[i]) != 0)
+        chart_write(out, results, figure);
+        if (write_chart_file(settings, results, figure) != 0)
             rc = -1;
     }
     put_growth(out, results);

@@ -146,7 +146,8 @@ static const struct store_ops ops = { .open = journal_open,
                                       .scan = journal_scan,
                                       .count_errors = journal_count_errors,
                                       .count_key = journal_count_key,
-                                      .close = journal_close };
+                                      .close = journal_close,
+                                      .disk_factor = 2.5 };
 
 const struct peer peer_journal = { .name = "journal",
                                    .title = "systemd journal",

@@ -256,7 +256,8 @@ static const struct store_ops ops = { .open = db_open,
                                       .count_key = db_count_key,
                                       .newest_of_key = db_newest_of_key,
                                       .first_since = db_first_since,
-                                      .close = db_close };
+                                      .close = db_close,
+                                      .disk_factor = 2 };
 
 const struct peer peer_leveldb = {
     .name = "leveldb", .title = "LevelDB, Snappy", .version = version, .store = &ops

@@ -344,12 +344,14 @@ static const struct store_ops ops = { .open = db_open,
                                       .count_key = db_count_key,
                                       .newest_of_key = db_newest_of_key,
                                       .first_since = db_first_since,
-                                      .close = db_close };
+                                      .close = db_close,
+                                      .disk_factor = 2.5 };
 static const struct store_ops blocks_ops = { .open = db_open,
                                              .append = blocks_append,
                                              .finish = blocks_finish,
                                              .scan = blocks_scan,
-                                             .close = db_close };
+                                             .close = db_close,
+                                             .disk_factor = 1.5 };
 
 const struct peer peer_lmdb = {
     .name = "lmdb", .title = "LMDB, a record a put", .version = version, .store = &ops

@@ -223,7 +223,8 @@ static const struct store_ops ops = { .open = log_open,
                                       .newest_of_key = log_newest_of_key,
                                       .first_since = log_first_since,
                                       .count_word = log_count_word,
-                                      .close = log_close };
+                                      .close = log_close,
+                                      .disk_factor = 0.6 };
 
 const struct peer peer_log = { .name = "serverlog",
                                .title = "serverlog",

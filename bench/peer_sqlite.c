@@ -253,11 +253,13 @@ static int db_close(void *store)
 
 /* OFF and NORMAL promise nothing at a commit; they answer questions as FULL does. */
 static const struct store_ops off_ops = {
-    .open = open_off, .append = db_append, .finish = db_finish, .close = db_close
+    .open = open_off, .append = db_append, .finish = db_finish, .close = db_close, .disk_factor = 2
 };
-static const struct store_ops normal_ops = {
-    .open = open_normal, .append = db_append, .finish = db_finish, .close = db_close
-};
+static const struct store_ops normal_ops = { .open = open_normal,
+                                             .append = db_append,
+                                             .finish = db_finish,
+                                             .close = db_close,
+                                             .disk_factor = 2 };
 static const struct store_ops full_ops = { .open = open_full,
                                            .append = db_append,
                                            .finish = db_finish,
@@ -268,7 +270,8 @@ static const struct store_ops full_ops = { .open = open_full,
                                            .newest_of_key = db_newest_of_key,
                                            .first_since = db_first_since,
                                            .count_word = db_count_word,
-                                           .close = db_close };
+                                           .close = db_close,
+                                           .disk_factor = 2 };
 
 const struct peer peer_sqlite_off = { .name = "sqlite-off",
                                       .title = "SQLite, WAL, OFF",

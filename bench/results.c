@@ -1,6 +1,7 @@
 /* results.c - the figures of a run, in the order taken. */
 #include "results.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -59,14 +60,18 @@ const struct figure *results_find(const struct results *results, const struct fi
     return NULL;
 }
 
-const struct figure *results_ours(const struct results *results, const struct figure *figure)
+bool results_ratio(const struct results *results, const struct figure *figure, struct ratio *out)
 {
     for (size_t i = 0; i < results->count; i++) {
         const struct figure *it = &results->figures[i];
-        if (it->is_ours && is_same_question(it, figure) && it->size == figure->size)
-            return it == figure ? NULL : it;
+        if (!it->is_ours || !is_same_question(it, figure) || it->size != figure->size)
+            continue;
+        if (it == figure || it->limit_s || figure->limit_s)
+            return false;
+        *out = ratio_of(it->samples, it->count, figure->samples, figure->count);
+        return isfinite(out->value);
     }
-    return NULL;
+    return false;
 }
 
 bool results_growth(const struct results *results, const struct figure *first, struct growth *out)
@@ -75,7 +80,7 @@ bool results_growth(const struct results *results, const struct figure *first, s
     unsigned count = 0;
     for (size_t i = 0; i < results->count && count < SIZES_MAX; i++) {
         const struct figure *it = &results->figures[i];
-        if (!is_same_question(it, first) || strcmp(it->peer, first->peer) != 0)
+        if (!is_same_question(it, first) || strcmp(it->peer, first->peer) != 0 || it->limit_s)
             continue;
         if (count == 0 && it != first)
             return false;

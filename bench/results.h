@@ -47,8 +47,9 @@ struct figure {
     bool is_ours;
     uint64_t size; /* records, as --size gave it */
     enum metric metric;
-    unsigned charts; /* of the workload */
-    unsigned count;
+    unsigned charts;             /* of the workload */
+    unsigned limit_s;            /* one took longer, was ended and was the last; 0: none did */
+    unsigned count;              /* 0 only with limit_s */
     double samples[SAMPLES_MAX]; /* in the order taken */
 };
 
@@ -57,6 +58,11 @@ struct growth {
     char peer[NAME_BYTES];
     enum metric metric;
     double exponent; /* of time or bytes an operation over the size: 0 is flat, 1 linear */
+};
+
+/* a's median / b's, and the 95 % interval by 2,000 bootstrap resamples of both, from a fixed seed. */
+struct ratio {
+    double value, low, high;
 };
 
 struct results {
@@ -69,8 +75,9 @@ struct figure *results_add(struct results *results);
 void results_free(struct results *results);
 /* The figure of the same workload, size, peer and metric; NULL: none. */
 const struct figure *results_find(const struct results *results, const struct figure *like);
-/* The figure of our side that this one is compared with: same workload, size and metric; NULL: none, or itself. */
-const struct figure *results_ours(const struct results *results, const struct figure *figure);
+/* Ours over this one, where ours has the same workload, size and metric, and both came to an end. False: it is none,
+ * or ours itself, or theirs is 0. */
+bool results_ratio(const struct results *results, const struct figure *figure, struct ratio *out);
 /* The exponent of a workload's metric over its sizes, by least squares through the logarithms of the medians. False:
  * fewer than two sizes. Given for the first figure of a series alone, so that it is told once. */
 bool results_growth(const struct results *results, const struct figure *first, struct growth *out);
@@ -84,14 +91,11 @@ int results_read(const char *path, struct results *results);
 
 /* --- statistics.c --- */
 
+/* NAN of none. */
 double median_of(const double *samples, unsigned count);
 double min_of(const double *samples, unsigned count);
 double max_of(const double *samples, unsigned count);
 
-/* a's median / b's, and the 95 % interval by 2,000 bootstrap resamples of both, from a fixed seed. */
-struct ratio {
-    double value, low, high;
-};
 struct ratio ratio_of(const double *a, unsigned a_count, const double *b, unsigned b_count);
 
 /* Slope of log y over log x. */

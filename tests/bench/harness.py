@@ -6,6 +6,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -54,8 +55,8 @@ class Tiny(unittest.TestCase):
         cls.stores = pathlib.Path(cls.temporary.name) / "stores"
         cls.out = pathlib.Path(cls.temporary.name) / "out"
         cls.stores.mkdir()
-        cls.done = run("run", "--size", "100", "--repeat", "2", "--json", "--dir", str(cls.stores), "--out",
-                      str(cls.out))
+        cls.done = run("run", "--size", "100", "--repeat", "2", "--limit", "60", "--json", "--dir", str(cls.stores),
+                      "--out", str(cls.out))
         cls.lines = [json.loads(line) for line in cls.done.stdout.splitlines()]
         cls.figures = [line for line in cls.lines if line["type"] == "figure"]
         listed = run("list").stdout
@@ -81,6 +82,7 @@ class Tiny(unittest.TestCase):
         for it in self.figures:
             self.assertLessEqual(1, len(it["samples"]), it)
             self.assertLessEqual(len(it["samples"]), 2, it)
+            self.assertIsNone(it["limit_s"], it)
             if it["metric"] != "memory":  # sampled: a short process may end before
                 self.assertEqual(len(it["samples"]), 2, it)
             self.assertLessEqual(it["min"], it["median"])
@@ -136,6 +138,55 @@ class Selected(unittest.TestCase):
             self.assertEqual(problems_of(line), [])
         self.assertEqual({line["size"] for line in lines if line["type"] == "figure"}, {100, 200})
 
+    def test_run_when_on_a_terminal_then_it_tells_how_far_it_is_and_fills_each_store_once(self):
+        ours, theirs = os.openpty()
+        with tempfile.TemporaryDirectory(dir=memory) as directory:
+            running = subprocess.Popen([bench, "run", "scan", "search", "lookup", "open", "--peers", "lmdb", "--size",
+                                        "100,200", "--repeat", "2", "--dir", directory], stdout=subprocess.DEVNULL,
+                                       stderr=theirs)
+            os.close(theirs)
+            told = b""
+            try:
+                while some := os.read(ours, 4096):
+                    told += some
+            except OSError:  # the other side is closed
+                pass
+            os.close(ours)
+            self.assertEqual(running.wait(), 0)
+        told = told.decode()
+        for peer in ("serverlog", "lmdb"):
+            for size in (100, 200):
+                self.assertEqual(told.count(f", {size}: {peer} is filled"), 1, told)
+        parts = [int(it) for it in re.findall(r"(\d+) %, ", told)]
+        self.assertEqual(parts[0], 0)
+        self.assertEqual(parts, sorted(parts))
+        self.assertGreater(parts[-1], 90)
+        self.assertLess(parts[-1], 100)
+
+    def test_run_when_one_takes_too_long_then_it_is_ended_and_told_so(self):
+        with tempfile.TemporaryDirectory(dir=memory) as out:
+            done = self.run_in_temporary("durable-latency/idle", "--peers", "serverlog", "--size", "10000000",
+                                         "--limit", "1", "--out", out)
+            page = (pathlib.Path(out) / "index.html").read_text()
+            charts = [it.read_text() for it in pathlib.Path(out).glob("*.svg")]
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        figures = [line for line in lines if line["type"] == "figure"]
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual({it["metric"] for it in figures}, {"p50", "p99"})
+        for it in figures:
+            self.assertEqual(problems_of(it), [])
+            self.assertEqual((it["limit_s"], it["samples"], it["median"]), (1, [], None))
+        for text in [page, *charts]:
+            self.assertIn("too slow: over 1 s", text)
+        self.assertEqual(len(charts), 2)
+
+    def test_run_when_the_disk_is_too_small_then_it_does_not_begin(self):
+        done = self.run_in_temporary("ingest/plain", "--size", "10000000000")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("GiB at once are needed", done.stderr)
+        self.assertIn("not enough disk", done.stderr)
+        self.assertEqual(len(done.stdout.splitlines()), 1)
+
     def test_run_when_input_is_given_then_its_lines_are_stored(self):
         with tempfile.NamedTemporaryFile("w") as log:
             log.write("one line of 1,000\nand\n\nanother\n")
@@ -152,6 +203,7 @@ class Selected(unittest.TestCase):
         for arguments in ([], ["run", "nothing"], ["run", "scan", "--peers", "nobody"], ["run", "--size", "0"],
                           ["run", "--size", "20,10"], ["run", "--size", "-5"], ["run", "--size", "1x"],
                           ["run", "--repeat", "1"], ["run", "--repeat", "65"], ["run", "--what"],
+                          ["run", "--limit", "0"], ["run", "--limit", "86401"], ["run", "--limit", "x"],
                           ["compare", "a"], ["list", "more"]):
             self.assertEqual(run(*arguments).returncode, 2, arguments)
 
