@@ -7,7 +7,7 @@
  * main.c the command · plan.c what is run · run.c turns · child.c a measurement's process · progress.c how far it is
  * workloads.c, workload_*.c the questions · peers.c, peer_*.c who answers · lines.c the data
  * watch.c clocks and counters · histogram.c, load.c latency · statistics.c, results.c the figures
- * json_line.c, report.c, compare.c in words · chart.c, page.c in pictures · environment.c */
+ * json_line.c, report.c, compare.c in words · chart.c, chart_growth.c, page.c in pictures · environment.c */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 

@@ -9,7 +9,6 @@
 #include "report.h"
 
 #define BARS_MAX 32
-#define WIDTH 820
 #define LABEL_WIDTH 280
 #define BAR_WIDTH 330
 #define RANGE_WIDTH 370 /* a line that would be longer is cut, and its end told */
@@ -18,13 +17,20 @@
 #define TOP 64
 #define BOTTOM 14
 
+/* .p0 to .p5 are the peers' lines of a growth chart, by turns. */
 static const char style[] =
     "text{font:13px system-ui,'DejaVu Sans',sans-serif;fill:#1d2329}"
     ".head{font-size:16px;font-weight:600}.sub{fill:#5b6670}.mine{font-weight:600}"
     ".back{fill:#fff}.ours{fill:#0969a8}.theirs{fill:#b4c1cb}"
-    ".range{stroke:#46515a;stroke-width:1.5}.zero{stroke:#8b979f}"
+    ".range{stroke:#46515a;stroke-width:1.5}.zero{stroke:#8b979f}.grid{stroke:#e3e8ec}"
+    ".line{fill:none;stroke-width:1.6}.p{stroke:#0969a8;stroke-width:3}"
+    ".p0{stroke:#b0652d}.p1{stroke:#3f8f5b}.p2{stroke:#8a5fb0}.p3{stroke:#7d868d}"
+    ".p4{stroke:#c2487c}.p5{stroke:#8a8a1f}"
     "@media(prefers-color-scheme:dark){text{fill:#e8ecef}.sub{fill:#a3adb5}.back{fill:#14181c}"
-    ".ours{fill:#4cb0ee}.theirs{fill:#4a5864}.range{stroke:#ccd5dc}.zero{stroke:#6c7880}}";
+    ".ours{fill:#4cb0ee}.theirs{fill:#4a5864}.range{stroke:#ccd5dc}.zero{stroke:#6c7880}"
+    ".grid{stroke:#2b343c}.p{stroke:#4cb0ee}"
+    ".p0{stroke:#e0a070}.p1{stroke:#7cc796}.p2{stroke:#bd9be0}.p3{stroke:#a3adb5}"
+    ".p4{stroke:#ec8fb5}.p5{stroke:#c9c968}}";
 
 void xml_text(FILE *out, const char *text)
 {
@@ -118,15 +124,17 @@ static const char *question_of(const struct figure *figure)
     return is_first ? figure->question : bench_metrics[figure->metric].question;
 }
 
-static void chart_begin(FILE *out, int height, const struct figure *of, const char *below)
+void chart_begin(FILE *out, int height, const struct figure *of, const char *behind,
+                 const char *below)
 {
     fprintf(out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" "
             "height=\"%d\" role=\"img\"><style>%s</style>"
             "<rect class=\"back\" width=\"%d\" height=\"%d\"/>\n",
-            WIDTH, height, WIDTH, height, style, WIDTH, height);
+            CHART_WIDTH, height, CHART_WIDTH, height, style, CHART_WIDTH, height);
     fputs("<text class=\"head\" x=\"16\" y=\"26\">", out);
     xml_text(out, question_of(of));
+    xml_text(out, behind);
     fputs("</text><text class=\"sub\" x=\"16\" y=\"46\">", out);
     xml_text(out, below);
     fputs("</text>\n", out);
@@ -154,7 +162,7 @@ void chart_write(FILE *out, const struct results *results, const struct figure *
     int height = TOP + (int)count * BAR_STEP + BOTTOM;
     double scale = longest > 0 ? BAR_WIDTH / longest : 0;
     describe(below, sizeof below, of);
-    chart_begin(out, height, of, below);
+    chart_begin(out, height, of, "", below);
     for (unsigned i = 0; i < count; i++) {
         if (bars[i]->limit_s > 0)
             draw_slow(out, bars[i], i);

@@ -39,19 +39,21 @@ static bool gets_chart(const struct results *results, size_t at)
     return true;
 }
 
+typedef void chart_fn(FILE *out, const struct results *results, const struct figure *of);
+
 static int write_chart_file(const struct settings *settings, const struct results *results,
-                            const struct figure *figure)
+                            const struct figure *figure, chart_fn *draw, const char *suffix)
 {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s-%s.svg", settings->out, figure->workload,
-             bench_metrics[figure->metric].name);
+    snprintf(path, sizeof path, "%s/%s-%s%s.svg", settings->out, figure->workload,
+             bench_metrics[figure->metric].name, suffix);
     for (char *at = path + strlen(settings->out) + 1; *at; at++)
         if (*at == '/')
             *at = '-';
     FILE *f = fopen(path, "we");
     if (!f)
         return bench_fail("a chart cannot be written");
-    chart_write(f, results, figure);
+    draw(f, results, figure);
     return fclose(f) == 0 ? 0 : bench_fail("a chart is not whole");
 }
 
@@ -152,7 +154,12 @@ int page_write(const struct settings *settings, const struct environment *enviro
         if (!gets_chart(results, i))
             continue;
         chart_write(out, results, figure);
-        if (write_chart_file(settings, results, figure) != 0)
+        if (write_chart_file(settings, results, figure, chart_write, "") != 0)
+            rc = -1;
+        if (!chart_has_growth(results, figure))
+            continue;
+        chart_growth_write(out, results, figure);
+        if (write_chart_file(settings, results, figure, chart_growth_write, "-growth") != 0)
             rc = -1;
     }
     put_growth(out, results);

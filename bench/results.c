@@ -74,27 +74,34 @@ bool results_ratio(const struct results *results, const struct figure *figure, s
     return false;
 }
 
-bool results_growth(const struct results *results, const struct figure *first, struct growth *out)
+unsigned results_series(const struct results *results, const struct figure *first,
+                        double sizes[SERIES_MAX], double medians[SERIES_MAX])
 {
-    double sizes[SIZES_MAX], each[SIZES_MAX];
     unsigned count = 0;
-    for (size_t i = 0; i < results->count && count < SIZES_MAX; i++) {
+    for (size_t i = 0; i < results->count && count < SERIES_MAX; i++) {
         const struct figure *it = &results->figures[i];
-        if (!is_same_question(it, first) || strcmp(it->peer, first->peer) != 0 || it->limit_s)
+        double median = median_of(it->samples, it->count);
+        if (!is_same_question(it, first) || strcmp(it->peer, first->peer) != 0 || it->limit_s ||
+            !(median > 0))
             continue;
         if (count == 0 && it != first)
-            return false;
-        double median = median_of(it->samples, it->count);
-        if (!(median > 0))
-            return false;
+            return 0;
         sizes[count] = (double)it->size;
-        each[count++] = bench_metrics[it->metric].is_more_better ? 1 / median : median;
+        medians[count++] = median;
     }
+    return count;
+}
+
+bool results_growth(const struct results *results, const struct figure *first, struct growth *out)
+{
+    double sizes[SERIES_MAX], medians[SERIES_MAX];
+    unsigned count = results_series(results, first, sizes, medians);
     if (count < 2)
         return false;
     *out = (struct growth){ .metric = first->metric };
     memcpy(out->workload, first->workload, sizeof out->workload);
     memcpy(out->peer, first->peer, sizeof out->peer);
-    out->exponent = exponent_of(sizes, each, count);
+    double slope = exponent_of(sizes, medians, count);
+    out->exponent = bench_metrics[first->metric].is_more_better ? -slope : slope;
     return true;
 }

@@ -78,8 +78,12 @@ const struct figure *results_find(const struct results *results, const struct fi
 /* Ours over this one, where ours has the same workload, size and metric, and both came to an end. False: it is none,
  * or ours itself, or theirs is 0. */
 bool results_ratio(const struct results *results, const struct figure *figure, struct ratio *out);
-/* The exponent of a workload's metric over its sizes, by least squares through the logarithms of the medians. False:
- * fewer than two sizes. Given for the first figure of a series alone, so that it is told once. */
+/* A workload's metric of one peer over the sizes that have a positive median, ascending: how many, from the series'
+ * first figure alone; of any other it is 0, so that a series is told once. */
+#define SERIES_MAX 16
+unsigned results_series(const struct results *results, const struct figure *first,
+                        double sizes[SERIES_MAX], double medians[SERIES_MAX]);
+/* The exponent of its cost, by least squares through the logarithms. False: fewer than two sizes. */
 bool results_growth(const struct results *results, const struct figure *first, struct growth *out);
 
 /* json_line.c: one figure as a line, and back. */

@@ -138,6 +138,16 @@ class Selected(unittest.TestCase):
             self.assertEqual(problems_of(line), [])
         self.assertEqual({line["size"] for line in lines if line["type"] == "figure"}, {100, 200})
 
+    def test_run_when_there_are_two_sizes_then_growth_is_drawn_with_its_exponent(self):
+        with tempfile.TemporaryDirectory(dir=memory) as out:
+            self.run_in_temporary("scan/bodies", "--peers", "lmdb", "--size", "100,200", "--out", out)
+            self.assertEqual({it.name for it in pathlib.Path(out).glob("*.svg")},
+                             {"scan-bodies-rate.svg", "scan-bodies-rate-growth.svg"})
+            drawn = xml.parse(pathlib.Path(out) / "scan-bodies-rate-growth.svg").getroot()
+        space = "{http://www.w3.org/2000/svg}"
+        self.assertEqual(len(drawn.findall(space + "polyline")), 2)
+        self.assertEqual(len([it for it in drawn.iter(space + "tspan") if it.text.startswith("n^")]), 2)
+
     def test_run_when_on_a_terminal_then_it_tells_how_far_it_is_and_fills_each_store_once(self):
         ours, theirs = os.openpty()
         with tempfile.TemporaryDirectory(dir=memory) as directory:
