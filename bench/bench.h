@@ -131,10 +131,11 @@ struct run {
 struct workload {
     const char
         *name; /* "scan", "transfer/4x139"; selected by its name or the part before the slash */
-    const char *question; /* a chart's title */
-    unsigned charts;      /* METRIC_BIT() of the metrics that get one */
-    bool is_growing;      /* measured at each size; else at the largest alone */
-    uint64_t divisor;     /* records = size / divisor */
+    const char *question;        /* a chart's title */
+    unsigned charts;             /* METRIC_BIT() of the metrics that get one */
+    double bounds[METRIC_COUNT]; /* that ours is to keep to, drawn with it; 0: none */
+    bool is_growing;             /* measured at each size; else at the largest alone */
+    uint64_t divisor;            /* records = size / divisor */
     bool (*fits)(const struct peer *peer);
     const char
         *fixture_name; /* workloads with the same one share what prepare() made; NULL: none */
@@ -155,13 +156,13 @@ int bench_fail(const char *what);
 int64_t bench_now_ns(void);
 /* Removes a file, or a directory with what is in it; it need not be there. */
 void bench_remove(const char *path);
-/* Allocated bytes of a file or of a directory's files; -1 with words. */
+/* Allocated bytes of a file or of a directory's files, 0 where nothing is; -1 with words. */
 int64_t bench_disk_bytes(const char *path);
 
 /* watch.c: time, CPU time (of all threads and of children that were waited for) and bytes written between start and
- * stop go into run->metrics: EACH_NS and RATE for `operations`, CPU_NS and WRITTEN_BYTES. */
+ * stop go into run->metrics: EACH_NS and RATE for `operations`, CPU_NS, WRITTEN_BYTES and DIRTIED_BYTES. */
 struct watch {
-    int64_t wall_ns, cpu_ns, written;
+    int64_t wall_ns, cpu_ns, written, dirtied;
 };
 void watch_start(struct watch *watch);
 void watch_stop(struct watch *watch, struct run *run, uint64_t operations);

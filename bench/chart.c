@@ -1,6 +1,6 @@
 /* chart.c - a bar a peer, the best first, ours in colour; from zero, so that lengths may be compared; a thin line from
- * the smallest to the largest measurement, cut where that is far out; the median behind it as a number. A peer
- * that was too slow has words in place of its bar. */
+ * the smallest to the largest measurement, cut where that is far out; the median behind it as a number. What is to be
+ * kept to is a dashed line. A peer that was too slow has words in place of its bar. */
 #include "chart.h"
 
 #include <stdlib.h>
@@ -23,12 +23,13 @@ static const char style[] =
     ".head{font-size:16px;font-weight:600}.sub{fill:#5b6670}.mine{font-weight:600}"
     ".back{fill:#fff}.ours{fill:#0969a8}.theirs{fill:#b4c1cb}"
     ".range{stroke:#46515a;stroke-width:1.5}.zero{stroke:#8b979f}.grid{stroke:#e3e8ec}"
+    ".bound{stroke:#b3261e;stroke-dasharray:5 4}"
     ".line{fill:none;stroke-width:1.6}.p{stroke:#0969a8;stroke-width:3}"
     ".p0{stroke:#b0652d}.p1{stroke:#3f8f5b}.p2{stroke:#8a5fb0}.p3{stroke:#7d868d}"
     ".p4{stroke:#c2487c}.p5{stroke:#8a8a1f}"
     "@media(prefers-color-scheme:dark){text{fill:#e8ecef}.sub{fill:#a3adb5}.back{fill:#14181c}"
     ".ours{fill:#4cb0ee}.theirs{fill:#4a5864}.range{stroke:#ccd5dc}.zero{stroke:#6c7880}"
-    ".grid{stroke:#2b343c}.p{stroke:#4cb0ee}"
+    ".grid{stroke:#2b343c}.bound{stroke:#ff8a80}.p{stroke:#4cb0ee}"
     ".p0{stroke:#e0a070}.p1{stroke:#7cc796}.p2{stroke:#bd9be0}.p3{stroke:#a3adb5}"
     ".p4{stroke:#ec8fb5}.p5{stroke:#c9c968}}";
 
@@ -117,6 +118,14 @@ static void draw_bar(FILE *out, const struct figure *figure, unsigned row, doubl
     fputs("</text>\n", out);
 }
 
+/* Where it is within the picture; its number is in the line below the question. */
+static void draw_bound(FILE *out, double at, int height)
+{
+    if (at > 0 && at <= RANGE_WIDTH)
+        fprintf(out, "<line class=\"bound\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>\n",
+                LABEL_WIDTH + at, LABEL_WIDTH + at, TOP - 6, height - BOTTOM);
+}
+
 /* The workload's own question is that of its first charted metric. */
 static const char *question_of(const struct figure *figure)
 {
@@ -142,11 +151,14 @@ void chart_begin(FILE *out, int height, const struct figure *of, const char *beh
 
 static void describe(char *out, size_t size, const struct figure *of)
 {
-    char records[32];
+    char records[32], bound[32];
     report_count(records, sizeof records, (double)of->size);
-    snprintf(out, size, "%s: %s, %s is better; size %s", of->workload,
-             bench_metrics[of->metric].label,
-             bench_metrics[of->metric].is_more_better ? "more" : "less", records);
+    int len = snprintf(out, size, "%s: %s, %s is better; size %s", of->workload,
+                       bench_metrics[of->metric].label,
+                       bench_metrics[of->metric].is_more_better ? "more" : "less", records);
+    report_number(bound, sizeof bound, of->metric, of->bound);
+    if (of->bound > 0 && len > 0 && (size_t)len < size)
+        snprintf(out + len, size - (size_t)len, "; ours is to keep to %s", bound);
 }
 
 void chart_write(FILE *out, const struct results *results, const struct figure *of)
@@ -169,6 +181,7 @@ void chart_write(FILE *out, const struct results *results, const struct figure *
         else
             draw_bar(out, bars[i], i, scale);
     }
+    draw_bound(out, of->bound * scale, height);
     fprintf(out, "<line class=\"zero\" x1=\"%d\" x2=\"%d\" y1=\"%d\" y2=\"%d\"/></svg>\n",
             LABEL_WIDTH, LABEL_WIDTH, TOP - 6, height - BOTTOM);
 }

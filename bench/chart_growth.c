@@ -79,7 +79,7 @@ bool chart_has_growth(const struct results *results, const struct figure *of)
 }
 
 /* Whole decades would leave flat lines no height: a tenth of a decade is room around what there is. */
-static void measure(struct picture *out)
+static void measure(struct picture *out, double bound)
 {
     out->x_min = out->y_min = INFINITY;
     out->x_max = out->y_max = -INFINITY;
@@ -90,6 +90,10 @@ static void measure(struct picture *out)
             out->y_min = fmin(out->y_min, log10(out->lines[i].medians[k]));
             out->y_max = fmax(out->y_max, log10(out->lines[i].medians[k]));
         }
+    }
+    if (bound > 0) {
+        out->y_min = fmin(out->y_min, log10(bound));
+        out->y_max = fmax(out->y_max, log10(bound));
     }
     out->y_min -= 0.1;
     out->y_max += 0.1;
@@ -211,12 +215,23 @@ static void draw_line(FILE *out, const struct results *results, const struct pic
     draw_name(out, results, picture, line, colour);
 }
 
+static void draw_bound(FILE *out, const struct picture *picture, const struct figure *of)
+{
+    char number[32];
+    double y = y_of(picture, of->bound);
+    report_number(number, sizeof number, of->metric, of->bound);
+    fprintf(out,
+            "<line class=\"bound\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
+            "<text class=\"sub\" x=\"%d\" y=\"%.1f\">ours is to keep to %s</text>\n",
+            LEFT, RIGHT, y, y, LEFT + 6, y - 5, number);
+}
+
 void chart_growth_write(FILE *out, const struct results *results, const struct figure *of)
 {
     struct picture picture;
     char below[256];
     collect(results, of, &picture);
-    measure(&picture);
+    measure(&picture, of->bound);
     place_names(&picture);
     snprintf(below, sizeof below,
              "%s: %s; both axes logarithmic; n^x is how the cost grows, n^0 flat, n^1 linear",
@@ -224,6 +239,8 @@ void chart_growth_write(FILE *out, const struct results *results, const struct f
     chart_begin(out, picture.height, of, " As the store grows.", below);
     draw_y_axis(out, &picture, of->metric);
     draw_x_axis(out, &picture);
+    if (of->bound > 0)
+        draw_bound(out, &picture, of);
     for (unsigned i = picture.count; i-- > 0;)
         if (!picture.lines[i].figure->is_ours)
             draw_line(out, results, &picture, i);

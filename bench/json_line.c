@@ -61,6 +61,7 @@ void json_put_figure(FILE *out, const struct results *results, const struct figu
     put_number(out, "ratio", ratio.value);
     put_number(out, "ratio_low", ratio.low);
     put_number(out, "ratio_high", ratio.high);
+    put_number(out, "bound", figure->bound > 0 ? figure->bound : NAN);
     put_number(out, "limit_s", figure->limit_s > 0 ? (double)figure->limit_s : (double)NAN);
     fputs("}\n", out);
 }

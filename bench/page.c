@@ -86,7 +86,7 @@ static void put_row(FILE *out, const struct results *results, const struct figur
     const double values[3] = { min_of(figure->samples, figure->count),
                                median_of(figure->samples, figure->count),
                                max_of(figure->samples, figure->count) };
-    char text[64];
+    char text[TITLE_BYTES + 32];
     struct ratio ratio;
     fprintf(out, "<tr%s><td>%s<td class=\"n\">%llu<td>", figure->is_ours ? " class=\"ours\"" : "",
             figure->workload, (unsigned long long)figure->size);
@@ -94,7 +94,7 @@ static void put_row(FILE *out, const struct results *results, const struct figur
     fprintf(out, "<td>%s", bench_metrics[figure->metric].label);
     if (figure->limit_s > 0) {
         report_slow(text, sizeof text, figure);
-        fprintf(out, "<td colspan=\"4\">%s\n", text);
+        fprintf(out, "<td colspan=\"5\">%s\n", text);
         return;
     }
     for (int i = 0; i < 3; i++) {
@@ -105,7 +105,8 @@ static void put_row(FILE *out, const struct results *results, const struct figur
         fprintf(out, "<td class=\"n\">%.3g (%.3g-%.3g)", ratio.value, ratio.low, ratio.high);
     else
         fputs("<td>", out);
-    putc('\n', out);
+    report_number(text, sizeof text, figure->metric, figure->bound);
+    fprintf(out, "<td class=\"n\">%s\n", figure->is_ours && figure->bound > 0 ? text : "");
 }
 
 static void put_growth(FILE *out, const struct results *results)
@@ -166,7 +167,7 @@ int page_write(const struct settings *settings, const struct environment *enviro
     fputs("<h2>All figures</h2>\n<div class=\"wide\"><table><tr><th>workload<th "
           "class=\"n\">size<th>peer<th>metric"
           "<th class=\"n\">minimum<th class=\"n\">median<th class=\"n\">maximum<th "
-          "class=\"n\">ratio\n",
+          "class=\"n\">ratio<th class=\"n\">to keep to\n",
           out);
     for (size_t i = 0; i < results->count; i++)
         put_row(out, results, &results->figures[i]);

@@ -122,6 +122,10 @@ static void print_figure(FILE *out, const struct results *results, const struct 
         fprintf(out, "  %7.3g (%.3g-%.3g)", ratio.value, ratio.low, ratio.high);
     else
         fprintf(out, "  %7s", "");
+    if (figure->is_ours && figure->bound > 0) {
+        report_number(min, sizeof min, figure->metric, figure->bound);
+        fprintf(out, "  to keep to: %s", min);
+    }
 }
 
 void report_figures(FILE *out, const struct results *results, size_t first)

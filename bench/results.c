@@ -18,9 +18,13 @@ const struct metric_kind bench_metrics[METRIC_COUNT] = {
     [METRIC_RSS_BYTES] = { "memory", "B", "anonymous memory, peak", "How much memory meanwhile?",
                            false },
     [METRIC_WRITTEN_BYTES] = { "written", "B", "handed to write calls each",
-                               "How many bytes are written for one?", false },
+                               "How many bytes does it write for one?", false },
+    [METRIC_DIRTIED_BYTES] = { "dirtied", "B", "file pages made dirty each",
+                               "How many bytes of pages does one make dirty?", false },
     [METRIC_DISK_BYTES] = { "disk", "B", "on the disk each", "How many bytes on the disk is one?",
                             false },
+    [METRIC_WHOLE_BYTES] = { "whole", "B", "on the disk in all",
+                             "How many bytes on the disk is it all?", false },
 };
 
 struct figure *results_add(struct results *results)

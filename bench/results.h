@@ -24,8 +24,10 @@ enum metric {
     METRIC_MAX_NS,        /**/
     METRIC_CPU_NS,        /* of all threads, an operation */
     METRIC_RSS_BYTES,     /* anonymous resident memory, the largest sample */
-    METRIC_WRITTEN_BYTES, /* by write calls, an operation */
-    METRIC_DISK_BYTES,    /* allocated, a record */
+    METRIC_WRITTEN_BYTES, /* handed to write calls (wchar), an operation */
+    METRIC_DIRTIED_BYTES, /* of pages of files, by calls and mappings (write_bytes), an operation */
+    METRIC_DISK_BYTES,    /* allocated beyond what an empty store has, a record */
+    METRIC_WHOLE_BYTES,   /* allocated, the store */
     METRIC_COUNT
 };
 #define METRIC_BIT(metric) (1u << (metric))
@@ -48,6 +50,7 @@ struct figure {
     uint64_t size; /* records, as --size gave it */
     enum metric metric;
     unsigned charts;             /* of the workload */
+    double bound;                /* what ours is to keep to; 0: none */
     unsigned limit_s;            /* one took longer, was ended and was the last; 0: none did */
     unsigned count;              /* 0 only with limit_s */
     double samples[SAMPLES_MAX]; /* in the order taken */

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "run.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <math.h>
 #include <stdio.h>
@@ -53,7 +54,10 @@ static int add_disk_bytes(const char *path, const struct stat *st, int flag, str
 
 int64_t bench_disk_bytes(const char *path)
 {
+    struct stat st;
     disk_bytes_seen = 0;
+    if (lstat(path, &st) != 0 && errno == ENOENT)
+        return 0;
     return nftw(path, add_disk_bytes, 16, FTW_PHYS) == 0
                ? disk_bytes_seen
                : bench_fail("cannot read what was stored");
@@ -149,6 +153,7 @@ static struct figure *figure_of(struct turns *turns, unsigned p, uint64_t size, 
     snprintf(like.title, sizeof like.title, "%s", turns->peers[p]->title);
     like.is_ours = turns->peers[p]->is_ours;
     like.charts = workload->charts;
+    like.bound = workload->bounds[metric];
     *figure = like;
     return figure;
 }

@@ -27,6 +27,18 @@ int prepare_filled(struct run *run)
     return rc;
 }
 
+int64_t store_empty_bytes(const struct run *run, const struct store_wish *wish)
+{
+    const struct store_ops *ops = run->peer->store;
+    void *store = ops->open(run->path, wish);
+    int rc = store ? ops->finish(store) : bench_fail("a store cannot be made");
+    if (store && ops->close(store) != 0)
+        rc = -1;
+    int64_t bytes = rc == 0 ? bench_disk_bytes(run->path) : -1;
+    bench_remove(run->path);
+    return bytes;
+}
+
 void *store_open_fixture(const struct run *run, unsigned indexes)
 {
     struct store_wish wish = { .purpose = PURPOSE_READ,

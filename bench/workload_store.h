@@ -12,6 +12,9 @@ bool store_fits(const struct peer *peer);
 #define FILLED "filled"
 int prepare_filled(struct run *run);
 
+/* What an empty store takes on the disk once it is closed, made at run->path and removed; -1 with words. */
+int64_t store_empty_bytes(const struct run *run, const struct store_wish *wish);
+
 /* The fixture, opened; NULL with words. */
 void *store_open_fixture(const struct run *run, unsigned indexes);
 

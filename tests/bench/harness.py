@@ -99,6 +99,24 @@ class Tiny(unittest.TestCase):
                 self.assertLessEqual(it["ratio_low"], it["ratio"] * 1.001)
                 self.assertLessEqual(it["ratio"], it["ratio_high"] * 1.001)
 
+    def test_run_when_ingest_then_bytes_written_and_on_the_disk_are_told(self):
+        for name in ("ingest/plain", "ingest/keyed", "ingest/unique"):
+            metrics = {it["metric"] for it in self.figures if it["workload"] == name and it["peer"] == "serverlog"}
+            self.assertLessEqual({"rate", "cpu", "written", "dirtied", "disk", "whole"}, metrics)
+
+    def test_run_when_a_small_store_is_weighed_then_it_is_what_the_files_have(self):
+        whole = {it["workload"]: it["median"] for it in self.figures
+                 if it["metric"] == "whole" and it["peer"] == "lmdb" and it["workload"].startswith("footprint/")}
+        self.assertEqual(set(whole), {"footprint/open", "footprint/1000"})
+        for size in whole.values():
+            self.assertEqual(size % 4096, 0)
+        self.assertGreater(whole["footprint/1000"], whole["footprint/open"])
+
+    def test_run_when_memory_is_looked_at_then_its_bound_is_told(self):
+        for it in self.figures:
+            self.assertEqual(it["bound"], 72 << 20 if it["metric"] == "memory" and
+                             it["workload"] in ("ingest/plain", "ingest/keyed", "ingest/unique") else None, it)
+
     def test_run_when_done_then_no_store_is_left(self):
         self.assertEqual(list(self.stores.iterdir()), [])
 
