@@ -21,6 +21,7 @@ extern "C" {
 #endif
 
 #define SIZES_MAX 8
+#define WINDOWS 10 /* of a workload that looks at its rate as the store grows */
 
 /* --- peers --- */
 
@@ -126,6 +127,7 @@ struct run {
         *path; /* for what this measurement writes: nothing is there, all is removed afterwards */
     const char *fixture; /* what prepare() left, of this peer and size; not to be changed */
     double metrics[METRIC_COUNT]; /* the result: NAN where not measured */
+    double windows[WINDOWS];      /* rates of equal parts, in order; NAN likewise */
 };
 
 struct workload {

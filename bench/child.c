@@ -20,6 +20,7 @@
 /* What comes through the pipe: less than PIPE_BUF, so whole or not at all. */
 struct result {
     double metrics[METRIC_COUNT];
+    double windows[WINDOWS];
 };
 _Static_assert(sizeof(struct result) <= 4096, "a pipe takes it at once");
 
@@ -49,6 +50,7 @@ static void measure(struct run *run, int (*work)(struct run *run), int fd)
     signal(SIGTERM, SIG_DFL);
     int rc = work(run);
     memcpy(result.metrics, run->metrics, sizeof result.metrics);
+    memcpy(result.windows, run->windows, sizeof result.windows);
     if (rc >= 0 && write(fd, &result, sizeof result) != sizeof result)
         rc = bench_fail("a measurement could not be told");
     _exit(rc >= 0 ? 0 : 1);
@@ -72,6 +74,7 @@ static enum child_end watch_child(struct run *run, int fd, pid_t child, unsigned
     if (read(fd, &result, sizeof result) != sizeof result)
         return CHILD_FAILED;
     memcpy(run->metrics, result.metrics, sizeof run->metrics);
+    memcpy(run->windows, result.windows, sizeof run->windows);
     if (rss_max > 0 && !run->peer->is_program)
         run->metrics[METRIC_RSS_BYTES] = (double)rss_max;
     return CHILD_DONE;
@@ -90,6 +93,8 @@ enum child_end child_run(struct run *run, int (*work)(struct run *run), unsigned
     int fds[2], status = 0;
     for (unsigned i = 0; i < METRIC_COUNT; i++)
         run->metrics[i] = NAN;
+    for (unsigned i = 0; i < WINDOWS; i++)
+        run->windows[i] = NAN;
     fflush(NULL);
     if (pipe2(fds, O_CLOEXEC) != 0)
         return fail(run, ": no pipe");

@@ -11,7 +11,7 @@ enum child_end {
     CHILD_INTERRUPTED
 };
 
-/* Runs `work` in a child, whose result is in run->metrics when this says CHILD_DONE. */
+/* Runs `work` in a child, whose result is in run->metrics and run->windows when this says CHILD_DONE. */
 enum child_end child_run(struct run *run, int (*work)(struct run *run), unsigned limit_s);
 
 /* From here on SIGINT and SIGTERM end the child that runs, and every one that would follow. */

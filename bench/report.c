@@ -15,6 +15,10 @@ void report_number(char *out, size_t size, enum metric metric, double number)
     static const char *const bytes[] = { " B", " KiB", " MiB", " GiB" };
     const char *unit = bench_metrics[metric].unit;
     const char *const *steps = unit[0] == 'n' ? times : unit[0] == 'B' ? bytes : counts;
+    if (strcmp(unit, "1") == 0) {
+        snprintf(out, size, "%.2f", number);
+        return;
+    }
     double step = unit[0] == 'B' ? 1024 : 1000;
     unsigned i = 0;
     for (; i < 3 && fabs(number) >= step; i++)
@@ -32,6 +36,14 @@ void report_count(char *out, size_t size, double count)
     for (; i < 3 && count >= 1000; i++)
         count /= 1000;
     snprintf(out, size, "%.3g%s", count, units[i]);
+}
+
+void report_title(char *out, size_t size, const struct figure *figure)
+{
+    if (figure->metric == METRIC_WINDOW_RATE)
+        snprintf(out, size, "%s, at %llu", figure->title, (unsigned long long)figure->size);
+    else
+        snprintf(out, size, "%s", figure->title);
 }
 
 void report_slow(char *out, size_t size, const struct figure *figure)
@@ -106,12 +118,13 @@ static void print_others(FILE *out, const struct results *results, size_t first,
 
 static void print_figure(FILE *out, const struct results *results, const struct figure *figure)
 {
-    char min[32], median[32], max[32], words[64];
+    char min[32], median[32], max[32], title[TITLE_BYTES + 32];
     struct ratio ratio;
-    fprintf(out, "    %-36s %-8s ", figure->title, bench_metrics[figure->metric].name);
+    report_title(title, sizeof title, figure);
+    fprintf(out, "    %-36s %-8s ", title, bench_metrics[figure->metric].name);
     if (figure->limit_s > 0) {
-        report_slow(words, sizeof words, figure);
-        fputs(words, out);
+        report_slow(title, sizeof title, figure);
+        fputs(title, out);
         return;
     }
     report_number(min, sizeof min, figure->metric, min_of(figure->samples, figure->count));
@@ -128,6 +141,13 @@ static void print_figure(FILE *out, const struct results *results, const struct 
     }
 }
 
+/* Of the tenths of a growing store the first and the last stand for all. */
+static bool is_between(const struct figure *figure, const struct figure *head)
+{
+    return figure->metric == METRIC_WINDOW_RATE && figure->size != head->size &&
+           figure->size != head->size / WINDOWS;
+}
+
 void report_figures(FILE *out, const struct results *results, size_t first)
 {
     if (first == results->count)
@@ -142,7 +162,8 @@ void report_figures(FILE *out, const struct results *results, size_t first)
             continue;
         left &= ~METRIC_BIT(m);
         for (size_t i = first; i < results->count; i++) {
-            if (results->figures[i].metric != (enum metric)m)
+            if (results->figures[i].metric != (enum metric)m ||
+                is_between(&results->figures[i], head))
                 continue;
             print_figure(out, results, &results->figures[i]);
             if (is_first)

@@ -25,6 +25,10 @@ const struct metric_kind bench_metrics[METRIC_COUNT] = {
                             false },
     [METRIC_WHOLE_BYTES] = { "whole", "B", "on the disk in all",
                              "How many bytes on the disk is it all?", false },
+    [METRIC_WINDOW_RATE] = { "window", "1/s", "number a second in a tenth",
+                             "How many a second in each tenth?", true },
+    [METRIC_KEPT] = { "kept", "1", "last tenth's rate over the first's",
+                      "How much of the first tenth's rate is left in the last?", true },
 };
 
 struct figure *results_add(struct results *results)

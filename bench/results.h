@@ -28,6 +28,8 @@ enum metric {
     METRIC_DIRTIED_BYTES, /* of pages of files, by calls and mappings (write_bytes), an operation */
     METRIC_DISK_BYTES,    /* allocated beyond what an empty store has, a record */
     METRIC_WHOLE_BYTES,   /* allocated, the store */
+    METRIC_WINDOW_RATE,   /* records a second, in the part that ends at the figure's size */
+    METRIC_KEPT,          /* the last part's rate over the first one's */
     METRIC_COUNT
 };
 #define METRIC_BIT(metric) (1u << (metric))
@@ -47,7 +49,7 @@ struct figure {
     char peer[NAME_BYTES];
     char title[TITLE_BYTES];
     bool is_ours;
-    uint64_t size; /* records, as --size gave it */
+    uint64_t size; /* records, as --size gave it; of METRIC_WINDOW_RATE: those that are there */
     enum metric metric;
     unsigned charts;             /* of the workload */
     double bound;                /* what ours is to keep to; 0: none */

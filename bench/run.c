@@ -167,11 +167,15 @@ static int add_sample(struct turns *turns, unsigned p, uint64_t size, enum metri
     return figure || isnan(sample) ? 0 : bench_fail("no memory");
 }
 
+/* A window's rate counts for the records that were there at its end. */
 static int add_samples(struct turns *turns, unsigned p, const struct run *run)
 {
     int rc = 0;
     for (unsigned m = 0; rc == 0 && m < METRIC_COUNT; m++)
         rc = add_sample(turns, p, turns->size, (enum metric)m, run->metrics[m]);
+    for (unsigned i = 0; rc == 0 && i < WINDOWS; i++)
+        rc = add_sample(turns, p, turns->size * (i + 1) / WINDOWS, METRIC_WINDOW_RATE,
+                        run->windows[i]);
     return rc;
 }
 

@@ -112,6 +112,15 @@ class Tiny(unittest.TestCase):
             self.assertEqual(size % 4096, 0)
         self.assertGreater(whole["footprint/1000"], whole["footprint/open"])
 
+    def test_run_when_the_store_grows_then_each_tenth_has_its_rate(self):
+        for peer in ("serverlog", "lmdb"):
+            rates = [it for it in self.figures if it["metric"] == "window" and it["peer"] == peer]
+            self.assertEqual([it["size"] for it in rates], [10 * n for n in range(1, 11)])
+            kept = next(it for it in self.figures if it["metric"] == "kept" and it["peer"] == peer)
+            for sample in range(2):
+                self.assertAlmostEqual(kept["samples"][sample], rates[-1]["samples"][sample] /
+                                       rates[0]["samples"][sample], delta=kept["samples"][sample] / 1000)
+
     def test_run_when_memory_is_looked_at_then_its_bound_is_told(self):
         for it in self.figures:
             self.assertEqual(it["bound"], 72 << 20 if it["metric"] == "memory" and
