@@ -179,11 +179,15 @@ static int add_samples(struct turns *turns, unsigned p, const struct run *run)
     return rc;
 }
 
-/* Its figures that have a chart say so; what was measured before stays. */
+/* Its figures that have a chart say so; what was measured before stays. A program has none of what is the harness's. */
 static int add_slow(struct turns *turns, unsigned p)
 {
+    unsigned charts = turns->workload->charts;
+    if (turns->peers[p]->is_program)
+        charts &= ~(METRIC_BIT(METRIC_RSS_BYTES) | METRIC_BIT(METRIC_WRITTEN_BYTES) |
+                    METRIC_BIT(METRIC_DIRTIED_BYTES));
     for (unsigned m = 0; m < METRIC_COUNT; m++) {
-        if (!(turns->workload->charts & METRIC_BIT(m)))
+        if (!(charts & METRIC_BIT(m)))
             continue;
         struct figure *figure = figure_of(turns, p, turns->size, (enum metric)m);
         if (!figure)
