@@ -4,6 +4,7 @@
     check_runtime.py WRITER DUMP
 """
 import pathlib
+import struct
 
 from basics import Damage, checksum
 from harness import CODECS, ask, make_store, places
@@ -61,6 +62,11 @@ def check_marks_file(path, rings):
     assert [mark.first, mark.last] == [fact["first"], fact["last"]]
     assert not Store(path).catalog.rings
     uuid = Store(path).catalog.state.uuid
+    # The next start makes them suspects, and has no such handler to find out.
+    ask("started", path)
+    assert not (path / "marks").exists()
+    suspect = struct.pack("<B3xIQQQ", STORED, 0, mark.subject, mark.first, mark.last)
+    assert Store(path).values[b"crash/suspects"] == struct.pack("<B3xI", 1, 1) + suspect
     check_damage(path / "bell", lambda: read_bell(path / "bell", uuid), [*range(0, 8), *range(12, 32)])
 
 

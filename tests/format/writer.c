@@ -5,6 +5,7 @@
  * Kinds whose names end in "-killed" end by SIGKILL, with the store open. What a kind knows of its store besides the
  * records is printed, a line of JSON each. The wall clock is the executable's own: the linker wraps svl__wall_ns(). */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,6 +18,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "store/block.h"
+#include "store/store.h"
+#include "store/values.h"
 #include "support/support.h"
 
 #define HOUR (3600 * NS_PER_S)
@@ -390,6 +394,95 @@ static void make_reopened_killed(void)
     die();
 }
 
+/* Records in wire form, one behind the other. */
+static void encode_random(struct buffer *out, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        const svl_record *record = random_record();
+        uint8_t *to = svl__buffer_reserve(out, svl__wire_size(record));
+        if (!to)
+            must(SVL_E_NOMEM, "records");
+        svl__wire_encode(record, 1, to);
+        out->len += svl__wire_size(record);
+    }
+}
+
+static struct block *encode_block(const struct buffer *wire, uint64_t first_id, unsigned n)
+{
+    struct block_options options = { .codec = codec, .block_bytes = 4 << 20 };
+    struct block_builder *builder;
+    struct block *block;
+    size_t at = 0;
+    must(svl__block_builder_create(&options, &builder), "builder");
+    for (unsigned i = 0; i < n; i++) {
+        struct wire_view view;
+        uint32_t len = svl__wire_length(wire->data + at, wire->len - at);
+        must(svl__wire_view(wire->data + at, len, &view), "view");
+        must(svl__block_builder_add(builder, first_id + i, 1, &view), "add");
+        at += len;
+    }
+    must(svl__block_builder_finish(builder, &block), "finish");
+    svl__block_builder_destroy(builder);
+    return block;
+}
+
+static int pass_batch(const struct journal_batch *batch, void *user)
+{
+    (void)batch;
+    (void)user;
+    return SVL_OK;
+}
+
+static void write_sections(struct journal *journal, uint64_t first_id)
+{
+    struct buffer wire = { 0 }, in_block = { 0 }, ops = { 0 };
+    encode_random(&wire, 5);
+    encode_random(&in_block, 20);
+    struct block *block = encode_block(&in_block, first_id + 5, 20);
+    svl__op_encode(&(struct store_op){ slice_of("kept"), slice_of("value") }, &ops);
+    svl__op_encode(&(struct store_op){ slice_of("gone"), slice_of("value") }, &ops);
+    svl__op_encode(&(struct store_op){ slice_of("empty"), { "", 0 } }, &ops);
+    svl__op_encode(&(struct store_op){ slice_of("gone"), { NULL, 0 } }, &ops);
+    struct journal_section sections[] = { { JOURNAL_WIRE, 5, wire.data, wire.len },
+                                          { JOURNAL_BLOCK, 20, block->data, block->len },
+                                          { JOURNAL_OPS, 4, ops.data, ops.len } };
+    struct ring_position ring = { "a ring's uuid---", 64 };
+    struct journal_batch batch = { .first_id = first_id,
+                                   .count = 25,
+                                   .last_op = 4,
+                                   .ingest_ns = svl__wall_ns(),
+                                   .rings = &ring,
+                                   .ring_count = 1,
+                                   .section_count = 3,
+                                   .sections = sections };
+    must(svl__journal_write(journal, &batch), "write");
+    svl__block_release(block);
+    svl__buffer_free(&wire);
+    svl__buffer_free(&in_block);
+    svl__buffer_free(&ops);
+}
+
+/* A batch of all kinds of sections, those too that the store does not write. */
+static void make_sections(void)
+{
+    svl_store *store = open_store();
+    struct journal_options options = { .file_mode = 0600,
+                                       .file_bytes_first = 256 << 10,
+                                       .file_bytes_max = 16 << 20 };
+    struct journal_recovery recovery;
+    struct journal *journal;
+    uint64_t durable;
+    append_random(store, 5);
+    memcpy(options.store_uuid, svl__store_uuid(store), sizeof options.store_uuid);
+    close_store(store);
+    options.directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    must(svl__journal_open(&options, pass_batch, NULL, &recovery, &journal), "journal");
+    write_sections(journal, 6);
+    must(svl__journal_flush(journal, &durable), "flush");
+    svl__journal_close(journal);
+    close(options.directory);
+}
+
 static void *append_on(void *store)
 {
     for (uint64_t i = 0;; i++) {
@@ -532,13 +625,28 @@ static void make_pipeline(void)
     must(svl_close(pipeline), "close");
 }
 
-static void live_host(void)
+/* Until the store has so many records, of whatever ring. */
+static void host_until(uint64_t records)
 {
     svl_pipeline *pipeline = open_pipeline(0);
+    svl_store_stats stats = { .struct_size = sizeof stats };
     must(svl_start(pipeline), "start");
     for (unsigned i = 0; i < 20; i++)
         publish(pipeline, "host", i);
-    must(svl_flush(pipeline, -1), "flush");
+    while (stats.records < records) {
+        sleep_ms(1);
+        must(svl_store_stats_get(svl_pipeline_store(pipeline), &stats), "stats");
+    }
+}
+
+static void live_host(void)
+{
+    host_until(20);
+}
+
+static void live_second_host(void)
+{
+    host_until(20 + 2 * 20 + 20);
 }
 
 static void live_attached(void)
@@ -564,7 +672,7 @@ static void make_rings_killed(void)
     in_child(live_host);
     in_child(live_attached);
     in_child(live_attached);
-    in_child(live_host);
+    in_child(live_second_host);
     die();
 }
 
@@ -672,6 +780,7 @@ int main(int argc, char **argv)
         { "journal-killed", make_journal_killed },
         { "rolled-killed", make_rolled_killed },
         { "reopened-killed", make_reopened_killed },
+        { "sections", make_sections },
         { "threads-killed", make_threads_killed },
         { "pipeline", make_pipeline },
         { "rings-killed", make_rings_killed },
