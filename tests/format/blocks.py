@@ -33,7 +33,7 @@ class Block:
     def __init__(self, data, what):
         self.what = what
         self.sections = {}
-        self.codecs = set() # of what was read
+        self.codecs, self.encodings = set(), set() # of what was read
         self.read_header(data)
 
     def read_header(self, data):
@@ -69,6 +69,7 @@ class Block:
         section, what = self.sections[kind], f"{self.what}: section {kind}"
         known(section.encoding in encodings, f"{what}: encoding {section.encoding}")
         self.codecs.add(section.codec)
+        self.encodings.add(section.encoding)
         return Cursor(decompress(section.codec, section.stored, section.raw_length, what), what), section.encoding
 
     def numbers(self, kind, most=0xffffffff, narrow=False):

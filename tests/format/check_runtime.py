@@ -60,6 +60,7 @@ def check_marks_file(path, rings):
     mark, = read_marks((path / "marks").read_bytes())
     assert mark.kind == STORED and mark.subject == checksum(b"hanging")
     assert [mark.first, mark.last] == [fact["first"], fact["last"]]
+    check_damage(path / "marks", lambda: read_marks((path / "marks").read_bytes()), range(0, 8))
     assert not Store(path).catalog.rings
     uuid = Store(path).catalog.state.uuid
     # The next start makes them suspects, and has no such handler to find out.

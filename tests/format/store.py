@@ -62,7 +62,8 @@ class Segment:
         self.read_meta(dict(file.table(b"meta")).get(b"segment", b""), entry, store_uuid)
         zones, blocks = dict(file.table(b"zones")), dict(file.table(b"blocks"))
         check(list(zones) == list(blocks) and len(blocks) == self.range.blocks, f"{self.name}: its blocks")
-        self.records, self.block_keys, self.codecs = [], {}, set()
+        self.records, self.block_keys = [], {}
+        self.codecs, self.encodings = set(), set()
         next_id = entry.first_id
         for first_id, data in blocks.items():
             block = Block(data, f"{self.name}: block {first_id}")
@@ -71,6 +72,7 @@ class Segment:
             self.records += block.records()
             self.block_keys[first_id] = block.key_names()
             self.codecs |= block.codecs
+            self.encodings |= block.encodings
             next_id += block.zone.count
         check(next_id == self.range.last_id + 1, f"{self.name}: it ends at {next_id - 1}")
         self.index = self.read_index(file.table(b"keys"))

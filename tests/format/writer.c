@@ -156,7 +156,7 @@ static svl_slice random_body(struct made *m)
     return (svl_slice){ m->body, len };
 }
 
-static const svl_record *random_record(void)
+static const svl_record *random_record_with(uint32_t attributes)
 {
     static struct made m;
     static const int64_t times[] = { INT64_MIN, -1, 1, INT64_MAX, 1700000000 * NS_PER_S };
@@ -171,12 +171,17 @@ static const svl_record *random_record(void)
         .time_ns = time_kind < 5 ? times[time_kind] : (int64_t)rng_below(&rng, 4) * NS_PER_MS,
     };
     m.record.body = random_body(&m);
-    uint64_t attributes = rng_below(&rng, 50) == 0 ? ATTRIBUTES_MAX : rng_below(&rng, 4);
-    m.record.attribute_count = (uint32_t)attributes;
+    m.record.attribute_count = attributes;
     m.record.attributes = m.attributes;
     for (uint32_t i = 0; i < attributes; i++)
         random_attribute(&m, i);
     return &m.record;
+}
+
+static const svl_record *random_record(void)
+{
+    bool many = rng_below(&rng, 50) == 0;
+    return random_record_with(many ? ATTRIBUTES_MAX : (uint32_t)rng_below(&rng, 4));
 }
 
 /* --- stores alone --- */
@@ -243,19 +248,25 @@ static void make_columns(void)
         append_random(store, 100);
         commit(store);
     }
+    append_many(store, random_record_with(ATTRIBUTES_MAX), 1);
+    commit(store);
     append_many(store, &(svl_record){ .time_ns = 5 * NS_PER_S, .flags = SVL_RECORD_UNPROCESSED },
                 300);
+    commit(store);
     append_many(store, &(svl_record){ .time_ns = 7, .severity = 9, .key = slice_of("one") }, 300);
     close_store(store);
 }
 
-/* Columns of every width: more than 256 and more than 65,536 different values in one block. */
+/* Numbers in every encoding: of more than one byte, of more than two, and so large that varints are no shorter. */
 static void make_wide(void)
 {
     svl_store_options options = options_of();
-    options.block_bytes = 2 << 20;
+    options.record_bytes_max = 3 << 20;
+    options.journal_file_bytes_max = 64 << 20;
+    options.segment_bytes = 64 << 20;
+    options.block_bytes = 4 << 20;
     svl_store *store = open_with(&options);
-    static char body[70000];
+    static char body[(2 << 20) + 10];
     memset(body, 'w', sizeof body);
     for (unsigned i = 0; i < 300; i++) {
         char name[32];
@@ -266,12 +277,11 @@ static void make_wide(void)
         append_many(store, &record, 1);
     }
     commit(store);
-    append_many(store, &(svl_record){ .body = { body, sizeof body } }, 1);
+    append_many(store, &(svl_record){ .body = { body, 70000 } }, 1);
     append_many(store, &(svl_record){ .body = { body, 3 } }, 20);
     commit(store);
-    /* Most lengths are large: four bytes are shorter than varints no more. */
-    for (unsigned i = 0; i < 6; i++)
-        append_many(store, &(svl_record){ .body = { body, sizeof body - i } }, 1);
+    append_many(store, &(svl_record){ .body = { body, sizeof body } }, 1);
+    append_many(store, &(svl_record){ .body = { body, sizeof body - 1 } }, 1);
     close_store(store);
 }
 
