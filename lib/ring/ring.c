@@ -205,10 +205,15 @@ static void set_drained(struct ring *ring, uint64_t position)
     atomic_store_explicit(&ring->drained_seen, position, memory_order_relaxed);
 }
 
-/* Where the consumer may read to: the tail of a live ring, the last one of a crashed one. */
-static uint64_t read_limit(const struct ring *ring)
+/* Of a live ring its tail, of a crashed one its last. Seldom: a look at the tail takes its cache line away from the
+ * producers. */
+uint64_t svl__ring_look(struct ring *ring)
 {
-    return ring->crashed ? ring->crash_tail : svl__ring_tail(ring);
+    ring->limit = ring->crashed ? ring->crash_tail : svl__ring_tail(ring);
+    uint64_t used = ring->limit - atomic_load_explicit(&ring->control->head, memory_order_relaxed);
+    if (used > atomic_load_explicit(&ring->high_water, memory_order_relaxed))
+        atomic_store_explicit(&ring->high_water, used, memory_order_relaxed);
+    return ring->limit;
 }
 
 /* Is `header` one that a producer wrote for this position, with a span that fits? */
@@ -253,9 +258,8 @@ bool svl__ring_is_broken(const struct ring *ring)
 
 bool svl__ring_next(struct ring *ring, struct ring_frame *frame)
 {
-    uint64_t limit = read_limit(ring);
-    while (ring->drained < limit) {
-        uint64_t position = ring->drained;
+    while (ring->drained < ring->limit || ring->drained < svl__ring_look(ring)) {
+        uint64_t position = ring->drained, limit = ring->limit;
         uint64_t header =
             atomic_load_explicit(frame_header(ring, position), memory_order_acquire); /* A6 */
         if (header == 0 && !ring->crashed)
@@ -300,9 +304,6 @@ void svl__ring_release(struct ring *ring, uint64_t position)
     uint64_t head = atomic_load_explicit(&c->head, memory_order_relaxed);
     if (position <= head)
         return;
-    uint64_t used = svl__ring_tail(ring) - head;
-    if (used > atomic_load_explicit(&ring->high_water, memory_order_relaxed))
-        atomic_store_explicit(&ring->high_water, used, memory_order_relaxed);
     atomic_store_explicit(&c->consumed, position, memory_order_release);
     RING_STEP("consumed");
     svl__ring_zero(ring, head, position);
