@@ -20,6 +20,8 @@ const struct metric_kind bench_metrics[METRIC_COUNT] = {
                                "How many bytes are written for one?", false },
     [METRIC_DISK_BYTES] = { "disk", "B", "on the disk each", "How many bytes on the disk is one?",
                             false },
+    [METRIC_SWITCHES] = { "switches", "1/s", "voluntary context switches a second",
+                          "How often does it wake up?", false },
 };
 
 struct figure *results_add(struct results *results)

@@ -26,6 +26,7 @@ enum metric {
     METRIC_RSS_BYTES,     /* anonymous resident memory, the largest sample */
     METRIC_WRITTEN_BYTES, /* by write calls, an operation */
     METRIC_DISK_BYTES,    /* allocated, a record */
+    METRIC_SWITCHES,      /* voluntary context switches, a second */
     METRIC_COUNT
 };
 #define METRIC_BIT(metric) (1u << (metric))
