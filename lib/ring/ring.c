@@ -90,10 +90,12 @@ static inline void crash_fence(void)
  * was zeroed by another core. Only a hint. */
 static inline void fetch_ahead(const struct ring *ring, uint64_t position, uint64_t bytes)
 {
-    uint64_t from = (position + FETCH_AHEAD) & ~(CACHE_LINE - 1);
-    uint64_t to = position + FETCH_AHEAD + (bytes < FETCH_BYTES_MAX ? bytes : FETCH_BYTES_MAX);
-    for (uint64_t at = from; at < to; at += CACHE_LINE)
-        __builtin_prefetch(ring->data + (at & ring->mask), 1);
+    uint64_t at = (position + FETCH_AHEAD) & ring->mask;
+    uint64_t n = bytes < FETCH_BYTES_MAX ? bytes : FETCH_BYTES_MAX;
+    if (n > ring->capacity - at)
+        n = ring->capacity - at;
+    for (uint64_t i = 0; i < n; i += CACHE_LINE)
+        __builtin_prefetch(ring->data + at + i, 1);
 }
 
 /* The span is ours: headers first, so that a crash from here on leaves a length to skip by. */
