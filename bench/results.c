@@ -29,6 +29,8 @@ const struct metric_kind bench_metrics[METRIC_COUNT] = {
                              "How many a second in each tenth?", true },
     [METRIC_KEPT] = { "kept", "1", "last tenth's rate over the first's",
                       "How much of the first tenth's rate is left in the last?", true },
+    [METRIC_SWITCHES] = { "switches", "1/s", "voluntary context switches a second",
+                          "How often does it wake up?", false },
 };
 
 struct figure *results_add(struct results *results)

@@ -30,6 +30,7 @@ enum metric {
     METRIC_WHOLE_BYTES,   /* allocated, the store */
     METRIC_WINDOW_RATE,   /* records a second, in the part that ends at the figure's size */
     METRIC_KEPT,          /* the last part's rate over the first one's */
+    METRIC_SWITCHES,      /* voluntary context switches, a second */
     METRIC_COUNT
 };
 #define METRIC_BIT(metric) (1u << (metric))

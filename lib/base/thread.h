@@ -3,6 +3,7 @@
 #define SVL_BASE_THREAD_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,8 +19,16 @@ int svl__cond_init(pthread_cond_t *cond);
  * never). False when the deadline has passed. */
 bool svl__cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ns);
 
-/* True in a child of the process that first asked: handles must refuse there. Costs one load. */
-bool svl__forked(uint64_t process_mark);
+/* The page where this process keeps its mark and its child finds a zero; NULL: it cannot be had. Set before the
+ * first mark is given out. */
+extern _Atomic uint64_t *svl__mark_page;
+
+/* True in a child of the process that first asked: handles must refuse there. In line: every publish asks. */
+static inline bool svl__forked(uint64_t process_mark)
+{
+    return process_mark != 0 &&
+           atomic_load_explicit(svl__mark_page, memory_order_relaxed) != process_mark;
+}
 /* The mark to keep in a handle at open. */
 uint64_t svl__process_mark(void);
 

@@ -114,6 +114,9 @@ struct ring_frame {
 bool svl__ring_next(struct ring *ring, struct ring_frame *frame);
 bool svl__ring_is_broken(const struct ring *ring);
 
+/* The tail now, up to which svl__ring_next() goes without looking again. */
+uint64_t svl__ring_look(struct ring *ring);
+
 /* The position up to which svl__ring_next() has come. */
 uint64_t svl__ring_drained(const struct ring *ring);
 

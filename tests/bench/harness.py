@@ -156,6 +156,14 @@ class Selected(unittest.TestCase):
         peers = {json.loads(line).get("peer") for line in done.stdout.splitlines()} - {None}
         self.assertEqual(peers, {"serverlog-bus", "serverlog-bus-clock", "serverlog", "mutex"})
 
+    def test_idle_when_ours_waits_then_no_thread_of_it_wakes_up(self):
+        done = self.run_in_temporary("idle", "--peers", "mutex", "--size", "200000")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        wakes = {it["peer"]: it for it in lines if it.get("metric") == "switches"}
+        self.assertEqual(set(wakes), {"serverlog-bus", "serverlog-bus-clock", "serverlog", "mutex"})
+        for it in wakes.values():
+            self.assertEqual(it["min"], 0, it)  # one of them: on a busy machine what was sent may still be at work
+
     def test_run_when_there_are_two_sizes_then_growth_is_told_at_the_end(self):
         done = self.run_in_temporary("scan/bodies", "--peers", "lmdb", "--size", "100,200")
         lines = [json.loads(line) for line in done.stdout.splitlines()]
