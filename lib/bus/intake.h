@@ -40,6 +40,8 @@ struct intake_item {
     const void *tag;     /* tag_bytes of it */
     int64_t deadline_ns; /* for BLOCK; 0 = block_timeout_ms from when it is found full */
     bool is_waited_for;  /* its publisher wants to know: refused where DROP_NEW would drop it */
+    bool *
+        owes_wake; /* not NULL: the consumer is not woken; true: whoever publishes has to see to it */
 };
 
 /* SVL_OK: in the ring, or dropped and counted by DROP_NEW. SVL_E_FULL; SVL_E_CLOSED, without words;
