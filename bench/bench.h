@@ -143,7 +143,7 @@ struct workload {
         *fixture_name; /* workloads with the same one share what prepare() made; NULL: none */
     int (*prepare)(struct run *run);
     int (*measure)(struct run *run);
-    unsigned threads, bytes; /* what the workload's file makes of them */
+    unsigned threads, bytes, handlers; /* what the workload's file makes of them */
     uint64_t keys;
     bool has_hog; /* a thread that computes beside */
 };

@@ -35,6 +35,33 @@ int svl__thread_start(pthread_t *out, const char *name, void *(*run)(void *), vo
     return SVL_OK;
 }
 
+void svl__lent_begin(struct lent_thread *lent)
+{
+    sigset_t size_limit;
+    sigemptyset(&size_limit);
+    sigaddset(&size_limit, SIGXFSZ);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &lent->cancelling);
+    pthread_sigmask(SIG_BLOCK, &size_limit, &lent->before);
+}
+
+/* One that was blocked before stays pending for the host. */
+void svl__lent_end(const struct lent_thread *lent)
+{
+    sigset_t pending;
+    sigemptyset(&pending);
+    if (!sigismember(&lent->before, SIGXFSZ)) {
+        static const struct timespec at_once = { 0, 0 };
+        sigpending(&pending);
+        if (sigismember(&pending, SIGXFSZ)) {
+            sigemptyset(&pending);
+            sigaddset(&pending, SIGXFSZ);
+            sigtimedwait(&pending, NULL, &at_once);
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &lent->before, NULL);
+    pthread_setcancelstate(lent->cancelling, NULL);
+}
+
 int svl__cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attributes;

@@ -3,6 +3,7 @@
 #define SVL_BASE_THREAD_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -11,6 +12,15 @@
  * that comes from outside is blocked in the new thread, so that the host's handlers run on the host's
  * threads; a fault in a host's callback still reaches the host's handler for it. */
 int svl__thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *argument);
+
+/* Between begin and end a host's thread does what is a thread's of ours otherwise: it is not cancelled in the middle,
+ * and a write past the limit of a file's size fails, as it does there, instead of ending the process. */
+struct lent_thread {
+    sigset_t before;
+    int cancelling;
+};
+void svl__lent_begin(struct lent_thread *lent);
+void svl__lent_end(const struct lent_thread *lent);
 
 /* A condition variable that waits by CLOCK_MONOTONIC. SVL_OK or SVL_E_RESOURCE. */
 int svl__cond_init(pthread_cond_t *cond);

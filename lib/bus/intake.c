@@ -98,6 +98,10 @@ int svl__intake_put(struct intake *in, struct ring *ring, const struct intake_it
     if (in->tag_bytes > 0)
         memcpy(slot.payload, item->tag, in->tag_bytes);
     svl__wire_encode_measured(record, &size, time_ns, slot.payload + in->tag_bytes);
+    if (item->owes_wake) {
+        *item->owes_wake = slot.owes_wake;
+        slot.owes_wake = false;
+    }
     svl__ring_commit(&slot);
     return SVL_OK;
 }

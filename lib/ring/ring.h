@@ -131,6 +131,16 @@ void svl__ring_release(struct ring *ring, uint64_t position);
  * counts it as stalled and returns. */
 void svl__ring_sleep(struct ring *ring, int64_t deadline_ns);
 
+/* The same in its parts, for a consumer whose place another thread may take while he sleeps, one at a time: what is
+ * between begin (true) and end, svl__ring_sleep_wait(), touches nothing that is the consumer's. Begin has slept
+ * already, or need not, where it answers false. */
+bool svl__ring_sleep_begin(struct ring *ring, int64_t deadline_ns, uint32_t *word);
+void svl__ring_sleep_wait(const struct ring *ring, int64_t deadline_ns, uint32_t word);
+void svl__ring_sleep_end(struct ring *ring);
+/* Whoever has his place, before giving it back: true, and the sleeper has nothing to do before what comes next wakes
+ * him; false: svl__ring_wake(). */
+bool svl__ring_sleeps_on(struct ring *ring);
+
 /* Ends svl__ring_sleep(), now or the next one. Any thread; not lost. */
 void svl__ring_wake(struct ring *ring);
 
