@@ -42,8 +42,7 @@ struct intake_item {
     int64_t deadline_ns; /* for BLOCK; 0 = block_timeout_ms from when it is found full */
     bool is_waited_for;  /* its publisher wants to know: refused where DROP_NEW would drop it */
     bool is_quiet;       /* no words are set where the record is refused */
-    bool *
-        owes_wake; /* not NULL: the consumer is not woken; true: whoever publishes has to see to it */
+    bool *owes_wake;     /* not NULL: nobody is woken; true: who publishes has to see to it */
 };
 
 /* SVL_OK: in the ring, or dropped and counted by DROP_NEW. SVL_E_FULL; SVL_E_CLOSED, without words;

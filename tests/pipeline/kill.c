@@ -113,12 +113,24 @@ static void child_main(uint64_t seed)
         pause();
 }
 
+static uint64_t published(void)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < THREADS; i++)
+        sum += atomic_load(&noted->published[i]);
+    return sum;
+}
+
+/* Every other one is killed at work, however slow the machine is; the rest perhaps before. */
 static void kill_one(struct rng *rng, int round)
 {
+    uint64_t before = published();
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0)
         child_main(rng_next(rng));
+    while (round % 2 && published() < before + THREADS && waitpid(child, NULL, WNOHANG) == 0)
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
     struct timespec t = { 0, (long)(1 + rng_below(rng, 45)) * 1000000 };
     nanosleep(&t, NULL);
     kill(child, SIGKILL);
