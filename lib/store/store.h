@@ -100,7 +100,8 @@ struct feed {
         *ring; /* the ring they came from, and the position behind all that was
                                          taken from it, dropped records included; NULL: no ring */
     bool atomic;
-    bool urgent; /* somebody waits: flush as soon as possible */
+    bool urgent;       /* somebody waits: flush as soon as possible */
+    bool space_wanted; /* of its ring much is fed and not written: write soon */
     bool
         refusable; /* a full disk may refuse it instead of waiting, while nothing follows that may not
                        be: it is not missed, or its batch is looked at */
