@@ -607,6 +607,11 @@ const uint8_t *svl__attached_uuid(const struct attached *a, size_t i)
     return svl__ring_uuid(a->rings[i].ring);
 }
 
+uint64_t svl__attached_capacity(const struct attached *a, size_t i)
+{
+    return svl__ring_capacity(a->rings[i].ring);
+}
+
 struct gap *svl__attached_gap(struct attached *a, size_t i)
 {
     return &a->rings[i].gap;
@@ -614,11 +619,13 @@ struct gap *svl__attached_gap(struct attached *a, size_t i)
 
 /* --- written, durable --- */
 
-void svl__attached_note(struct attached *a, size_t i, uint64_t end)
+uint64_t svl__attached_note(struct attached *a, size_t i, uint64_t end)
 {
     pthread_mutex_lock(&a->lock);
     a->rings[i].noted = end;
+    uint64_t held = end - a->rings[i].released;
     pthread_mutex_unlock(&a->lock);
+    return held;
 }
 
 /* `lock` held. Into a ring's file something is stored only while the file is whole: the flusher may come long after the

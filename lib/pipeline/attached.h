@@ -81,13 +81,15 @@ bool svl__attached_next(struct attached *attached, size_t i, struct attached_rec
 /* The position behind all that was taken or skipped. */
 uint64_t svl__attached_end(const struct attached *attached, size_t i);
 const uint8_t *svl__attached_uuid(const struct attached *attached, size_t i);
+uint64_t svl__attached_capacity(const struct attached *attached, size_t i);
 /* It is drained to `position`, or as far as it can be. */
 bool svl__attached_is_behind(const struct attached *attached, size_t i, uint64_t position);
 /* What was dropped for a full ring, to be told; `count` 0: nothing. */
 struct gap *svl__attached_gap(struct attached *attached, size_t i);
 
-/* The round, up to `end`, is about to be fed; was fed with `ticket`; or nothing of it is stored. */
-void svl__attached_note(struct attached *attached, size_t i, uint64_t end);
+/* The round, up to `end`, is about to be fed (how many bytes then wait for the journal); was fed with `ticket`; or
+ * nothing of it is stored. */
+uint64_t svl__attached_note(struct attached *attached, size_t i, uint64_t end);
 void svl__attached_fed(struct attached *attached, size_t i, uint64_t end, uint64_t ticket,
                        bool with_gap);
 void svl__attached_passed(struct attached *attached, size_t i, uint64_t end);

@@ -216,17 +216,23 @@ static const uint8_t *uuid_of(const struct drain *d)
                              : svl__attached_uuid(d->pipeline->attached, d->at);
 }
 
-/* The round is about to be fed. */
-static void note(struct drain *d)
+static uint64_t capacity_of(const struct drain *d)
+{
+    return d->at == OWN_RING ? svl__ring_capacity(d->ring)
+                             : svl__attached_capacity(d->pipeline->attached, d->at);
+}
+
+/* The round is about to be fed. How many bytes of its ring then wait for the journal. */
+static uint64_t note(struct drain *d)
 {
     svl_pipeline *p = d->pipeline;
-    if (d->at != OWN_RING) {
-        svl__attached_note(p->attached, d->at, d->end);
-        return;
-    }
+    if (d->at != OWN_RING)
+        return svl__attached_note(p->attached, d->at, d->end);
     pthread_mutex_lock(&p->release_lock);
     p->noted_position = d->end;
+    uint64_t held = d->end - p->released_position;
     pthread_mutex_unlock(&p->release_lock);
+    return held;
 }
 
 /* All before the round's end has been fed, or dropped: in the log its suspects are forgotten behind it. */
@@ -257,7 +263,8 @@ static int feed_items(struct drain *d)
                          .ring = &position,
                          .urgent = d->round.waiters.len > 0,
                          .flushed_by_caller = d->is_helped };
-    note(d);
+    /* The rest of the ring is for the producers, however long the journal would hold it. */
+    feed.space_wanted = note(d) >= capacity_of(d) / 4;
     uint64_t ticket;
     int rc = svl__store_feed(p->store, &feed, &ticket);
     if (rc != SVL_OK)

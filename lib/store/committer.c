@@ -346,6 +346,7 @@ static bool ask_for_blocks(svl_store *store)
         store->commit_asked != store->commit_done) {
         store->commit_upto = store->encode_wanted = store->tail.durable_id;
         svl__job_wake(store, JOB_ENCODE);
+        svl__job_wake(store, JOB_FLUSH);
     }
     return has_blocks(store);
 }

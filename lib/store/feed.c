@@ -1,16 +1,16 @@
 /* feed.c - records into memory: ids, tickets, the open batch, and when to stop feeding.
  *
  * A feed is planned first (which records go into the open batch, which into new ones, with all memory
- * got), then done: after a failure nothing was taken. */
+ * got), then done: after a failure nothing was taken.
+ *
+ * A batch takes the records of one block, less those fed before it that are in none yet: blocks end where batches
+ * do, and one that is encoded before its batch is written goes into the journal as that block. */
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/thread.h"
 #include "state.h"
-
-/* A batch is handed to the flusher at this size, so that its write starts while more is fed. */
-#define BATCH_BYTES_SOFT (UINT64_C(1) << 20)
 
 uint64_t svl__store_memory(const svl_store *store)
 {
@@ -96,21 +96,27 @@ struct share {
     size_t bytes;
 };
 
+/* The group that begins at `from`. */
+static struct share next_group(const struct feed *feed, size_t from)
+{
+    struct share group = { 0, 0 };
+    do
+        group.bytes += feed->items[from + group.records++].len;
+    while (from + group.records < feed->count &&
+           (feed->atomic || feed->items[from + group.records].follows));
+    return group;
+}
+
 /* How many items, from `from` on, a batch with `room` bytes takes: whole groups only. */
 static struct share take_groups(const struct feed *feed, size_t from, uint64_t room)
 {
     struct share share = { 0, 0 };
-    size_t i = from;
-    while (i < feed->count) {
-        size_t bytes = 0, end = i;
-        do
-            bytes += feed->items[end++].len;
-        while (end < feed->count && (feed->atomic || feed->items[end].follows));
-        if (share.bytes + bytes > room)
+    while (from + share.records < feed->count) {
+        struct share group = next_group(feed, from + share.records);
+        if (share.bytes + group.bytes > room)
             break;
-        share.records += end - i;
-        share.bytes += bytes;
-        i = end;
+        share.records += group.records;
+        share.bytes += group.bytes;
     }
     return share;
 }
@@ -132,17 +138,14 @@ static int check_feed(const struct feed *feed, uint64_t bytes_max)
     }
     uint64_t ops = ops_size(feed);
     for (size_t i = 0; i < feed->count;) {
-        size_t end = i;
-        uint64_t bytes = ops;
-        do
-            bytes += feed->items[end++].len;
-        while (end < feed->count && (feed->atomic || feed->items[end].follows));
+        struct share group = next_group(feed, i);
+        uint64_t bytes = ops + group.bytes;
         if (bytes > bytes_max)
             return svl__fail(SVL_E_LIMIT,
                              "%llu bytes that belong together; at most %llu (a quarter of "
                              "journal_file_bytes_max)",
                              (unsigned long long)bytes, (unsigned long long)bytes_max);
-        i = end;
+        i += group.records;
     }
     return ops > bytes_max
                ? svl__fail(SVL_E_LIMIT, "%llu bytes of operations", (unsigned long long)ops)
@@ -165,6 +168,33 @@ static bool has_place(const struct batch *batch, const struct ring_position *rin
     return false;
 }
 
+/* Bytes of the block under way behind a batch that is closed: one that is not half full goes on in the next. */
+static uint64_t fed_after(const svl_store *store, uint64_t block_fed)
+{
+    return block_fed >= store->options.block_bytes / 2 ? 0 : block_fed;
+}
+
+/* What of the feed goes into the batch (may be NULL), with `block_fed` bytes in the block under way. False: the batch
+ * takes nothing of it. */
+static bool find_share(const svl_store *store, const struct feed *feed, size_t from,
+                       const struct batch *batch, uint64_t block_fed, struct share *share)
+{
+    *share = (struct share){ 0, 0 };
+    uint64_t max = svl__journal_batch_bytes_max(store->journal);
+    uint64_t used = batch_bytes(batch) + ops_size(feed), block_bytes = store->options.block_bytes;
+    if (!batch || !has_place(batch, feed->ring) || used > max)
+        return false;
+    uint64_t room = block_fed < block_bytes ? block_bytes - block_fed : 0;
+    *share = take_groups(feed, from, max - used < room ? max - used : room);
+    /* What is too large for a block has to begin somewhere. */
+    if (share->records == 0 && batch->count == 0 && from < feed->count) {
+        struct share group = next_group(feed, from);
+        if (group.bytes <= max - used)
+            *share = group;
+    }
+    return true;
+}
+
 static bool reserve(struct batch *batch, struct share share, size_t ops_bytes)
 {
     if (!svl__batch_reserve(batch, share.records, share.bytes))
@@ -184,22 +214,21 @@ static struct batch *batch_for(const svl_store *store, const struct feed *feed)
 /* The batches behind the open one that this feed needs, a list with their memory reserved. */
 static int plan(svl_store *store, const struct feed *feed, struct batch **more)
 {
-    uint64_t max = svl__journal_batch_bytes_max(store->journal);
     size_t ops_bytes = ops_size(feed), done = 0;
+    uint64_t block_fed = store->block_fed;
     struct batch *batch = batch_for(store, feed), **link = more;
     *more = NULL;
     for (;;) {
-        uint64_t used = batch_bytes(batch) + ops_bytes;
-        struct share share = { 0, 0 };
-        bool place = batch && has_place(batch, feed->ring);
-        if (place && used <= max && (batch_bytes(batch) == 0 || used < BATCH_BYTES_SOFT))
-            share = take_groups(feed, done, max - used);
-        bool fits = place && used <= max && done + share.records == feed->count;
+        struct share share;
+        bool fits = find_share(store, feed, done, batch, block_fed, &share) &&
+                    done + share.records == feed->count;
         if (batch && !reserve(batch, share, fits ? ops_bytes : 0))
             break;
         done += share.records;
         if (fits)
             return SVL_OK;
+        if (batch || store->open)
+            block_fed = fed_after(store, block_fed + share.bytes);
         batch = *link = svl__batch_create();
         if (!batch)
             break;
@@ -216,6 +245,9 @@ static int plan(svl_store *store, const struct feed *feed, struct batch **more)
 static void enqueue_open(svl_store *store)
 {
     struct batch *batch = store->open;
+    uint64_t block_fed = fed_after(store, store->block_fed);
+    batch->ends_block = block_fed < store->block_fed;
+    store->block_fed = block_fed;
     if (store->queue_last)
         store->queue_last->next = batch;
     else
@@ -239,12 +271,8 @@ static void note_ring(struct batch *batch, const struct ring_position *ring)
 static void fill(svl_store *store, struct feed *feed, size_t *done)
 {
     struct batch *batch = store->open;
-    uint64_t max = svl__journal_batch_bytes_max(store->journal);
-    uint64_t used = batch_bytes(batch) + ops_size(feed);
-    struct share share = { 0, 0 };
-    if (has_place(batch, feed->ring) && used <= max &&
-        (batch_bytes(batch) == 0 || used < BATCH_BYTES_SOFT))
-        share = take_groups(feed, *done, max - used);
+    struct share share;
+    find_share(store, feed, *done, batch, store->block_fed, &share);
     for (size_t i = 0; i < share.records; i++) {
         struct feed_item *item = &feed->items[*done + i];
         if (batch->count == 0)
@@ -261,6 +289,7 @@ static void fill(svl_store *store, struct feed *feed, size_t *done)
             note_ring(batch, &upto);
     }
     store->unwritten_bytes += share.bytes;
+    store->block_fed += share.bytes;
     store->stats.records_in += share.records;
     store->stats.bytes_in += share.bytes;
 }
@@ -278,6 +307,9 @@ static void open_batch(svl_store *store, struct batch *batch)
 static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
 {
     size_t done = 0;
+    bool news = more || feed->urgent || feed->space_wanted;
+    if (!store->queue_first && !store->open)
+        store->held_since_ns = svl__monotonic_ns();
     if (batch_for(store, feed))
         fill(store, feed, &done);
     while (more) {
@@ -299,7 +331,9 @@ static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
         note_ring(batch, feed->ring);
     if (feed->urgent && store->flush_wanted < batch->ticket)
         store->flush_wanted = batch->ticket;
-    if (!feed->flushed_by_caller)
+    store->write_wanted |= feed->space_wanted;
+    /* Without news the flusher knows already that there is something. */
+    if (news && !feed->flushed_by_caller)
         svl__job_wake(store, JOB_FLUSH);
     return batch->ticket;
 }

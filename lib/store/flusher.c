@@ -1,10 +1,15 @@
 /* flusher.c - batches into the journal, and the flush that makes them durable.
  *
- *     open batch / queue  --write-->  written list  --flush-->  tail: durable, visible
+ *     open batch --full--> queue --stamp--> queue --write--> written list --flush--> tail: durable, visible
+ *          |                                  |                  ^
+ *          +--------------- write ------------|------------------+
+ *                                             +--> encoder: its block, which is written instead
  *
- * A write follows as soon as there is something; a flush at once when somebody waits or when the last
- * one started sync_interval ago, else when that has passed: so at once after a quiet moment, and never
- * when idle. One flush acknowledges all who wait. */
+ * A flush starts at once when somebody waits or when the last one started sync_interval ago, else when that has
+ * passed: so at once after a quiet moment, and never when idle. One flush acknowledges all who wait. Until it is
+ * due a batch is held in memory, so that its block may be encoded and its bytes be written once: not when the
+ * encoder is behind, when somebody wants a ring's space, or for longer than HOLD_MS. What is not encoded when it
+ * is written goes as the wire records that it is: nothing here waits for the encoder. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -12,9 +17,15 @@
 #include "state.h"
 
 #define RETRY_MS 100
+#define HOLD_MS                                                                                    \
+    20 /* a private ring dies with the process, and with it what was published and not written */
+#define BLOCKS_MAX (JOURNAL_SECTIONS_MAX - 1) /* of a batch; a section is for its operations */
 
+/* `lock` held. */
 static struct batch *take_all(svl_store *store)
 {
+    store->encode_ahead = 0; /* too late */
+    store->write_wanted = false;
     struct batch *first = store->queue_first;
     if (store->open) {
         if (store->queue_last)
@@ -23,6 +34,30 @@ static struct batch *take_all(svl_store *store)
             first = store->open;
     }
     store->queue_first = store->queue_last = store->open = NULL;
+    return first;
+}
+
+/* `lock` held: its blocks are there. */
+static bool is_encoded(const svl_store *store, const struct batch *batch)
+{
+    struct block *blocks[BLOCKS_MAX];
+    return batch->count == 0 || svl__tail_blocks_of(&store->tail, batch, BLOCKS_MAX, blocks) > 0;
+}
+
+/* `lock` held: what is encoded, for whoever wants the space; all, if that is nothing. */
+static struct batch *take_encoded(svl_store *store)
+{
+    struct batch *first = store->queue_first, *last = NULL;
+    for (struct batch *b = first; b && b->is_stamped && is_encoded(store, b); b = b->next)
+        last = b;
+    if (!last)
+        return take_all(store);
+    store->write_wanted = false;
+    store->held_since_ns = svl__monotonic_ns(); /* those behind are younger than these */
+    store->queue_first = last->next;
+    if (!last->next)
+        store->queue_last = NULL;
+    last->next = NULL;
     return first;
 }
 
@@ -110,6 +145,35 @@ static int64_t ingest_now(svl_store *store, uint64_t ticket)
     return wall;
 }
 
+/* `lock` held: the next batch that is full and has no ingest time yet; none behind one that may be refused, which
+ * gives its ids back. */
+static struct batch *find_unstamped(const svl_store *store)
+{
+    struct batch *batch = store->queue_first;
+    while (batch && batch->is_stamped)
+        batch = batch->next;
+    bool useful = batch && !batch->refusable && !svl__encoder_is_behind(store);
+    return useful ? batch : NULL;
+}
+
+/* Gives full batches their ingest time, with which they can be encoded. */
+static void stamp(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    struct batch *batch;
+    while ((batch = find_unstamped(store))) {
+        pthread_mutex_unlock(&store->lock);
+        svl__batch_set_ingest(batch, ingest_now(store, batch->ticket)); /* cannot fail: reserved */
+        pthread_mutex_lock(&store->lock);
+        batch->is_stamped = true;
+        if (batch->ends_block) {
+            store->encode_ahead = svl__batch_last_id(batch);
+            svl__job_wake(store, JOB_ENCODE);
+        }
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
 /* All memory that showing the batch will take: once it is written it can only become visible. */
 static int prepare(svl_store *store, struct batch *batch)
 {
@@ -125,17 +189,31 @@ static int prepare(svl_store *store, struct batch *batch)
     return rc;
 }
 
-static int write_batch(svl_store *store, struct batch *batch)
+/* The batch's blocks, held, if all are there and smaller than its records: how many. */
+static size_t hold_blocks(svl_store *store, const struct batch *batch, struct block **blocks)
 {
-    int64_t ingest_ns = ingest_now(store, batch->ticket);
-    if (!svl__batch_set_ingest(batch, ingest_ns))
-        return SVL_E_NOMEM;
-    int rc = prepare(store, batch);
-    if (rc != SVL_OK)
-        return rc;
-    struct journal_section sections[2];
+    uint64_t bytes = 0;
+    pthread_mutex_lock(&store->lock);
+    size_t n = batch->count ? svl__tail_blocks_of(&store->tail, batch, BLOCKS_MAX, blocks) : 0;
+    for (size_t i = 0; i < n; i++)
+        bytes += blocks[i]->len;
+    if (bytes >= batch->wire.len)
+        n = 0;
+    for (size_t i = 0; i < n; i++)
+        svl__block_hold(blocks[i]);
+    pthread_mutex_unlock(&store->lock);
+    return n;
+}
+
+static int write_sections(svl_store *store, const struct batch *batch, struct block **blocks,
+                          size_t block_count)
+{
+    struct journal_section sections[BLOCKS_MAX + 1];
     uint32_t n = 0;
-    if (batch->count > 0)
+    for (; n < block_count; n++)
+        sections[n] = (struct journal_section){ JOURNAL_BLOCK, blocks[n]->zone.count,
+                                                blocks[n]->data, blocks[n]->len };
+    if (batch->count > 0 && block_count == 0)
         sections[n++] = (struct journal_section){ JOURNAL_WIRE, batch->count, batch->wire.data,
                                                   batch->wire.len };
     if (batch->op_count > 0)
@@ -144,12 +222,27 @@ static int write_batch(svl_store *store, struct batch *batch)
     struct journal_batch out = { .first_id = batch->first_id,
                                  .count = batch->count,
                                  .last_op = batch->last_op,
-                                 .ingest_ns = ingest_ns,
+                                 .ingest_ns = svl__batch_ingest_ns(batch, 0),
                                  .rings = batch->rings,
                                  .ring_count = batch->ring_count,
                                  .section_count = n,
                                  .sections = sections };
     return svl__journal_write(store->journal, &out);
+}
+
+static int write_batch(svl_store *store, struct batch *batch)
+{
+    if (!batch->is_stamped && !svl__batch_set_ingest(batch, ingest_now(store, batch->ticket)))
+        return SVL_E_NOMEM;
+    int rc = prepare(store, batch);
+    if (rc != SVL_OK)
+        return rc;
+    struct block *blocks[BLOCKS_MAX];
+    size_t n = hold_blocks(store, batch, blocks);
+    rc = write_sections(store, batch, blocks, n);
+    for (size_t i = 0; i < n; i++)
+        svl__block_release(blocks[i]);
+    return rc;
 }
 
 /* `lock` held: of the batches that wait in memory, those at the end that may be refused are, with `code`:
@@ -228,11 +321,13 @@ static struct batch *write_list(svl_store *store, struct batch *list, int *rc)
         store->written_values += written->values.count;
         if (written->ring_count > 0)
             svl__store_tell_written(store, written);
+        pthread_mutex_lock(&store->lock);
         if (store->written_last)
             store->written_last->next = written;
         else
             store->written_first = written;
         store->written_last = written;
+        pthread_mutex_unlock(&store->lock);
     }
     return NULL;
 }
@@ -325,26 +420,33 @@ static void tell_failed(svl_store *store)
 
 /* --- when; `lock` held --- */
 
+/* Of what is written, or about to be. */
+static int64_t flush_due_ns(const svl_store *store)
+{
+    bool commit_waits_for_it =
+        store->commit_upto > store->tail.encoded_id && store->tail.ahead_count > 0;
+    if (store->closing || store->flush_wanted > store->durable_ticket || commit_waits_for_it)
+        return 0;
+    return store->last_flush_ns + store->options.sync_interval_ms * NS_PER_MS;
+}
+
 static int64_t write_due_ns(const svl_store *store)
 {
     if (!store->queue_first && !store->open)
         return INT64_MAX;
-    return store->write_waits && !store->ending ? store->write_retry_ns : 0;
-}
-
-/* Of what is written, or about to be. */
-static int64_t flush_due_ns(const svl_store *store)
-{
-    if (store->closing || store->flush_wanted > store->durable_ticket)
+    if (store->write_waits)
+        return store->ending ? 0 : store->write_retry_ns;
+    if (store->write_wanted || (store->queue_first && svl__encoder_is_behind(store)))
         return 0;
-    return store->last_flush_ns + store->options.sync_interval_ms * NS_PER_MS;
+    int64_t flush_ns = flush_due_ns(store), held_ns = store->held_since_ns + HOLD_MS * NS_PER_MS;
+    return flush_ns < held_ns ? flush_ns : held_ns;
 }
 
 int64_t svl__flush_due_ns(const svl_store *store)
 {
     if (store->failed)
         return store->failure_told ? INT64_MAX : 0;
-    if (store->clock_step_ns != 0)
+    if (store->clock_step_ns != 0 || find_unstamped(store))
         return 0;
     int64_t write_ns = write_due_ns(store);
     int64_t flush_ns = store->written_first ? flush_due_ns(store) : INT64_MAX;
@@ -368,7 +470,9 @@ static int write_and_flush(svl_store *store)
     int64_t now = svl__monotonic_ns();
     pthread_mutex_lock(&store->lock);
     bool flush_now = flush_due_ns(store) <= now;
-    struct batch *list = write_due_ns(store) <= now ? take_all(store) : NULL;
+    struct batch *list = NULL;
+    if (write_due_ns(store) <= now)
+        list = store->write_wanted && !flush_now ? take_encoded(store) : take_all(store);
     pthread_mutex_unlock(&store->lock);
     int rc = list ? write_new(store, list) : SVL_OK;
     if (rc != SVL_OK || !flush_now || !store->written_first)
@@ -386,6 +490,7 @@ void svl__flush_step(svl_store *store)
         return;
     }
     tell_clock(store);
+    stamp(store);
     int rc = write_and_flush(store);
     if (rc != SVL_OK)
         svl__store_fail(store, rc);

@@ -23,6 +23,7 @@
 
 #define JOURNAL_PAGE 4096
 #define JOURNAL_RINGS_MAX 64
+#define JOURNAL_SECTIONS_MAX 64
 
 /* Up to where of a ring's bytes this batch holds the records. */
 struct ring_position {
@@ -33,7 +34,7 @@ struct ring_position {
 enum journal_section_kind {
     JOURNAL_WIRE = 1, /* wire records, back to back: `count` of them */
     JOURNAL_BLOCK =
-        2, /* one encoded block (block.h): its records follow those of the section before */
+        2, /* one encoded block (block.h): the next `count` records, of the batch's ingest time */
     JOURNAL_OPS = 3 /* operations: opaque to the journal */
 };
 

@@ -50,7 +50,6 @@
 #define JOURNAL_FILE_HEADER_BYTES 104
 #define JOURNAL_BATCH_MAGIC UINT32_C(0x424c5653) /* "SVLB" */
 #define JOURNAL_BATCH_HEADER_BYTES 104
-#define JOURNAL_SECTIONS_MAX 64
 #define JOURNAL_BATCH_HEADER_MAX                                                                   \
     (JOURNAL_BATCH_HEADER_BYTES + 24 * JOURNAL_RINGS_MAX + 16 * JOURNAL_SECTIONS_MAX)
 _Static_assert(JOURNAL_BATCH_HEADER_MAX <= JOURNAL_PAGE, "a batch's header lies in one page");

@@ -149,34 +149,49 @@ static int take_wire(const svl_store *store, const struct journal_batch *in,
     return left == 0 ? SVL_OK : damaged_batch(in, "bytes behind its records");
 }
 
-/* Takes a BLOCK section's records above committed_id, as wire records. */
-static int take_block(const svl_store *store, const struct journal_section *section, uint64_t *id,
-                      struct batch *batch)
+/* Adds a record of a block as the wire record that it was. */
+static int append_record(const svl_record *record, struct buffer *wire, struct batch *batch)
 {
-    struct block_reader *reader;
+    uint32_t len = svl__wire_size(record);
+    wire->len = 0;
+    if (!buffer_reserve(wire, len) || !svl__batch_reserve(batch, 1, len))
+        return SVL_E_NOMEM;
+    svl__wire_encode(record, record->time_ns, wire->data);
+    svl__batch_append(batch, wire->data, len);
+    return SVL_OK;
+}
+
+/* It is a whole block, of the records that must be here, which came with the batch. */
+static int check_block(const struct journal_batch *in, const struct journal_section *section,
+                       uint64_t id, struct block_reader *reader)
+{
+    struct zone expected = { .first_id = id, .count = section->count };
+    int rc = svl__block_reader_load_of(reader, &expected, section->data, section->len);
+    const struct zone *zone = svl__block_reader_zone(reader);
+    if (rc == SVL_OK &&
+        (zone->ingest_min_ns != in->ingest_ns || zone->ingest_max_ns != in->ingest_ns))
+        rc = damaged_batch(in, "its block has records of another time");
+    return rc;
+}
+
+/* Takes a BLOCK section's records above committed_id. */
+static int take_block(const svl_store *store, const struct journal_batch *in,
+                      const struct journal_section *section, uint64_t *id, struct batch *batch)
+{
+    struct buffer wire = { 0 };
+    struct block_reader *reader = NULL;
     svl_attribute *attributes = svl__malloc(RECORD_ATTRIBUTES_MAX * sizeof *attributes);
     int rc = attributes ? svl__block_reader_create(&reader) : SVL_E_NOMEM;
-    if (rc != SVL_OK) {
-        svl__free(attributes);
-        return rc;
-    }
-    rc = svl__block_reader_load(reader, section->data, section->len);
+    if (rc == SVL_OK)
+        rc = check_block(in, section, *id, reader);
     for (uint32_t i = 0; rc == SVL_OK && i < section->count; i++, ++*id) {
         svl_record record;
         rc = svl__block_reader_record(reader, i, attributes, &record);
-        if (rc != SVL_OK || *id <= store->committed_id)
-            continue;
-        uint32_t len = svl__wire_size(&record);
-        uint8_t *wire = svl__malloc(len);
-        if (!wire || !svl__batch_reserve(batch, 1, len)) {
-            rc = SVL_E_NOMEM;
-        } else {
-            svl__wire_encode(&record, record.time_ns, wire);
-            svl__batch_append(batch, wire, len);
-        }
-        svl__free(wire);
+        if (rc == SVL_OK && *id > store->committed_id)
+            rc = append_record(&record, &wire, batch);
     }
     svl__block_reader_destroy(reader);
+    svl__buffer_free(&wire);
     svl__free(attributes);
     return rc;
 }
@@ -190,7 +205,7 @@ static int take_sections(svl_store *store, const struct journal_batch *in, struc
         if (section->kind == JOURNAL_WIRE)
             rc = take_wire(store, in, section, &id, batch);
         else if (section->kind == JOURNAL_BLOCK)
-            rc = take_block(store, section, &id, batch);
+            rc = take_block(store, in, section, &id, batch);
         else if (section->kind == JOURNAL_OPS && store->reader)
             continue; /* values are the writer's */
         else if (section->kind == JOURNAL_OPS)

@@ -4,7 +4,7 @@
  * has three jobs, done in steps (jobs.c):
  *
  *     flusher    flusher.c    journal write, journal flush
- *     encoder    encoder.c    durable batches -> blocks
+ *     encoder    encoder.c    batches -> blocks, ahead of their write if there is time
  *     committer  committer.c  blocks -> segment -> catalog, retention
  *
  * Each has a thread, which takes a step when one is due; with SVL_THREADLESS whoever waits takes them, one
@@ -83,6 +83,9 @@ struct svl_store {
     struct batch *open; /* takes feeds; NULL if none was fed since the flusher took the last one */
     struct batch *queue_first, *queue_last; /* full ones before it */
     uint64_t unwritten_bytes;
+    uint64_t block_fed;    /* wire bytes fed since a batch has ended a block */
+    int64_t held_since_ns; /* monotonic: when the oldest of these batches was begun */
+    bool write_wanted;     /* somebody wants his ring's space back */
 
     /* flushing */
     uint64_t flush_wanted;   /* highest ticket that somebody waits for */
@@ -101,9 +104,10 @@ struct svl_store {
     struct tail tail;
     struct values values; /* durable operations that the catalog does not have yet */
     uint64_t durable_op;
-    int64_t durable_ingest_ns;           /* of the newest durable batch */
-    uint64_t encode_wanted;              /* encode up to this id also what makes no whole block */
-    bool encoder_short;                  /* of memory: it tries again and again */
+    int64_t durable_ingest_ns; /* of the newest durable batch */
+    uint64_t encode_wanted;    /* encode up to this id also what makes no whole block */
+    uint64_t encode_ahead;     /* encode up to this id what waits for its write; 0 = nothing */
+    bool encoder_short;        /* of memory: it tries again and again */
     uint64_t commit_wanted, commit_done; /* numbers of requests */
     uint64_t commit_upto; /* a commit waits for the blocks up to this id; 0 = none does */
     uint64_t
@@ -148,6 +152,9 @@ void svl__jobs_wake(svl_store *store);
 /* `lock` held, let go of meanwhile: waits for `progress`, false past `deadline_ns`. Without threads the
  * caller takes steps instead, as long as one is due. */
 bool svl__store_wait_progress(svl_store *store, int64_t deadline_ns);
+
+/* encoder.c: `lock` held: so much is durable and not encoded that nothing will be before its write. */
+bool svl__encoder_is_behind(const svl_store *store);
 
 /* encoder.c: one round of the encoder's work, for recovery before the thread runs. */
 int svl__encode_round(svl_store *store);

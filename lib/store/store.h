@@ -102,6 +102,7 @@ struct feed {
     bool atomic;
     bool urgent;            /* somebody waits: flush as soon as possible */
     bool flushed_by_caller; /* who calls svl__store_flush_here() next: the flusher is not woken */
+    bool space_wanted;      /* of its ring much is fed and not written: write soon */
     bool
         refusable; /* a full disk may refuse it instead of waiting, while nothing follows that may not
                        be: it is not missed, or its batch is looked at */

@@ -54,9 +54,11 @@ bool svl__batch_reserve(struct batch *batch, size_t count, size_t bytes)
 {
     /* The buffers' failure sticks; here it only means that this feed does not fit. */
     bool ok = buffer_reserve(&batch->wire, bytes) &&
-              buffer_reserve(&batch->offsets, count * sizeof(uint32_t));
+              buffer_reserve(&batch->offsets, count * sizeof(uint32_t)) &&
+              buffer_reserve(&batch->runs, sizeof(struct ingest_run));
     batch->wire.failed = false;
     batch->offsets.failed = false;
+    batch->runs.failed = false;
     return ok;
 }
 
@@ -103,7 +105,7 @@ void svl__tail_free(struct tail *tail)
 {
     for (size_t i = 0; i < tail->batch_count; i++)
         svl__batch_release(tail->batches[tail->batch_first + i]);
-    for (size_t i = 0; i < tail->block_count; i++)
+    for (size_t i = 0; i < tail->block_count + tail->ahead_count; i++)
         svl__block_release(tail->blocks[tail->block_first + i]);
     svl__free(tail->batches);
     svl__free(tail->blocks);
@@ -165,30 +167,8 @@ static bool merge(struct batch *to, const struct batch *from)
     }
     svl__buffer_append(&to->wire, from->wire.data, from->wire.len);
     to->count += from->count;
+    to->ends_block = from->ends_block;
     return true;
-}
-
-int svl__tail_add_batch(struct tail *tail, struct batch *batch)
-{
-    if (svl__tail_reserve_batches(tail, 1) != SVL_OK)
-        return SVL_E_NOMEM;
-    tail->durable_id = svl__batch_last_id(batch);
-    tail->wire_bytes += batch->wire.len;
-    struct batch *last =
-        tail->batch_count ? tail->batches[tail->batch_first + tail->batch_count - 1] : NULL;
-    if (last && last->wire.len + batch->wire.len <= MERGE_BYTES &&
-        atomic_load_explicit(&last->references, memory_order_acquire) == 1) {
-        size_t before = svl__batch_memory(last);
-        bool merged = merge(last, batch);
-        tail->bytes += svl__batch_memory(last) - before;
-        if (merged) {
-            svl__batch_release(batch);
-            return SVL_OK;
-        }
-    }
-    tail->batches[tail->batch_first + tail->batch_count++] = batch;
-    tail->bytes += svl__batch_memory(batch);
-    return SVL_OK;
 }
 
 static void drop_encoded_batches(struct tail *tail)
@@ -204,27 +184,104 @@ static void drop_encoded_batches(struct tail *tail)
     }
 }
 
+static uint64_t last_id_of(const struct block *block)
+{
+    return block->zone.first_id + block->zone.count - 1;
+}
+
+static size_t block_memory(const struct block *block)
+{
+    return block->len + (block->keys ? svl__key_set_bytes(block->keys) : 0);
+}
+
+/* Blocks ahead whose last record is durable by now are ahead no more. */
+static void show_blocks(struct tail *tail)
+{
+    while (tail->ahead_count > 0) {
+        const struct block *block = tail->blocks[tail->block_first + tail->block_count];
+        if (last_id_of(block) > tail->durable_id)
+            break;
+        tail->block_count++;
+        tail->ahead_count--;
+        tail->encoded_id = last_id_of(block);
+        tail->block_bytes += block->len;
+        tail->wire_bytes -= block->zone.raw_bytes;
+    }
+    drop_encoded_batches(tail);
+}
+
+int svl__tail_add_batch(struct tail *tail, struct batch *batch)
+{
+    if (svl__tail_reserve_batches(tail, 1) != SVL_OK)
+        return SVL_E_NOMEM;
+    tail->durable_id = svl__batch_last_id(batch);
+    tail->wire_bytes += batch->wire.len;
+    show_blocks(tail);
+    if (tail->encoded_id >= tail->durable_id) {
+        svl__batch_release(batch);
+        return SVL_OK;
+    }
+    struct batch *last =
+        tail->batch_count ? tail->batches[tail->batch_first + tail->batch_count - 1] : NULL;
+    if (last && !last->ends_block && last->wire.len + batch->wire.len <= MERGE_BYTES &&
+        atomic_load_explicit(&last->references, memory_order_acquire) == 1) {
+        size_t before = svl__batch_memory(last);
+        bool merged = merge(last, batch);
+        tail->bytes += svl__batch_memory(last) - before;
+        if (merged) {
+            svl__batch_release(batch);
+            return SVL_OK;
+        }
+    }
+    tail->batches[tail->batch_first + tail->batch_count++] = batch;
+    tail->bytes += svl__batch_memory(batch);
+    return SVL_OK;
+}
+
 int svl__tail_add_block(struct tail *tail, struct block *block)
 {
-    if (!make_room((void ***)(void *)&tail->blocks, &tail->block_first, tail->block_count,
+    size_t count = tail->block_count + tail->ahead_count;
+    if (!make_room((void ***)(void *)&tail->blocks, &tail->block_first, count,
                    &tail->block_capacity, 1))
         return SVL_E_NOMEM;
-    tail->blocks[tail->block_first + tail->block_count++] = block;
-    tail->encoded_id = block->zone.first_id + block->zone.count - 1;
-    tail->bytes += block->len + (block->keys ? svl__key_set_bytes(block->keys) : 0);
-    tail->block_bytes += block->len;
-    tail->wire_bytes -= block->zone.raw_bytes;
-    drop_encoded_batches(tail);
+    tail->blocks[tail->block_first + count] = block;
+    tail->ahead_count++;
+    tail->bytes += block_memory(block);
+    show_blocks(tail);
     return SVL_OK;
+}
+
+uint64_t svl__tail_last_encoded(const struct tail *tail)
+{
+    size_t count = tail->block_count + tail->ahead_count;
+    return tail->ahead_count > 0 ? last_id_of(tail->blocks[tail->block_first + count - 1])
+                                 : tail->encoded_id;
+}
+
+size_t svl__tail_blocks_of(const struct tail *tail, const struct batch *batch, size_t max,
+                           struct block **out)
+{
+    size_t n = 0;
+    uint64_t next_id = batch->first_id, last_id = svl__batch_last_id(batch);
+    for (size_t i = 0; i < tail->ahead_count && next_id <= last_id; i++) {
+        struct block *block = tail->blocks[tail->block_first + tail->block_count + i];
+        if (block->zone.first_id < batch->first_id)
+            continue;
+        if (block->zone.first_id != next_id || n == max)
+            return 0;
+        out[n++] = block;
+        next_id = last_id_of(block) + 1;
+    }
+    return next_id == last_id + 1 ? n : 0;
 }
 
 void svl__tail_drop_blocks(struct tail *tail, uint64_t id)
 {
     while (tail->block_count > 0) {
         struct block *block = tail->blocks[tail->block_first];
-        if (block->zone.first_id + block->zone.count - 1 > id)
+        if (last_id_of(block) > id)
             break;
-        tail->bytes -= block->len + (block->keys ? svl__key_set_bytes(block->keys) : 0);
+        tail->bytes -= block_memory(block);
         tail->block_bytes -= block->len;
         tail->block_first++;
         tail->block_count--;
@@ -294,7 +351,7 @@ int svl__tail_hold_blocks(const struct tail *tail, uint64_t id_min, uint64_t id_
         return SVL_OK;
     struct block **blocks = tail->blocks + tail->block_first;
     size_t first = 0, last = tail->block_count;
-    while (first < last && blocks[first]->zone.first_id + blocks[first]->zone.count - 1 < id_min)
+    while (first < last && last_id_of(blocks[first]) < id_min)
         first++;
     while (last > first && blocks[last - 1]->zone.first_id > id_max)
         last--;

@@ -3,6 +3,8 @@
  *   L1  blocks hold the ids (committed_id, encoded_id], batches those above, in order, without a gap.
  *   L2  a batch or block that somebody holds is never changed; one that only the tail holds may grow.
  *   L3  what is above the durable id is never handed to a reader.
+ *   L4  blocks ahead follow encoded_id without a gap, and end above the durable id: nobody but the flusher sees
+ *       them, until the flush that makes their last record durable shows them.
  *
  * Nothing here locks: the store's lock is held by the caller of every function but the reference
  * counts. */
@@ -38,6 +40,8 @@ struct batch {
     struct ring_position rings[JOURNAL_RINGS_MAX];
     uint32_t ring_count;
     bool refusable;     /* its feeds are: a full disk may refuse it whole */
+    bool ends_block;    /* the encoder ends a block with its last record */
+    bool is_stamped;    /* has its ingest time: may be encoded; guarded by the store's lock */
     int refused;        /* the code, if it was; guarded by the store's lock */
     struct batch *next; /* in the flusher's queue */
     _Atomic uint32_t references;
@@ -48,7 +52,8 @@ struct batch *svl__batch_hold(struct batch *batch);
 void svl__batch_release(struct batch *batch); /* NULL is fine */
 uint64_t svl__batch_last_id(const struct batch *batch);
 size_t svl__batch_memory(const struct batch *batch);
-/* Space for `count` more records of `bytes` together: then appending cannot fail. */
+/* Space for `count` more records of `bytes` together, and their ingest time: then appending and
+ * svl__batch_set_ingest() cannot fail. */
 bool svl__batch_reserve(struct batch *batch, size_t count, size_t bytes);
 void svl__batch_append(struct batch *batch, const uint8_t *wire, uint32_t len);
 /* Record i: its wire bytes and ingest time. */
@@ -62,6 +67,7 @@ struct tail {
     size_t batch_first, batch_count, batch_capacity;
     struct block **blocks; /* ascending */
     size_t block_first, block_count, block_capacity;
+    size_t ahead_count;   /* blocks behind these that are not shown yet (L4) */
     uint64_t bytes;       /* memory of both */
     uint64_t block_bytes; /* encoded bytes of the blocks */
     uint64_t wire_bytes;  /* of durable records that are not encoded yet */
@@ -70,14 +76,21 @@ struct tail {
 };
 
 void svl__tail_free(struct tail *tail);
-/* Takes a durable batch, and the caller's reference; small neighbours are merged. SVL_E_NOMEM: not
- * taken. */
+/* Takes a durable batch, and the caller's reference; small neighbours are merged; what blocks ahead cover is
+ * shown as these. SVL_E_NOMEM: not taken. */
 int svl__tail_add_batch(struct tail *tail, struct batch *batch);
 /* Makes room so that the next `n` svl__tail_add_batch() cannot fail, whatever else is called between.
  * SVL_E_NOMEM. */
 int svl__tail_reserve_batches(struct tail *tail, size_t n);
-/* Takes a block that starts at encoded_id + 1, and the caller's reference; drops what it covers. */
+/* Takes a block that starts behind svl__tail_last_encoded(), and the caller's reference. One that is durable is
+ * shown, and what it covers dropped; else it is ahead. */
 int svl__tail_add_block(struct tail *tail, struct block *block);
+/* The highest id in a block, shown or ahead, or below. */
+uint64_t svl__tail_last_encoded(const struct tail *tail);
+/* The blocks ahead that hold exactly the batch's records, into `out` (not held): how many; 0: there are none,
+ * or more than `max`. */
+size_t svl__tail_blocks_of(const struct tail *tail, const struct batch *batch, size_t max,
+                           struct block **out);
 /* Drops the blocks that end at `id` or before: they are committed. */
 void svl__tail_drop_blocks(struct tail *tail, uint64_t id);
 /* Everything up to `id` is in segments: blocks and batches that end there go, and what begins before it is

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const sources[] = { "input", "large", "split", "echo" };
+static const char *const sources[] = { "input", "large", "plain", "split", "echo" };
 
 static void full(const char *what)
 {
@@ -69,8 +69,10 @@ void record_make(struct made_record *out, enum stream stream, uint64_t number, u
 {
     struct rng rng = { number * 1009 + generation * 31 + (uint64_t)stream };
     size_t len = body_bytes(stream, number);
+    uint64_t bits = rng_next(&rng);
     for (size_t at = 0; at < len; at += sizeof(uint64_t)) {
-        uint64_t bits = rng_next(&rng);
+        if (stream != STREAM_PLAIN)
+            bits = rng_next(&rng);
         memcpy(out->body + at, &bits, sizeof bits);
     }
     int n = snprintf(out->key, sizeof out->key, "%08llu/%llu", (unsigned long long)number,

@@ -12,8 +12,8 @@
 #define GROUPS_MAX 1024
 #define GENERATIONS_MAX 16
 
-/* STREAM_LARGE: inputs of another size. */
-enum stream { STREAM_INPUT, STREAM_LARGE, STREAM_SPLIT, STREAM_ECHO };
+/* STREAM_LARGE: inputs of another size; STREAM_PLAIN: those that a block makes smaller. */
+enum stream { STREAM_INPUT, STREAM_LARGE, STREAM_PLAIN, STREAM_SPLIT, STREAM_ECHO };
 
 struct expectation {
     uint64_t submitted, acked; /* numbers */

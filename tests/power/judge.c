@@ -104,7 +104,7 @@ static bool take_record(struct walk *w, const svl_record *record)
             return wrong(w->trial, "another record's contents: id, number", record->id, number);
         if (split_is_due(w) && stream != STREAM_SPLIT)
             return wrong(w->trial, "a split is missing", w->input, number);
-        if (stream == STREAM_INPUT || stream == STREAM_LARGE)
+        if (stream < STREAM_SPLIT)
             ok = take_input(w, number, record->id);
         else
             ok = stream == STREAM_SPLIT ? take_split(w, number) : take_echo(w, number);

@@ -19,6 +19,7 @@ void run_creation(const struct script *script, const char *path);
 void run_opens(const struct script *script, const char *path);
 void run_appends(const struct script *script, const char *path);
 void run_feeds(const struct script *script, const char *path);
+void run_ahead(const struct script *script, const char *path);
 void run_commits(const struct script *script, const char *path);
 void run_full(const struct script *script, const char *path);
 void resume_store(const struct script *script, const char *path, uint64_t generation);

@@ -16,6 +16,7 @@ struct script {
     bool valued;             /* each group sets the value "power/last" to its last number */
     uint64_t flush_every;    /* of these: at about every so-many-th number a flush is waited for */
     bool large;              /* records fill segments */
+    bool ahead;              /* without threads; blocks are encoded before they are written */
     uint64_t retain_records; /* at least these stay; 0: all */
     uint64_t journal_bytes;  /* journal_file_bytes_max; 0: the least */
 };

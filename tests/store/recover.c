@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "record/wire.h"
+#include "store/block.h"
 #include "store/journal.h"
 #include "store/store.h"
 #include "store/values.h"
@@ -123,6 +124,111 @@ static void test_batch_when_it_says_to_hold_too_much_then_corrupt(void **state)
     svl_store *store;
     assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
     assert_non_null(strstr(svl_last_error(), "more records than"));
+}
+
+/* --- sections that are blocks --- */
+
+enum lie {
+    NO_LIE,
+    LIE_ID,
+    LIE_COUNT,
+    LIE_COUNT_HUGE,
+    LIE_INGEST,
+    LIE_BYTE,
+    LIE_LENGTH,
+    LIE_IN_ALL
+};
+
+#define BLOCK_RECORDS 3
+
+static struct block *make_block(uint64_t first_id, int64_t ingest_ns)
+{
+    struct block_builder *builder;
+    struct block *block;
+    struct block_options o = { .codec = SVL_CODEC_NONE, .block_bytes = 4096 };
+    assert_ok(svl__block_builder_create(&o, &builder));
+    for (uint64_t id = first_id; id < first_id + BLOCK_RECORDS; id++) {
+        uint8_t wire[64];
+        struct wire_view view;
+        svl_record record = { .body = slice_of("in a block") };
+        svl__wire_encode(&record, 1, wire);
+        assert_ok(svl__wire_view(wire, svl__wire_size(&record), &view));
+        assert_ok(svl__block_builder_add(builder, id, ingest_ns, &view));
+    }
+    assert_ok(svl__block_builder_finish(builder, &block));
+    svl__block_builder_destroy(builder);
+    return block;
+}
+
+/* A batch of a wire record, a block, a wire record, a block and a wire record, its checksums right; and one behind it,
+ * which says that it was flushed. */
+static void write_mixed(struct journal *journal, enum lie lie)
+{
+    uint8_t wire[64];
+    svl_record record = { .body = slice_of("by hand") };
+    svl__wire_encode(&record, 1, wire);
+    int64_t now = svl__wall_ns();
+    struct block *first = make_block(2, now);
+    struct block *second = make_block(6 + (lie == LIE_ID), lie == LIE_INGEST ? now - 1 : now);
+    struct journal_section alone = { JOURNAL_WIRE, 1, wire, svl__wire_size(&record) };
+    struct journal_section sections[] = { alone,
+                                          { JOURNAL_BLOCK, BLOCK_RECORDS, first->data, first->len },
+                                          alone,
+                                          { JOURNAL_BLOCK, BLOCK_RECORDS, second->data,
+                                            second->len },
+                                          alone };
+    struct journal_batch batch = {
+        .first_id = 1, .count = 9, .ingest_ns = now, .section_count = 5, .sections = sections
+    };
+    if (lie == LIE_COUNT || lie == LIE_COUNT_HUGE) {
+        sections[3].count = lie == LIE_COUNT ? BLOCK_RECORDS - 1 : UINT32_MAX;
+        batch.count = 6 + (uint64_t)sections[3].count;
+    }
+    if (lie == LIE_IN_ALL) {
+        sections[3].count++;
+        sections[1].count--;
+    }
+    if (lie == LIE_BYTE)
+        second->data[second->len - 1] ^= 1;
+    if (lie == LIE_LENGTH)
+        sections[3].len--;
+    uint64_t durable;
+    assert_ok(svl__journal_write(journal, &batch));
+    assert_ok(svl__journal_flush(journal, &durable));
+    write_record(journal, 1 + batch.count, now);
+    svl__block_release(first);
+    svl__block_release(second);
+}
+
+static void test_block_section_when_it_is_whole_then_taken_among_others(void **state)
+{
+    (void)state;
+    int directory;
+    struct journal *journal = make_journal(&directory);
+    write_mixed(journal, NO_LIE);
+    close_journal(journal, directory);
+    svl_store *store;
+    for (int opened = 0; opened < 2; opened++) {
+        assert_ok(svl_store_open(path, NULL, &store));
+        assert_records(store, 10);
+        if (opened == 1)
+            assert_ok(svl_store_commit(store, -1));
+        assert_records(store, 10);
+        assert_ok(svl_store_close(store));
+    }
+}
+
+static void test_block_section_when_it_is_not_what_the_batch_says_then_corrupt(void **state)
+{
+    (void)state;
+    for (enum lie lie = LIE_ID; lie <= LIE_IN_ALL; lie++) {
+        int directory;
+        struct journal *journal = make_journal(&directory);
+        write_mixed(journal, lie);
+        close_journal(journal, directory);
+        svl_store *store;
+        assert_int_equal(svl_store_open(path, NULL, &store), SVL_E_CORRUPT);
+    }
 }
 
 static void write_op(struct journal *journal, uint64_t number)
@@ -395,6 +501,8 @@ int main(void)
         cmocka_unit_test(test_clock_when_it_was_set_back_before_the_crash_then_is_not_told_again),
         cmocka_unit_test(test_batch_when_it_gives_ids_again_then_corrupt),
         cmocka_unit_test(test_batch_when_it_says_to_hold_too_much_then_corrupt),
+        cmocka_unit_test(test_block_section_when_it_is_whole_then_taken_among_others),
+        cmocka_unit_test(test_block_section_when_it_is_not_what_the_batch_says_then_corrupt),
         cmocka_unit_test(
             test_journal_header_when_damaged_after_a_close_then_the_file_may_be_removed),
         cmocka_unit_test(test_operations_when_they_do_not_follow_then_corrupt),

@@ -68,8 +68,8 @@ static void add_batch(uint32_t n)
     assert_ok(svl__tail_add_batch(&tail, next_batch(n)));
 }
 
-/* The next `n` durable records as a block. */
-static void add_block(uint32_t n)
+/* The next `n` records as a block, whether they are durable or not. */
+static void add_block_ahead(uint32_t n)
 {
     struct block_builder *builder = builder_of(SVL_CODEC_NONE, BLOCK_RAW_MAX);
     struct block *block;
@@ -79,6 +79,12 @@ static void add_block(uint32_t n)
     svl__block_builder_destroy(builder);
     assert_ok(svl__tail_add_block(&tail, block));
     encoded += n;
+}
+
+/* The next `n` durable records as a block. */
+static void add_block(uint32_t n)
+{
+    add_block_ahead(n);
     assert_true(tail.encoded_id == encoded);
 }
 
@@ -182,6 +188,54 @@ static void assert_block_range(uint64_t id_min, uint64_t id_max)
         svl__block_release(held[i]);
     svl__free(all);
     svl__free(held);
+}
+
+/* --- L4: blocks ahead --- */
+
+static size_t blocks_shown(void)
+{
+    struct block **held;
+    size_t n;
+    assert_ok(svl__tail_hold_blocks(&tail, 1, UINT64_MAX, &held, &n));
+    for (size_t i = 0; i < n; i++)
+        svl__block_release(held[i]);
+    svl__free(held);
+    return n;
+}
+
+static void test_blocks_when_ahead_then_shown_with_the_batch_that_ends_them(void **state)
+{
+    (void)state;
+    struct block *of[2];
+    add_batch(10);
+    struct batch *second = next_batch(20), *third = next_batch(30);
+    add_block_ahead(30);
+    add_block_ahead(12);
+    add_block_ahead(18);
+    assert_true(tail.encoded_id == 0 && svl__tail_last_encoded(&tail) == 60);
+    assert_true(blocks_shown() == 0);
+    assert_int_equal(svl__tail_blocks_of(&tail, second, 2, of), 0);
+    assert_int_equal(svl__tail_blocks_of(&tail, third, 1, of), 0);
+    assert_int_equal(svl__tail_blocks_of(&tail, third, 2, of), 2);
+    assert_true(of[0]->zone.first_id == 31 && of[1]->zone.first_id == 43);
+    assert_ok(svl__tail_add_batch(&tail, second));
+    assert_true(tail.encoded_id == 30 && blocks_shown() == 1);
+    assert_ok(svl__tail_add_batch(&tail, third));
+    assert_true(blocks_shown() == 3 && tail.ahead_count == 0);
+    assert_whole();
+}
+
+/* One that ends within a batch leaves the rest of that. */
+static void test_block_when_ahead_and_ends_within_a_batch_then_the_rest_stays(void **state)
+{
+    (void)state;
+    struct block *of[1];
+    struct batch *batch = next_batch(20);
+    add_block_ahead(15);
+    assert_int_equal(svl__tail_blocks_of(&tail, batch, 1, of), 0);
+    assert_ok(svl__tail_add_batch(&tail, batch));
+    assert_true(blocks_shown() == 1);
+    assert_whole();
 }
 
 /* --- L2: what a reader holds --- */
@@ -322,6 +376,8 @@ int main(void)
     blocks_unused();
 #define TAIL_TEST(f) cmocka_unit_test_setup_teardown(f, start, end)
     const struct CMUnitTest tests[] = {
+        TAIL_TEST(test_blocks_when_ahead_then_shown_with_the_batch_that_ends_them),
+        TAIL_TEST(test_block_when_ahead_and_ends_within_a_batch_then_the_rest_stays),
         TAIL_TEST(test_tail_when_anything_happens_to_it_then_whole_and_held_batches_stay),
         TAIL_TEST(test_batches_when_small_and_not_held_then_merged),
         TAIL_TEST(test_batches_when_large_then_not_merged_for_ever),
