@@ -20,8 +20,9 @@
  *   A8 acquire, the tail once more when it was found closed <- A9 release, fetch_or of the closed bit
  *      (wake.c): whoever is refused sees what was stored before the ring was closed, that is, why.
  *
- * Releasing: consumed, then zeroing, then head. Killed in between, recovery starts at consumed, and what
- * lies before it may be half zeroed: it is not looked at. */
+ * Releasing: consumed, then zeroing (A11, a fence for the crash as A7: a release store would let the zeroing pass it),
+ * then head (A2). Killed in between, recovery starts at consumed, and what lies before it may be half zeroed: it is not
+ * looked at. */
 #include "ring.h"
 
 #include <string.h>
@@ -71,16 +72,6 @@ static bool has_space(struct ring *ring, uint64_t end)
     return end - head <= ring->capacity;
 }
 
-/* A7. ThreadSanitizer does not know fences, and no thread's edge needs this one. */
-static inline void crash_fence(void)
-{
-#if defined(__SANITIZE_THREAD__)
-    atomic_signal_fence(memory_order_seq_cst);
-#else
-    atomic_thread_fence(memory_order_release);
-#endif
-}
-
 /* The span is ours: headers first, so that a crash from here on leaves a length to skip by. */
 static void begin_frame(struct ring *ring, uint64_t position, uint64_t padding, uint32_t len,
                         struct ring_slot *slot)
@@ -95,7 +86,7 @@ static void begin_frame(struct ring *ring, uint64_t position, uint64_t padding, 
     }
     atomic_store_explicit(frame_header(ring, position),
                           make_header(ring, position, FRAME_BUSY | len), memory_order_relaxed);
-    crash_fence(); /* A7 */
+    ring_crash_fence(); /* A7 */
     RING_STEP("busy");
     slot->ring = ring;
     slot->payload = ring->data + (position & ring->mask) + FRAME_HEADER;
@@ -287,7 +278,8 @@ void svl__ring_release(struct ring *ring, uint64_t position)
     uint64_t used = svl__ring_tail(ring) - head;
     if (used > atomic_load_explicit(&ring->high_water, memory_order_relaxed))
         atomic_store_explicit(&ring->high_water, used, memory_order_relaxed);
-    atomic_store_explicit(&c->consumed, position, memory_order_release);
+    atomic_store_explicit(&c->consumed, position, memory_order_relaxed);
+    ring_crash_fence(); /* A11 */
     RING_STEP("consumed");
     svl__ring_zero(ring, head, position);
     RING_STEP("zeroed");
