@@ -103,7 +103,7 @@ bool svl__foreign_is_whole(const struct ring *ring)
 static bool read_tail(const struct ring *ring, uint64_t *limit)
 {
     uint64_t tail =
-        atomic_load_explicit(&ring->control->tail, memory_order_acquire) & TAIL_POSITION;
+        atomic_load_explicit(&ring->control->tail, memory_order_acquire) & TAIL_POSITION; /* A3 */
     uint64_t head = atomic_load_explicit(&ring->foreign_head, memory_order_acquire);
     if (tail >= ring->drained && tail - head <= ring->capacity) {
         *limit = tail;

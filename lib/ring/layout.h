@@ -157,8 +157,8 @@ static inline uint64_t frame_bytes(uint32_t len)
     return FRAME_HEADER + (((uint64_t)len + 7) & ~UINT64_C(7));
 }
 
-/* What was stored before it is in the page before what is stored after it, if the thread is killed in between (A7, A11).
- * ThreadSanitizer does not know fences, and no thread's edge needs this one. */
+/* What was stored before it is in the page before what is stored after it, if the thread is killed in between (A7,
+ * A11). ThreadSanitizer does not know fences, and no thread's edge needs this one. */
 static inline void ring_crash_fence(void)
 {
 #if defined(__SANITIZE_THREAD__)

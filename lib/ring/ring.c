@@ -1,4 +1,5 @@
-/* ring.c - reserving, committing, taking, releasing. The argument, edge by edge:
+/* ring.c - reserving, committing, taking, releasing. The argument, edge by edge (ORDERS.md has them all, with what
+ * breaks without each):
  *
  * Producers take their span by one CAS on the tail and never wait for each other. The tail counts bytes
  * and never wraps, so no ABA. A span that would cross the end of the ring is preceded by padding up to
@@ -67,8 +68,8 @@ static bool has_space(struct ring *ring, uint64_t end)
     uint64_t head = atomic_load_explicit(&c->head_cache, memory_order_acquire); /* A1 */
     if (end - head <= ring->capacity)
         return true;
-    head = atomic_load_explicit(&c->head, memory_order_acquire); /* A1 */
-    atomic_store_explicit(&c->head_cache, head, memory_order_release);
+    head = atomic_load_explicit(&c->head, memory_order_acquire);       /* A1 */
+    atomic_store_explicit(&c->head_cache, head, memory_order_release); /* A2, passed on */
     return end - head <= ring->capacity;
 }
 
