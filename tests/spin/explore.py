@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 here = pathlib.Path(__file__).resolve().parent
 root = here.parent.parent
 ring = root / "lib/ring"
-HANGS_AFTER_S = 60
+HANGS_AFTER_S = 45
 MEMORY_MIB = 6000
 # Killed processes end in between: recovery.pml says itself what its end must be.
 PAN_OPTIONS = {"recovery": ["-E"]}
