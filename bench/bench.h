@@ -4,9 +4,10 @@
  *   B2  within a workload the peers take turns, ours first: ours, theirs, ours, theirs; all see the same weather.
  *   B3  a peer gets the same records in the same order as ours, and is asked the same questions.
  *
- * main.c the command · run.c turns and processes · workloads.c, workload_*.c the questions · peers.c, peer_*.c who
- * answers · lines.c the data · watch.c clocks and counters · histogram.c, load.c latency · statistics.c ·
- * results.c the figures, json_line.c, report.c, compare.c · environment.c · chart.c, page.c the pictures */
+ * main.c the command · plan.c what is run · run.c turns · child.c a measurement's process · progress.c how far it is
+ * workloads.c, workload_*.c the questions · peers.c, peer_*.c who answers · lines.c the data
+ * watch.c clocks and counters · histogram.c, load.c latency · statistics.c, results.c the figures
+ * json_line.c, report.c, compare.c in words · chart.c, chart_growth.c, page.c in pictures · environment.c */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
@@ -20,6 +21,7 @@ extern "C" {
 #endif
 
 #define SIZES_MAX 8
+#define WINDOWS 10 /* of a workload that looks at its rate as the store grows */
 
 /* --- peers --- */
 
@@ -77,9 +79,13 @@ struct store_ops {
     int64_t (*scan)(void *store, uint64_t *bytes);    /* every record, its body read: how many */
     int64_t (*count_errors)(void *store);             /* severity ERROR and above */
     int64_t (*count_key)(void *store, svl_slice key); /* bodies read */
-    int64_t (*first_since)(void *store, int64_t time_ns); /* the record's time */
-    int64_t (*count_word)(void *store, const char *word); /* bodies that contain it */
+    int64_t (*newest_of_key)(void *store, svl_slice key, unsigned n); /* the n newest, bodies read:
+                                                                         the oldest one's time */
+    int64_t (*first_since)(void *store, int64_t time_ns);             /* the record's time */
+    int64_t (*count_word)(void *store, const char *word);             /* bodies that contain it */
     int (*close)(void *store);
+    /* What records take at most while they are written and indexed, over their text. */
+    double disk_factor;
 };
 
 /* Takes one JSON document apart, whole. */
@@ -121,21 +127,23 @@ struct run {
         *path; /* for what this measurement writes: nothing is there, all is removed afterwards */
     const char *fixture; /* what prepare() left, of this peer and size; not to be changed */
     double metrics[METRIC_COUNT]; /* the result: NAN where not measured */
+    double windows[WINDOWS];      /* rates of equal parts, in order; NAN likewise */
 };
 
 struct workload {
     const char
         *name; /* "scan", "transfer/4x139"; selected by its name or the part before the slash */
-    const char *question; /* a chart's title */
-    unsigned charts;      /* METRIC_BIT() of the metrics that get one */
-    bool is_growing;      /* measured at each size; else at the largest alone */
-    uint64_t divisor;     /* records = size / divisor */
+    const char *question;        /* a chart's title */
+    unsigned charts;             /* METRIC_BIT() of the metrics that get one */
+    double bounds[METRIC_COUNT]; /* that ours is to keep to, drawn with it; 0: none */
+    bool is_growing;             /* measured at each size; else at the largest alone */
+    uint64_t divisor;            /* records = size / divisor */
     bool (*fits)(const struct peer *peer);
     const char
         *fixture_name; /* workloads with the same one share what prepare() made; NULL: none */
     int (*prepare)(struct run *run);
     int (*measure)(struct run *run);
-    unsigned threads, bytes; /* what the workload's file makes of them */
+    unsigned threads, bytes, handlers; /* what the workload's file makes of them */
     uint64_t keys;
     bool has_hog; /* a thread that computes beside */
 };
@@ -150,13 +158,13 @@ int bench_fail(const char *what);
 int64_t bench_now_ns(void);
 /* Removes a file, or a directory with what is in it; it need not be there. */
 void bench_remove(const char *path);
-/* Allocated bytes of a file or of a directory's files; -1 with words. */
+/* Allocated bytes of a file or of a directory's files, 0 where nothing is; -1 with words. */
 int64_t bench_disk_bytes(const char *path);
 
 /* watch.c: time, CPU time (of all threads and of children that were waited for) and bytes written between start and
- * stop go into run->metrics: EACH_NS and RATE for `operations`, CPU_NS and WRITTEN_BYTES. */
+ * stop go into run->metrics: EACH_NS and RATE for `operations`, CPU_NS, WRITTEN_BYTES and DIRTIED_BYTES. */
 struct watch {
-    int64_t wall_ns, cpu_ns, written;
+    int64_t wall_ns, cpu_ns, written, dirtied;
 };
 void watch_start(struct watch *watch);
 void watch_stop(struct watch *watch, struct run *run, uint64_t operations);
@@ -173,6 +181,21 @@ struct line {
 /* The n-th record of a fixed sequence, with one of `keys` distinct keys, Zipf-like skewed; 0: no key; KEYS_UNIQUE: 16
  * random bytes. Any thread, once lines_load() has returned. */
 void line_make(uint64_t n, uint64_t keys, struct line *line);
+/* A store that is asked has three kinds of keys: each tenth record one of `shared_keys` that has a record in each of
+ * `spans` equal parts of the store (1,000 and a few), at a random place in it; each tenth one of its own, of 16 random
+ * digits; the others one of KEYS_MANY. */
+#define FILLED_SPANS 1000
+struct filled {
+    uint64_t total, shared_keys, spans;
+};
+struct filled lines_filled(uint64_t total);
+void line_make_filled(const struct filled *filled, uint64_t n, struct line *line);
+/* The number of the record that a shared key has in a span; the last span may end before it: `total` or more. */
+uint64_t lines_shared(const struct filled *filled, uint64_t key, uint64_t span);
+/* The number of a record near the n-th that has a key of its own. */
+uint64_t lines_own(const struct filled *filled, uint64_t n);
+/* The mean length of a record's body. */
+double lines_mean_bytes(void);
 /* Makes the lines by templates, or takes those of the file `input`. */
 int lines_load(const char *input);
 /* A word that about one line in 10,000 holds, and what is in none. */

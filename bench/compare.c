@@ -15,13 +15,33 @@ static const char *verdict(enum metric metric, struct ratio ratio)
     return is_more == bench_metrics[metric].is_more_better ? "better" : "worse";
 }
 
+static void print_median(const struct figure *figure)
+{
+    char over[32];
+    if (figure->limit_s == 0) {
+        printf(" %14.6g", median_of(figure->samples, figure->count));
+        return;
+    }
+    snprintf(over, sizeof over, "over %u s", figure->limit_s);
+    printf(" %14s", over);
+}
+
 static void print_pair(const struct figure *a, const struct figure *b)
 {
+    printf("%-22s %10llu  %-20s %-8s", a->workload, (unsigned long long)a->size, a->peer,
+           bench_metrics[a->metric].name);
+    print_median(a);
+    print_median(b);
+    if (a->limit_s > 0 || b->limit_s > 0) {
+        printf("  %8s  %s  %s\n", "-", "-",
+               a->limit_s > 0 && b->limit_s > 0 ? "same"
+               : b->limit_s > 0                 ? "worse"
+                                                : "better");
+        return;
+    }
     struct ratio ratio = ratio_of(b->samples, b->count, a->samples, a->count);
-    printf("%-18s %9llu  %-20s %-8s %14.6g %14.6g  %8.3f  %.3f-%.3f  %s\n", a->workload,
-           (unsigned long long)a->size, a->peer, bench_metrics[a->metric].name,
-           median_of(a->samples, a->count), median_of(b->samples, b->count), ratio.value, ratio.low,
-           ratio.high, verdict(a->metric, ratio));
+    printf("  %8.3f  %.3f-%.3f  %s\n", ratio.value, ratio.low, ratio.high,
+           verdict(a->metric, ratio));
 }
 
 int compare_files(const char *a_path, const char *b_path)
@@ -32,7 +52,7 @@ int compare_files(const char *a_path, const char *b_path)
     if (rc == 0)
         rc = results_read(b_path, &b);
     if (rc == 0)
-        printf("%-18s %9s  %-20s %-8s %14s %14s  %8s  %s\n", "workload", "size", "peer", "metric",
+        printf("%-22s %10s  %-20s %-8s %14s %14s  %8s  %s\n", "workload", "size", "peer", "metric",
                "A median", "B median", "B / A", "95 %");
     for (size_t i = 0; rc == 0 && i < a.count; i++) {
         const struct figure *other = results_find(&b, &a.figures[i]);

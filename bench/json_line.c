@@ -32,13 +32,12 @@ static void put_member(FILE *out, const char *name, const char *text)
 
 static void put_number(FILE *out, const char *name, double number)
 {
-    fprintf(out, isfinite(number) ? ",\"%s\":%.6g" : ",\"%s\":null", name, number);
+    fprintf(out, isfinite(number) ? ",\"%s\":%.9g" : ",\"%s\":null", name, number);
 }
 
 void json_put_figure(FILE *out, const struct results *results, const struct figure *figure)
 {
     const struct metric_kind *kind = &bench_metrics[figure->metric];
-    const struct figure *ours = results_ours(results, figure);
     fputs("{\"type\":\"figure\"", out);
     put_member(out, "workload", figure->workload);
     put_member(out, "question", figure->question);
@@ -56,12 +55,14 @@ void json_put_figure(FILE *out, const struct results *results, const struct figu
     put_number(out, "min", min_of(figure->samples, figure->count));
     put_number(out, "median", median_of(figure->samples, figure->count));
     put_number(out, "max", max_of(figure->samples, figure->count));
-    struct ratio ratio = { NAN, NAN, NAN };
-    if (ours)
-        ratio = ratio_of(ours->samples, ours->count, figure->samples, figure->count);
+    struct ratio ratio;
+    if (!results_ratio(results, figure, &ratio))
+        ratio = (struct ratio){ NAN, NAN, NAN };
     put_number(out, "ratio", ratio.value);
     put_number(out, "ratio_low", ratio.low);
     put_number(out, "ratio_high", ratio.high);
+    put_number(out, "bound", figure->bound > 0 ? figure->bound : NAN);
+    put_number(out, "limit_s", figure->limit_s > 0 ? (double)figure->limit_s : (double)NAN);
     fputs("}\n", out);
 }
 
@@ -173,6 +174,8 @@ static const char *read_member(const char *at, struct members *members)
     } else if (at && strcmp(name, "size") == 0 && numbers[0] >= 0 && numbers[0] < 1e18) {
         members->figure.size = (uint64_t)numbers[0];
         members->has_size = true;
+    } else if (at && strcmp(name, "limit_s") == 0 && numbers[0] >= 0 && numbers[0] < 1e9) {
+        members->figure.limit_s = (unsigned)numbers[0];
     } else if (strcmp(name, "ours") == 0) {
         members->figure.is_ours = is_true;
     }
@@ -197,8 +200,9 @@ static int read_line(const char *at, struct members *members)
     for (unsigned i = 0; i < METRIC_COUNT; i++)
         if (strcmp(bench_metrics[i].name, members->metric) == 0)
             members->figure.metric = (enum metric)i;
-    bool is_whole = members->figure.metric != METRIC_COUNT && members->figure.count > 0 &&
-                    members->has_size && members->figure.workload[0] && members->figure.peer[0];
+    const struct figure *figure = &members->figure;
+    bool is_whole = figure->metric != METRIC_COUNT && (figure->count > 0 || figure->limit_s > 0) &&
+                    members->has_size && figure->workload[0] && figure->peer[0];
     return is_whole ? 1 : -1;
 }
 

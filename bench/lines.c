@@ -131,9 +131,24 @@ int lines_load(const char *input)
     return input ? read_lines(input) : make_lines();
 }
 
-static svl_slice make_key(uint64_t n, uint64_t keys, char *out)
+double lines_mean_bytes(void)
+{
+    return (double)arena_used / (double)body_count;
+}
+
+/* Five letters and eight digits, which do not sort as the numbers do. */
+static svl_slice name_key(const char *prefix, uint64_t number, char *out)
 {
     static const char digits[] = "0123456789abcdef";
+    uint32_t mixed = (uint32_t)number * UINT32_C(2654435761);
+    memcpy(out, prefix, 5);
+    for (int i = 0; i < 8; i++)
+        out[5 + i] = digits[mixed >> (28 - 4 * i) & 15];
+    return (svl_slice){ out, 13 };
+}
+
+static svl_slice make_key(uint64_t n, uint64_t keys, char *out)
+{
     uint64_t state = n * UINT64_C(0x2545f4914f6cdd1d);
     if (keys == KEYS_UNIQUE) {
         uint64_t words[2] = { bench_random(&state), bench_random(&state) };
@@ -142,11 +157,7 @@ static svl_slice make_key(uint64_t n, uint64_t keys, char *out)
     }
     /* Zipf-like: the product of two uniform numbers favours small ones. */
     uint64_t a = bench_random(&state) % keys, b = bench_random(&state) % keys;
-    uint32_t mixed = (uint32_t)(a * b / keys) * UINT32_C(2654435761);
-    memcpy(out, "host-", 5);
-    for (int i = 0; i < 8; i++)
-        out[5 + i] = digits[mixed >> (28 - 4 * i) & 15];
-    return (svl_slice){ out, 13 };
+    return name_key("host-", a * b / keys, out);
 }
 
 void line_make(uint64_t n, uint64_t keys, struct line *line)
@@ -160,6 +171,55 @@ void line_make(uint64_t n, uint64_t keys, struct line *line)
                                  .body = { bodies[i].text, bodies[i].len } };
     if (keys > 0)
         line->record.key = make_key(n, keys, line->key);
+}
+
+/* --- a store that is asked --- */
+
+#define FILLED_STRIDE 10
+
+static uint64_t ceil_div(uint64_t a, uint64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+struct filled lines_filled(uint64_t total)
+{
+    uint64_t shared = ceil_div(total, FILLED_STRIDE);
+    uint64_t keys = shared / FILLED_SPANS > 0 ? shared / FILLED_SPANS : 1;
+    return (struct filled){ .total = total, .shared_keys = keys, .spans = ceil_div(shared, keys) };
+}
+
+/* How far the keys of a span are turned. */
+static uint64_t turn_of(const struct filled *filled, uint64_t span)
+{
+    uint64_t state = span;
+    return bench_random(&state) % filled->shared_keys;
+}
+
+uint64_t lines_shared(const struct filled *filled, uint64_t key, uint64_t span)
+{
+    uint64_t at = (key + turn_of(filled, span)) % filled->shared_keys;
+    return (span * filled->shared_keys + at) * FILLED_STRIDE;
+}
+
+uint64_t lines_own(const struct filled *filled, uint64_t n)
+{
+    uint64_t own = n - n % FILLED_STRIDE + 1;
+    return own < filled->total ? own : 1;
+}
+
+void line_make_filled(const struct filled *filled, uint64_t n, struct line *line)
+{
+    uint64_t kind = n % FILLED_STRIDE, shared = n / FILLED_STRIDE;
+    uint64_t keys = filled->shared_keys, state = n;
+    line_make(n, kind > 1 ? KEYS_MANY : 0, line);
+    if (kind == 0)
+        line->record.key = name_key(
+            "user-", (shared % keys + keys - turn_of(filled, shared / keys)) % keys, line->key);
+    else if (kind == 1)
+        line->record.key =
+            (svl_slice){ line->key, (size_t)snprintf(line->key, sizeof line->key, "%016llx",
+                                                     (unsigned long long)bench_random(&state)) };
 }
 
 size_t row_pack(const svl_record *record, uint8_t row[ROW_BYTES_MAX])

@@ -1,8 +1,8 @@
 /* main.c - serverlog-bench: the command.
  *
  *     serverlog-bench list
- *     serverlog-bench run [NAME...] [--peers A,B] [--size N,N] [--repeat K] [--json] [--out DIR] [--dir DIR]
- *                         [--input FILE]
+ *     serverlog-bench run [NAME...] [--peers A,B] [--size N,N] [--repeat K] [--limit S] [--json] [--out DIR]
+ *                         [--dir DIR] [--input FILE]
  *     serverlog-bench compare A.jsonl B.jsonl
  *
  * Exit status: 0 done; 1 something failed, what could be measured was; 2 usage. */
@@ -17,22 +17,25 @@
 #include "report.h"
 
 #define SIZE_MAX_RECORDS UINT64_C(10000000000)
+#define LIMIT_S_MAX 86400
 
 static int usage(FILE *out)
 {
-    fputs("usage: serverlog-bench list\n"
-          "       serverlog-bench run [NAME...] [options]\n"
-          "       serverlog-bench compare A.jsonl B.jsonl\n"
-          "\n"
-          "NAME is a workload of `list`, or the part of it before the slash; none: all.\n"
-          "  --peers A,B    only these beside ours\n"
-          "  --size N,N     records; ascending (100000,1000000)\n"
-          "  --repeat K     measurements of each, 2 to 64 (5)\n"
-          "  --json         JSON lines instead of a table\n"
-          "  --out DIR      results.jsonl, charts (SVG) and index.html\n"
-          "  --dir DIR      where stores are made: on the disk to be measured (.)\n"
-          "  --input FILE   lines of your own log instead of made ones\n",
-          out);
+    fputs(
+        "usage: serverlog-bench list\n"
+        "       serverlog-bench run [NAME...] [options]\n"
+        "       serverlog-bench compare A.jsonl B.jsonl\n"
+        "\n"
+        "NAME is a workload of `list`, or the part of it before the slash; none: all.\n"
+        "  --peers A,B    only these beside ours\n"
+        "  --size N,N     records; ascending (100000,1000000)\n"
+        "  --repeat K     measurements of each, 2 to 64 (5)\n"
+        "  --limit S      seconds for one, 1 to 86400 (300): a peer that takes longer is too slow\n"
+        "  --json         JSON lines instead of a table\n"
+        "  --out DIR      results.jsonl, charts (SVG) and index.html\n"
+        "  --dir DIR      where stores are made: on the disk to be measured (.)\n"
+        "  --input FILE   lines of your own log instead of made ones\n",
+        out);
     return out == stdout ? 0 : 2;
 }
 
@@ -49,14 +52,15 @@ static void tell_left_out(FILE *out)
 static void list(void)
 {
     for (size_t i = 0; bench_workload(i); i++)
-        printf("%-20s %s\n", bench_workload(i)->name, bench_workload(i)->question);
+        printf("%-22s %s\n", bench_workload(i)->name, bench_workload(i)->question);
     puts("\nPeers:");
     for (size_t i = 0; bench_peers[i]; i++)
         if (!bench_peers[i]->is_here || bench_peers[i]->is_here())
-            printf("%-20s %s %s\n", bench_peers[i]->name, bench_peers[i]->title,
+            printf("%-22s %s %s\n", bench_peers[i]->name, bench_peers[i]->title,
                    bench_peers[i]->version ? bench_peers[i]->version() : "");
     tell_left_out(stdout);
 }
+
 static bool read_sizes(const char *text, struct settings *settings)
 {
     settings->size_count = 0;
@@ -180,6 +184,9 @@ static bool read_option(int c, struct settings *settings)
     case 'k':
         settings->repeat = (unsigned)strtoul(optarg, NULL, 10);
         return settings->repeat >= 2 && settings->repeat <= SAMPLES_MAX;
+    case 'l':
+        settings->limit_s = (unsigned)strtoul(optarg, NULL, 10);
+        return settings->limit_s >= 1 && settings->limit_s <= LIMIT_S_MAX;
     case 'j':
         settings->is_json = true;
         return true;
@@ -199,17 +206,15 @@ static bool read_option(int c, struct settings *settings)
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = { { "peers", required_argument, NULL, 'p' },
-                                             { "size", required_argument, NULL, 's' },
-                                             { "repeat", required_argument, NULL, 'k' },
-                                             { "json", no_argument, NULL, 'j' },
-                                             { "out", required_argument, NULL, 'o' },
-                                             { "dir", required_argument, NULL, 'd' },
-                                             { "input", required_argument, NULL, 'i' },
-                                             { "help", no_argument, NULL, 'h' },
-                                             { NULL, 0, NULL, 0 } };
+    static const struct option options[] = {
+        { "peers", required_argument, NULL, 'p' },  { "size", required_argument, NULL, 's' },
+        { "repeat", required_argument, NULL, 'k' }, { "limit", required_argument, NULL, 'l' },
+        { "json", no_argument, NULL, 'j' },         { "out", required_argument, NULL, 'o' },
+        { "dir", required_argument, NULL, 'd' },    { "input", required_argument, NULL, 'i' },
+        { "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 }
+    };
     struct settings settings = {
-        .sizes = { 100000, 1000000 }, .size_count = 2, .repeat = 5, .directory = "."
+        .sizes = { 100000, 1000000 }, .size_count = 2, .repeat = 5, .limit_s = 300, .directory = "."
     };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1;) {
         if (c == 'h')

@@ -39,19 +39,21 @@ static bool gets_chart(const struct results *results, size_t at)
     return true;
 }
 
+typedef void chart_fn(FILE *out, const struct results *results, const struct figure *of);
+
 static int write_chart_file(const struct settings *settings, const struct results *results,
-                            const struct figure *figure)
+                            const struct figure *figure, chart_fn *draw, const char *suffix)
 {
     char path[512];
-    snprintf(path, sizeof path, "%s/%s-%s.svg", settings->out, figure->workload,
-             bench_metrics[figure->metric].name);
+    snprintf(path, sizeof path, "%s/%s-%s%s.svg", settings->out, figure->workload,
+             bench_metrics[figure->metric].name, suffix);
     for (char *at = path + strlen(settings->out) + 1; *at; at++)
         if (*at == '/')
             *at = '-';
     FILE *f = fopen(path, "we");
     if (!f)
         return bench_fail("a chart cannot be written");
-    chart_write(f, results, figure);
+    draw(f, results, figure);
     return fclose(f) == 0 ? 0 : bench_fail("a chart is not whole");
 }
 
@@ -84,21 +86,27 @@ static void put_row(FILE *out, const struct results *results, const struct figur
     const double values[3] = { min_of(figure->samples, figure->count),
                                median_of(figure->samples, figure->count),
                                max_of(figure->samples, figure->count) };
-    const struct figure *ours = results_ours(results, figure);
+    char text[TITLE_BYTES + 32];
+    struct ratio ratio;
     fprintf(out, "<tr%s><td>%s<td class=\"n\">%llu<td>", figure->is_ours ? " class=\"ours\"" : "",
             figure->workload, (unsigned long long)figure->size);
     xml_text(out, figure->title);
     fprintf(out, "<td>%s", bench_metrics[figure->metric].label);
+    if (figure->limit_s > 0) {
+        report_slow(text, sizeof text, figure);
+        fprintf(out, "<td colspan=\"5\">%s\n", text);
+        return;
+    }
     for (int i = 0; i < 3; i++) {
         report_number(numbers[i], sizeof numbers[i], figure->metric, values[i]);
         fprintf(out, "<td class=\"n\">%s", numbers[i]);
     }
-    if (ours) {
-        struct ratio ratio = ratio_of(ours->samples, ours->count, figure->samples, figure->count);
-        fprintf(out, "<td class=\"n\">%.3g (%.3g-%.3g)\n", ratio.value, ratio.low, ratio.high);
-    } else {
-        fputs("<td>\n", out);
-    }
+    if (results_ratio(results, figure, &ratio))
+        fprintf(out, "<td class=\"n\">%.3g (%.3g-%.3g)", ratio.value, ratio.low, ratio.high);
+    else
+        fputs("<td>", out);
+    report_number(text, sizeof text, figure->metric, figure->bound);
+    fprintf(out, "<td class=\"n\">%s\n", figure->is_ours && figure->bound > 0 ? text : "");
 }
 
 static void put_growth(FILE *out, const struct results *results)
@@ -143,17 +151,23 @@ int page_write(const struct settings *settings, const struct environment *enviro
     put_environment(out, settings, environment);
     int rc = 0;
     for (size_t i = 0; i < results->count; i++) {
+        const struct figure *figure = &results->figures[i];
         if (!gets_chart(results, i))
             continue;
-        chart_write(out, results, &results->figures[i]);
-        if (write_chart_file(settings, results, &results->figures[i]) != 0)
+        chart_write(out, results, figure);
+        if (write_chart_file(settings, results, figure, chart_write, "") != 0)
+            rc = -1;
+        if (!chart_has_growth(results, figure))
+            continue;
+        chart_growth_write(out, results, figure);
+        if (write_chart_file(settings, results, figure, chart_growth_write, "-growth") != 0)
             rc = -1;
     }
     put_growth(out, results);
     fputs("<h2>All figures</h2>\n<div class=\"wide\"><table><tr><th>workload<th "
           "class=\"n\">size<th>peer<th>metric"
           "<th class=\"n\">minimum<th class=\"n\">median<th class=\"n\">maximum<th "
-          "class=\"n\">ratio\n",
+          "class=\"n\">ratio<th class=\"n\">to keep to\n",
           out);
     for (size_t i = 0; i < results->count; i++)
         put_row(out, results, &results->figures[i]);

@@ -13,7 +13,7 @@
 
 struct journal {
     FILE *stream; /* to the writer; NULL: it has ended */
-    char path[512];
+    char directory[512];
 };
 
 static void *journal_open(const char *path, const struct store_wish *wish)
@@ -22,14 +22,13 @@ static void *journal_open(const char *path, const struct store_wish *wish)
     struct journal *me = calloc(1, sizeof *me);
     if (!me)
         return NULL;
-    /* It takes only a name that ends so. */
-    snprintf(me->path, sizeof me->path, "%s/log.journal", path);
+    snprintf(me->directory, sizeof me->directory, "%s", path);
     if (wish->purpose == PURPOSE_READ)
         return me;
     snprintf(command, sizeof command,
              "mkdir -p '%s' && exec " WRITER
-             " --split-mode=none --compress=yes --output='%s' - >/dev/null 2>&1",
-             path, me->path);
+             " --split-mode=none --compress=yes --output='%s/log.journal' - >/dev/null 2>&1",
+             path, path);
     me->stream = popen(command, "we");
     if (me->stream)
         return me;
@@ -76,7 +75,7 @@ static int journal_finish(void *store)
     return status == 0 ? 0 : bench_fail("systemd-journal-remote failed");
 }
 
-/* Lines of journalctl's answer. */
+/* Lines of journalctl's answer; it takes the pattern itself, as the writer goes on in a new file at 128 MiB. */
 static int64_t count_lines(struct journal *me, const char *match, uint64_t *bytes)
 {
     char command[1024];
@@ -84,8 +83,8 @@ static int64_t count_lines(struct journal *me, const char *match, uint64_t *byte
     size_t capacity = 0;
     ssize_t len;
     int64_t count = 0;
-    snprintf(command, sizeof command, READER " --file='%s' -q --no-pager -a -o cat %s", me->path,
-             match);
+    snprintf(command, sizeof command, READER " --file='%s/*.journal' -q --no-pager -a -o cat %s",
+             me->directory, match);
     FILE *f = popen(command, "re");
     if (!f)
         return bench_fail("journalctl cannot be run");
@@ -147,7 +146,8 @@ static const struct store_ops ops = { .open = journal_open,
                                       .scan = journal_scan,
                                       .count_errors = journal_count_errors,
                                       .count_key = journal_count_key,
-                                      .close = journal_close };
+                                      .close = journal_close,
+                                      .disk_factor = 2.5 };
 
 const struct peer peer_journal = { .name = "journal",
                                    .title = "systemd journal",

@@ -182,6 +182,32 @@ static int64_t db_count_key(void *store, svl_slice by)
     return sum > 0 ? count : 0;
 }
 
+/* From behind the key's last entry, backwards. */
+static int64_t db_newest_of_key(void *store, svl_slice by, unsigned n)
+{
+    struct db *me = store;
+    leveldb_iterator_t *it = leveldb_create_iterator(me->db, me->read);
+    uint8_t from[INDEX_KEY_BYTES_MAX], row[ROW_BYTES_MAX];
+    int64_t time_ns = 0;
+    uint64_t sum = 0;
+    leveldb_iter_seek(it, (char *)from, index_key('k', by, UINT64_MAX, from));
+    if (leveldb_iter_valid(it))
+        leveldb_iter_prev(it);
+    else
+        leveldb_iter_seek_to_last(it);
+    for (; n > 0 && leveldb_iter_valid(it); n--, leveldb_iter_prev(it)) {
+        size_t len, row_len;
+        const char *entry = leveldb_iter_key(it, &len);
+        if (!index_key_is_of('k', by, entry, len) || (row_len = get_row(me, entry, len, row)) == 0)
+            break;
+        svl_slice body = row_body(row, row_len);
+        sum += bench_sum(body.data, body.len);
+        time_ns = row_time(row);
+    }
+    leveldb_iter_destroy(it);
+    return sum > 0 ? time_ns : 0;
+}
+
 static int64_t db_first_since(void *store, int64_t time_ns)
 {
     struct db *me = store;
@@ -228,8 +254,10 @@ static const struct store_ops ops = { .open = db_open,
                                       .scan = db_scan,
                                       .count_errors = db_count_errors,
                                       .count_key = db_count_key,
+                                      .newest_of_key = db_newest_of_key,
                                       .first_since = db_first_since,
-                                      .close = db_close };
+                                      .close = db_close,
+                                      .disk_factor = 2 };
 
 const struct peer peer_leveldb = {
     .name = "leveldb", .title = "LevelDB, Snappy", .version = version, .store = &ops

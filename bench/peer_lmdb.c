@@ -214,6 +214,30 @@ static int64_t db_count_key(void *store, svl_slice by)
     return end_reading(&reading, rc, bytes > 0 ? count : 0);
 }
 
+/* From behind the key's last entry, backwards. */
+static int64_t db_newest_of_key(void *store, svl_slice by, unsigned n)
+{
+    struct db *me = store;
+    struct reading reading;
+    uint8_t from[INDEX_KEY_BYTES_MAX];
+    MDB_val entry = { index_key(0, by, UINT64_MAX, from), from }, value, none;
+    int64_t time_ns = 0;
+    uint64_t bytes = 0;
+    int rc = begin_reading(me, me->keys, &reading);
+    if (rc != 0)
+        return -1;
+    rc = mdb_cursor_get(reading.cursor, &entry, &none, MDB_SET_RANGE);
+    rc = mdb_cursor_get(reading.cursor, &entry, &none, rc == 0 ? MDB_PREV : MDB_LAST);
+    while (rc == 0 && n-- > 0 && index_key_is_of(0, by, entry.mv_data, entry.mv_size) &&
+           (rc = get_record(me, reading.txn, &entry, &value)) == 0) {
+        svl_slice body = row_body(value.mv_data, value.mv_size);
+        bytes += bench_sum(body.data, body.len);
+        time_ns = row_time(value.mv_data);
+        rc = mdb_cursor_get(reading.cursor, &entry, &none, MDB_PREV);
+    }
+    return end_reading(&reading, rc, bytes > 0 ? time_ns : 0);
+}
+
 static int64_t db_first_since(void *store, int64_t time_ns)
 {
     struct db *me = store;
@@ -318,13 +342,16 @@ static const struct store_ops ops = { .open = db_open,
                                       .scan = db_scan,
                                       .count_errors = db_count_errors,
                                       .count_key = db_count_key,
+                                      .newest_of_key = db_newest_of_key,
                                       .first_since = db_first_since,
-                                      .close = db_close };
+                                      .close = db_close,
+                                      .disk_factor = 2.5 };
 static const struct store_ops blocks_ops = { .open = db_open,
                                              .append = blocks_append,
                                              .finish = blocks_finish,
                                              .scan = blocks_scan,
-                                             .close = db_close };
+                                             .close = db_close,
+                                             .disk_factor = 1.5 };
 
 const struct peer peer_lmdb = {
     .name = "lmdb", .title = "LMDB, a record a put", .version = version, .store = &ops

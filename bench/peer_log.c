@@ -124,6 +124,31 @@ static int64_t log_first_since(void *store, int64_t time_ns)
     return count == 1 ? times : count;
 }
 
+struct newest {
+    uint64_t bytes;
+    int64_t time_ns;
+};
+
+static void read_newest(const svl_record *records, size_t n, void *user)
+{
+    struct newest *newest = user;
+    read_bodies(records, n, &newest->bytes);
+    newest->time_ns = records[n - 1].time_ns;
+}
+
+static int64_t log_newest_of_key(void *store, svl_slice key, unsigned n)
+{
+    svl_query query;
+    struct newest newest = { 0 };
+    svl_query_init(&query, sizeof query);
+    query.flags = SVL_QUERY_BACKWARD;
+    query.key_kind = SVL_KEY_EXACT;
+    query.key_low = key;
+    query.limit = n;
+    int64_t count = look_at_all(((struct log *)store)->store, &query, read_newest, &newest);
+    return count > 0 ? newest.time_ns : count;
+}
+
 struct search {
     const char *word;
     size_t len;
@@ -195,9 +220,11 @@ static const struct store_ops ops = { .open = log_open,
                                       .scan = log_scan,
                                       .count_errors = log_count_errors,
                                       .count_key = log_count_key,
+                                      .newest_of_key = log_newest_of_key,
                                       .first_since = log_first_since,
                                       .count_word = log_count_word,
-                                      .close = log_close };
+                                      .close = log_close,
+                                      .disk_factor = 0.6 };
 
 const struct peer peer_log = { .name = "serverlog",
                                .title = "serverlog",

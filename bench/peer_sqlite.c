@@ -11,10 +11,11 @@
 #include "bench.h"
 
 #define TRANSACTION 10000
+#define BUSY_MS 60000 /* a checkpoint and a reader wait for each other */
 
 struct db {
     sqlite3 *writer, *reader;
-    sqlite3_stmt *insert, *by_key;
+    sqlite3_stmt *insert, *by_key, *newest;
     uint64_t in_transaction;
     pthread_mutex_t mutex;
     char path[512];
@@ -37,6 +38,7 @@ static int open_connections(struct db *me, const char *synchronous)
     char pragma[64];
     snprintf(pragma, sizeof pragma, "PRAGMA synchronous=%s", synchronous);
     if (checked(me, sqlite3_open(me->path, &me->writer)) != 0 ||
+        checked(me, sqlite3_busy_timeout(me->writer, BUSY_MS)) != 0 ||
         run_sql(me, "PRAGMA journal_mode=WAL") != 0 || run_sql(me, pragma) != 0)
         return -1;
     return run_sql(me, "CREATE TABLE IF NOT EXISTS log (id INTEGER PRIMARY KEY, time INTEGER, "
@@ -47,6 +49,8 @@ static int prepare(struct db *me)
 {
     int rc = sqlite3_open(me->path, &me->reader);
     if (rc == SQLITE_OK)
+        rc = sqlite3_busy_timeout(me->reader, BUSY_MS);
+    if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v2(
             me->writer,
             "INSERT INTO log (time, severity, source, key, body) VALUES (?, ?, ?, ?, ?)", -1,
@@ -54,6 +58,10 @@ static int prepare(struct db *me)
     if (rc == SQLITE_OK)
         rc = sqlite3_prepare_v2(me->reader, "SELECT body FROM log WHERE key = ? ORDER BY id", -1,
                                 &me->by_key, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_prepare_v2(me->reader,
+                                "SELECT body, time FROM log WHERE key = ? ORDER BY id DESC LIMIT ?",
+                                -1, &me->newest, NULL);
     return checked(me, rc);
 }
 
@@ -202,6 +210,25 @@ static int64_t db_count_key(void *store, svl_slice key)
     return read_bodies(me, me->by_key, &bytes);
 }
 
+static int64_t db_newest_of_key(void *store, svl_slice key, unsigned n)
+{
+    struct db *me = store;
+    sqlite3_stmt *it = me->newest;
+    int64_t time_ns = 0;
+    uint64_t sum = 0;
+    int rc;
+    sqlite3_bind_blob(it, 1, key.data, (int)key.len, SQLITE_STATIC);
+    sqlite3_bind_int64(it, 2, n);
+    while ((rc = sqlite3_step(it)) == SQLITE_ROW) {
+        sum += bench_sum(sqlite3_column_blob(it, 0), (size_t)sqlite3_column_bytes(it, 0));
+        time_ns = sqlite3_column_int64(it, 1);
+    }
+    sqlite3_reset(it);
+    if (checked(me, rc) != 0)
+        return -1;
+    return sum > 0 ? time_ns : 0;
+}
+
 static int64_t db_first_since(void *store, int64_t time_ns)
 {
     return ask(store, "SELECT time FROM log WHERE time >= ? ORDER BY time LIMIT 1", time_ns, NULL);
@@ -217,6 +244,7 @@ static int db_close(void *store)
     struct db *me = store;
     sqlite3_finalize(me->insert);
     sqlite3_finalize(me->by_key);
+    sqlite3_finalize(me->newest);
     sqlite3_close(me->reader);
     int rc = sqlite3_close(me->writer);
     free(me);
@@ -225,11 +253,13 @@ static int db_close(void *store)
 
 /* OFF and NORMAL promise nothing at a commit; they answer questions as FULL does. */
 static const struct store_ops off_ops = {
-    .open = open_off, .append = db_append, .finish = db_finish, .close = db_close
+    .open = open_off, .append = db_append, .finish = db_finish, .close = db_close, .disk_factor = 2
 };
-static const struct store_ops normal_ops = {
-    .open = open_normal, .append = db_append, .finish = db_finish, .close = db_close
-};
+static const struct store_ops normal_ops = { .open = open_normal,
+                                             .append = db_append,
+                                             .finish = db_finish,
+                                             .close = db_close,
+                                             .disk_factor = 2 };
 static const struct store_ops full_ops = { .open = open_full,
                                            .append = db_append,
                                            .finish = db_finish,
@@ -237,9 +267,11 @@ static const struct store_ops full_ops = { .open = open_full,
                                            .scan = db_scan,
                                            .count_errors = db_count_errors,
                                            .count_key = db_count_key,
+                                           .newest_of_key = db_newest_of_key,
                                            .first_since = db_first_since,
                                            .count_word = db_count_word,
-                                           .close = db_close };
+                                           .close = db_close,
+                                           .disk_factor = 2 };
 
 const struct peer peer_sqlite_off = { .name = "sqlite-off",
                                       .title = "SQLite, WAL, OFF",

@@ -147,7 +147,8 @@ static const struct store_ops ops = { .open = text_open,
                                       .append_durable = text_append_durable,
                                       .scan = text_scan,
                                       .count_word = text_count_word,
-                                      .close = text_close };
+                                      .close = text_close,
+                                      .disk_factor = 1.5 };
 
 const struct peer peer_text = { .name = "text",
                                 .title = "text file, fdatasync, grep -F",

@@ -80,7 +80,8 @@ static const struct store_ops ops = { .open = packed_open,
                                       .append = packed_append,
                                       .finish = packed_finish,
                                       .count_word = packed_count_word,
-                                      .close = packed_close };
+                                      .close = packed_close,
+                                      .disk_factor = 0.5 };
 
 const struct peer peer_text_zstd = { .name = "text-zstd",
                                      .title = "text through zstd -3, zstdgrep",

@@ -15,13 +15,42 @@ void report_number(char *out, size_t size, enum metric metric, double number)
     static const char *const bytes[] = { " B", " KiB", " MiB", " GiB" };
     const char *unit = bench_metrics[metric].unit;
     const char *const *steps = unit[0] == 'n' ? times : unit[0] == 'B' ? bytes : counts;
+    if (strcmp(unit, "1") == 0) {
+        snprintf(out, size, "%.2f", number);
+        return;
+    }
     double step = unit[0] == 'B' ? 1024 : 1000;
     unsigned i = 0;
     for (; i < 3 && fabs(number) >= step; i++)
         number /= step;
-    int digits = number >= 100 || (i == 0 && number >= 10) ? 0 : number >= 10 ? 1 : 2;
+    bool is_whole = number >= 100 || (i == 0 && number >= 10) || number == 0;
+    int digits = is_whole ? 0 : number >= 10 ? 1 : 2;
     snprintf(out, size, "%.*f%s%s", digits, number, steps[i],
              steps == counts ? (i ? "/s" : " /s") : "");
+}
+
+void report_count(char *out, size_t size, double count)
+{
+    static const char *const units[] = { "", " k", " M", " G" };
+    unsigned i = 0;
+    for (; i < 3 && count >= 1000; i++)
+        count /= 1000;
+    snprintf(out, size, "%.3g%s", count, units[i]);
+}
+
+void report_title(char *out, size_t size, const struct figure *figure)
+{
+    if (figure->metric == METRIC_WINDOW_RATE)
+        snprintf(out, size, "%s, at %llu", figure->title, (unsigned long long)figure->size);
+    else
+        snprintf(out, size, "%s", figure->title);
+}
+
+void report_slow(char *out, size_t size, const struct figure *figure)
+{
+    int len = snprintf(out, size, "too slow: over %u s", figure->limit_s);
+    if (figure->count > 0 && len > 0 && (size_t)len < size)
+        snprintf(out + len, size - (size_t)len, ", after %u that ended", figure->count);
 }
 
 void report_environment(FILE *out, const struct settings *settings,
@@ -70,7 +99,7 @@ void json_put_environment(FILE *out, const struct settings *settings,
     fputs("}}\n", out);
 }
 
-/* The metrics without a line of their own, behind the first one's. */
+/* The metrics without a line of their own, behind the first one's; a 0 is not told. */
 static void print_others(FILE *out, const struct results *results, size_t first,
                          const struct figure *of)
 {
@@ -80,26 +109,43 @@ static void print_others(FILE *out, const struct results *results, size_t first,
         if (strcmp(it->peer, of->peer) != 0 || it->charts & METRIC_BIT(it->metric) ||
             it->metric == METRIC_RATE || it->metric == METRIC_EACH_NS)
             continue;
-        report_number(number, sizeof number, it->metric, median_of(it->samples, it->count));
-        fprintf(out, "  %s %s", bench_metrics[it->metric].name, number);
+        double median = median_of(it->samples, it->count);
+        report_number(number, sizeof number, it->metric, median);
+        if (median > 0)
+            fprintf(out, "  %s %s", bench_metrics[it->metric].name, number);
     }
 }
 
 static void print_figure(FILE *out, const struct results *results, const struct figure *figure)
 {
-    char min[32], median[32], max[32];
-    const struct figure *ours = results_ours(results, figure);
+    char min[32], median[32], max[32], title[TITLE_BYTES + 32];
+    struct ratio ratio;
+    report_title(title, sizeof title, figure);
+    fprintf(out, "    %-36s %-8s ", title, bench_metrics[figure->metric].name);
+    if (figure->limit_s > 0) {
+        report_slow(title, sizeof title, figure);
+        fputs(title, out);
+        return;
+    }
     report_number(min, sizeof min, figure->metric, min_of(figure->samples, figure->count));
     report_number(median, sizeof median, figure->metric, median_of(figure->samples, figure->count));
     report_number(max, sizeof max, figure->metric, max_of(figure->samples, figure->count));
-    fprintf(out, "    %-36s %-8s %11s %11s %11s", figure->title, bench_metrics[figure->metric].name,
-            min, median, max);
-    if (ours) {
-        struct ratio ratio = ratio_of(ours->samples, ours->count, figure->samples, figure->count);
+    fprintf(out, "%11s %11s %11s", min, median, max);
+    if (results_ratio(results, figure, &ratio))
         fprintf(out, "  %7.3g (%.3g-%.3g)", ratio.value, ratio.low, ratio.high);
-    } else {
+    else
         fprintf(out, "  %7s", "");
+    if (figure->is_ours && figure->bound > 0) {
+        report_number(min, sizeof min, figure->metric, figure->bound);
+        fprintf(out, "  to keep to: %s", min);
     }
+}
+
+/* Of the tenths of a growing store the first and the last stand for all. */
+static bool is_between(const struct figure *figure, const struct figure *head)
+{
+    return figure->metric == METRIC_WINDOW_RATE && figure->size != head->size &&
+           figure->size != head->size / WINDOWS;
 }
 
 void report_figures(FILE *out, const struct results *results, size_t first)
@@ -116,7 +162,8 @@ void report_figures(FILE *out, const struct results *results, size_t first)
             continue;
         left &= ~METRIC_BIT(m);
         for (size_t i = first; i < results->count; i++) {
-            if (results->figures[i].metric != (enum metric)m)
+            if (results->figures[i].metric != (enum metric)m ||
+                is_between(&results->figures[i], head))
                 continue;
             print_figure(out, results, &results->figures[i]);
             if (is_first)

@@ -1,6 +1,7 @@
 /* results.c - the figures of a run, in the order taken. */
 #include "results.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,9 +18,19 @@ const struct metric_kind bench_metrics[METRIC_COUNT] = {
     [METRIC_RSS_BYTES] = { "memory", "B", "anonymous memory, peak", "How much memory meanwhile?",
                            false },
     [METRIC_WRITTEN_BYTES] = { "written", "B", "handed to write calls each",
-                               "How many bytes are written for one?", false },
+                               "How many bytes does it write for one?", false },
+    [METRIC_DIRTIED_BYTES] = { "dirtied", "B", "file pages made dirty each",
+                               "How many bytes of pages does one make dirty?", false },
     [METRIC_DISK_BYTES] = { "disk", "B", "on the disk each", "How many bytes on the disk is one?",
                             false },
+    [METRIC_WHOLE_BYTES] = { "whole", "B", "on the disk in all",
+                             "How many bytes on the disk is it all?", false },
+    [METRIC_WINDOW_RATE] = { "window", "1/s", "number a second in a tenth",
+                             "How many a second in each tenth?", true },
+    [METRIC_KEPT] = { "kept", "1", "last tenth's rate over the first's",
+                      "How much of the first tenth's rate is left in the last?", true },
+    [METRIC_SWITCHES] = { "switches", "1/s", "voluntary context switches a second",
+                          "How often does it wake up?", false },
 };
 
 struct figure *results_add(struct results *results)
@@ -59,37 +70,48 @@ const struct figure *results_find(const struct results *results, const struct fi
     return NULL;
 }
 
-const struct figure *results_ours(const struct results *results, const struct figure *figure)
+bool results_ratio(const struct results *results, const struct figure *figure, struct ratio *out)
 {
     for (size_t i = 0; i < results->count; i++) {
         const struct figure *it = &results->figures[i];
-        if (it->is_ours && is_same_question(it, figure) && it->size == figure->size)
-            return it == figure ? NULL : it;
+        if (!it->is_ours || !is_same_question(it, figure) || it->size != figure->size)
+            continue;
+        if (it == figure || it->limit_s || figure->limit_s)
+            return false;
+        *out = ratio_of(it->samples, it->count, figure->samples, figure->count);
+        return isfinite(out->value);
     }
-    return NULL;
+    return false;
+}
+
+unsigned results_series(const struct results *results, const struct figure *first,
+                        double sizes[SERIES_MAX], double medians[SERIES_MAX])
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < results->count && count < SERIES_MAX; i++) {
+        const struct figure *it = &results->figures[i];
+        double median = median_of(it->samples, it->count);
+        if (!is_same_question(it, first) || strcmp(it->peer, first->peer) != 0 || it->limit_s ||
+            !(median > 0))
+            continue;
+        if (count == 0 && it != first)
+            return 0;
+        sizes[count] = (double)it->size;
+        medians[count++] = median;
+    }
+    return count;
 }
 
 bool results_growth(const struct results *results, const struct figure *first, struct growth *out)
 {
-    double sizes[SIZES_MAX], each[SIZES_MAX];
-    unsigned count = 0;
-    for (size_t i = 0; i < results->count && count < SIZES_MAX; i++) {
-        const struct figure *it = &results->figures[i];
-        if (!is_same_question(it, first) || strcmp(it->peer, first->peer) != 0)
-            continue;
-        if (count == 0 && it != first)
-            return false;
-        double median = median_of(it->samples, it->count);
-        if (!(median > 0))
-            return false;
-        sizes[count] = (double)it->size;
-        each[count++] = bench_metrics[it->metric].is_more_better ? 1 / median : median;
-    }
+    double sizes[SERIES_MAX], medians[SERIES_MAX];
+    unsigned count = results_series(results, first, sizes, medians);
     if (count < 2)
         return false;
     *out = (struct growth){ .metric = first->metric };
     memcpy(out->workload, first->workload, sizeof out->workload);
     memcpy(out->peer, first->peer, sizeof out->peer);
-    out->exponent = exponent_of(sizes, each, count);
+    double slope = exponent_of(sizes, medians, count);
+    out->exponent = bench_metrics[first->metric].is_more_better ? -slope : slope;
     return true;
 }

@@ -24,8 +24,13 @@ enum metric {
     METRIC_MAX_NS,        /**/
     METRIC_CPU_NS,        /* of all threads, an operation */
     METRIC_RSS_BYTES,     /* anonymous resident memory, the largest sample */
-    METRIC_WRITTEN_BYTES, /* by write calls, an operation */
-    METRIC_DISK_BYTES,    /* allocated, a record */
+    METRIC_WRITTEN_BYTES, /* handed to write calls (wchar), an operation */
+    METRIC_DIRTIED_BYTES, /* of pages of files, by calls and mappings (write_bytes), an operation */
+    METRIC_DISK_BYTES,    /* allocated beyond what an empty store has, a record */
+    METRIC_WHOLE_BYTES,   /* allocated, the store */
+    METRIC_WINDOW_RATE,   /* records a second, in the part that ends at the figure's size */
+    METRIC_KEPT,          /* the last part's rate over the first one's */
+    METRIC_SWITCHES,      /* voluntary context switches, a second */
     METRIC_COUNT
 };
 #define METRIC_BIT(metric) (1u << (metric))
@@ -45,10 +50,12 @@ struct figure {
     char peer[NAME_BYTES];
     char title[TITLE_BYTES];
     bool is_ours;
-    uint64_t size; /* records, as --size gave it */
+    uint64_t size; /* records, as --size gave it; of METRIC_WINDOW_RATE: those that are there */
     enum metric metric;
-    unsigned charts; /* of the workload */
-    unsigned count;
+    unsigned charts;             /* of the workload */
+    double bound;                /* what ours is to keep to; 0: none */
+    unsigned limit_s;            /* one took longer, was ended and was the last; 0: none did */
+    unsigned count;              /* 0 only with limit_s */
     double samples[SAMPLES_MAX]; /* in the order taken */
 };
 
@@ -57,6 +64,11 @@ struct growth {
     char peer[NAME_BYTES];
     enum metric metric;
     double exponent; /* of time or bytes an operation over the size: 0 is flat, 1 linear */
+};
+
+/* a's median / b's, and the 95 % interval by 2,000 bootstrap resamples of both, from a fixed seed. */
+struct ratio {
+    double value, low, high;
 };
 
 struct results {
@@ -69,10 +81,15 @@ struct figure *results_add(struct results *results);
 void results_free(struct results *results);
 /* The figure of the same workload, size, peer and metric; NULL: none. */
 const struct figure *results_find(const struct results *results, const struct figure *like);
-/* The figure of our side that this one is compared with: same workload, size and metric; NULL: none, or itself. */
-const struct figure *results_ours(const struct results *results, const struct figure *figure);
-/* The exponent of a workload's metric over its sizes, by least squares through the logarithms of the medians. False:
- * fewer than two sizes. Given for the first figure of a series alone, so that it is told once. */
+/* Ours over this one, where ours has the same workload, size and metric, and both came to an end. False: it is none,
+ * or ours itself, or theirs is 0. */
+bool results_ratio(const struct results *results, const struct figure *figure, struct ratio *out);
+/* A workload's metric of one peer over the sizes that have a positive median, ascending: how many, from the series'
+ * first figure alone; of any other it is 0, so that a series is told once. */
+#define SERIES_MAX 16
+unsigned results_series(const struct results *results, const struct figure *first,
+                        double sizes[SERIES_MAX], double medians[SERIES_MAX]);
+/* The exponent of its cost, by least squares through the logarithms. False: fewer than two sizes. */
 bool results_growth(const struct results *results, const struct figure *first, struct growth *out);
 
 /* json_line.c: one figure as a line, and back. */
@@ -84,14 +101,11 @@ int results_read(const char *path, struct results *results);
 
 /* --- statistics.c --- */
 
+/* NAN of none. */
 double median_of(const double *samples, unsigned count);
 double min_of(const double *samples, unsigned count);
 double max_of(const double *samples, unsigned count);
 
-/* a's median / b's, and the 95 % interval by 2,000 bootstrap resamples of both, from a fixed seed. */
-struct ratio {
-    double value, low, high;
-};
 struct ratio ratio_of(const double *a, unsigned a_count, const double *b, unsigned b_count);
 
 /* Slope of log y over log x. */

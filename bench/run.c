@@ -1,32 +1,26 @@
-/* run.c - peers in turn, each measurement in a child process that the parent watches.
+/* run.c - peers in turn: ours, theirs, ours, theirs; each measurement by child.c, in the order of plan.c.
  *
- * The child measures and sends run->metrics through a pipe; meanwhile the parent samples its anonymous memory. What
- * it leaves on the disk is removed by the parent, so that a child that crashes leaves nothing either. */
+ * A peer that fails, or takes too long, has no more turns in that workload and size. What a measurement leaves on the
+ * disk is removed at once, a filled store (fixture) behind the last workload that asks it. */
 #define _GNU_SOURCE
 #include "run.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <math.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define PEERS_MAX 64
-#define RSS_SAMPLE_MS 5
-#define RECORDS_MIN 16
+#include "child.h"
+#include "plan.h"
+#include "progress.h"
 
-static volatile sig_atomic_t is_interrupted;
-
-static void interrupt(int number)
-{
-    (void)number;
-    is_interrupted = 1;
-}
+/* Filling is no measurement: it may take so much longer than one. */
+#define LIMIT_TO_FILL 10
 
 int bench_fail(const char *what)
 {
@@ -60,120 +54,37 @@ static int add_disk_bytes(const char *path, const struct stat *st, int flag, str
 
 int64_t bench_disk_bytes(const char *path)
 {
+    struct stat st;
     disk_bytes_seen = 0;
+    if (lstat(path, &st) != 0 && errno == ENOENT)
+        return 0;
     return nftw(path, add_disk_bytes, 16, FTW_PHYS) == 0
                ? disk_bytes_seen
                : bench_fail("cannot read what was stored");
-}
-
-/* The name, or the part of it before the slash. */
-static bool is_named(const char *name, const char *wanted)
-{
-    size_t len = strlen(wanted);
-    return strncmp(name, wanted, len) == 0 && (name[len] == 0 || name[len] == '/');
-}
-
-bool run_wants_workload(const struct settings *settings, const struct workload *workload)
-{
-    for (int i = 0; i < settings->name_count; i++)
-        if (is_named(workload->name, settings->names[i]))
-            return true;
-    return settings->name_count == 0;
-}
-
-bool run_wants_peer(const struct settings *settings, const struct peer *peer)
-{
-    size_t len = strlen(peer->name);
-    if (!settings->peers || peer->is_ours)
-        return true;
-    for (const char *at = settings->peers; (at = strstr(at, peer->name)); at += len)
-        if ((at == settings->peers || at[-1] == ',') && (at[len] == 0 || at[len] == ','))
-            return true;
-    return false;
-}
-
-/* --- one measurement --- */
-
-static void measure_in_child(struct run *run, int (*work)(struct run *run), int fd)
-{
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-    int rc = work(run);
-    if (rc >= 0 && write(fd, run->metrics, sizeof run->metrics) != sizeof run->metrics)
-        rc = bench_fail("a measurement could not be told");
-    _exit(rc >= 0 ? 0 : 1);
-}
-
-/* Waits for the child's result, and meanwhile looks at its memory. */
-static bool read_result(struct run *run, int fd, pid_t child)
-{
-    uint64_t rss_max = 0;
-    struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
-    while (!is_interrupted && poll(&poll_fd, 1, RSS_SAMPLE_MS) <= 0) {
-        uint64_t rss = watch_rss_anon(child);
-        rss_max = rss > rss_max ? rss : rss_max;
-    }
-    if (is_interrupted) {
-        kill(child, SIGKILL);
-        return false;
-    }
-    bool is_whole = read(fd, run->metrics, sizeof run->metrics) == sizeof run->metrics;
-    if (rss_max > 0)
-        run->metrics[METRIC_RSS_BYTES] = (double)rss_max;
-    return is_whole;
-}
-
-static int run_in_child(struct run *run, int (*work)(struct run *run))
-{
-    int fds[2], status = 0;
-    char words[256];
-    for (unsigned i = 0; i < METRIC_COUNT; i++)
-        run->metrics[i] = NAN;
-    fflush(NULL);
-    if (pipe(fds) != 0)
-        return bench_fail("no pipe");
-    pid_t child = fork();
-    if (child == 0) {
-        close(fds[0]);
-        measure_in_child(run, work, fds[1]);
-    }
-    close(fds[1]);
-    bool is_whole = child > 0 && read_result(run, fds[0], child);
-    close(fds[0]);
-    if (child > 0)
-        waitpid(child, &status, 0);
-    if (is_whole && status == 0)
-        return 0;
-    snprintf(words, sizeof words, "%s failed in %s%s", run->peer->name, run->workload->name,
-             WIFSIGNALED(status) ? ", by a signal" : "");
-    return bench_fail(words);
 }
 
 /* --- the turns --- */
 
 struct turns {
     const struct settings *settings;
+    size_t w; /* the workload's number */
     const struct workload *workload;
     struct results *results;
     const char *directory; /* of this run's files */
     uint64_t size;
     const struct peer *peers[PEERS_MAX];
-    size_t figures[PEERS_MAX][METRIC_COUNT]; /* 1 + index; 0: none */
-    bool has_failed[PEERS_MAX];
+    bool is_out[PEERS_MAX]; /* it has no more turns */
     unsigned peer_count;
+    bool has_failed;
+    struct progress progress;
 };
 
-static void show_progress(const struct turns *turns, const char *peer, const char *what)
+static void show(const struct turns *turns, unsigned p, const char *what)
 {
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[K%s, %llu: %s %s ", turns->workload->name,
-                (unsigned long long)turns->size, peer, what);
-}
-
-static void end_progress(void)
-{
-    if (isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
+    char text[256];
+    snprintf(text, sizeof text, "%s, %llu: %s %s", turns->workload->name,
+             (unsigned long long)turns->size, turns->peers[p]->name, what);
+    progress_show(&turns->progress, text);
 }
 
 static void set_paths(const struct turns *turns, unsigned p, struct run *run, char *path,
@@ -185,124 +96,212 @@ static void set_paths(const struct turns *turns, unsigned p, struct run *run, ch
              turns->peers[p]->name, (unsigned long long)turns->size);
     *run = (struct run){ .workload = turns->workload,
                          .peer = turns->peers[p],
-                         .records = turns->size / turns->workload->divisor,
+                         .records = plan_records(turns->workload, turns->size),
                          .path = path,
                          .fixture = fixture };
-    if (run->records < RECORDS_MIN)
-        run->records = RECORDS_MIN;
 }
 
+static void leave_out_unfilled(struct turns *turns, unsigned p, enum child_end end)
+{
+    char words[256];
+    turns->is_out[p] = true;
+    turns->has_failed = true;
+    snprintf(words, sizeof words, "%s: no store of %llu records%s: left out of %s",
+             turns->peers[p]->name, (unsigned long long)turns->size,
+             end == CHILD_SLOW ? " in ten times --limit" : "", turns->workload->name);
+    bench_fail(words);
+}
+
+/* A filled store whose filling did not end is removed: the next workload tries again. */
 static void prepare(struct turns *turns)
 {
     char path[512], fixture[512];
     struct run run;
     struct stat st;
-    for (unsigned p = 0; p < turns->peer_count && !is_interrupted; p++) {
+    if (!turns->workload->prepare)
+        return;
+    for (unsigned p = 0; p < turns->peer_count && !child_is_interrupted(); p++) {
         set_paths(turns, p, &run, path, fixture, sizeof path);
-        if (!turns->workload->prepare || stat(fixture, &st) == 0)
+        if (stat(fixture, &st) == 0)
             continue;
-        show_progress(turns, turns->peers[p]->name, "is filled");
-        turns->has_failed[p] = run_in_child(&run, turns->workload->prepare) != 0;
+        show(turns, p, "is filled");
+        enum child_end end =
+            child_run(&run, turns->workload->prepare, turns->settings->limit_s * LIMIT_TO_FILL);
+        turns->progress.done += plan_work_to_fill(turns->workload, turns->size);
+        if (end == CHILD_DONE)
+            continue;
+        bench_remove(fixture);
+        if (end != CHILD_INTERRUPTED)
+            leave_out_unfilled(turns, p, end);
     }
 }
 
+/* The figure of a peer's metric at `size`, the current workload's; made when it is not there. NULL: no memory. */
+static struct figure *figure_of(struct turns *turns, unsigned p, uint64_t size, enum metric metric)
+{
+    const struct workload *workload = turns->workload;
+    struct figure like = { .size = size, .metric = metric };
+    snprintf(like.workload, sizeof like.workload, "%s", workload->name);
+    snprintf(like.peer, sizeof like.peer, "%s", turns->peers[p]->name);
+    const struct figure *found = results_find(turns->results, &like);
+    if (found)
+        return &turns->results->figures[found - turns->results->figures];
+    struct figure *figure = results_add(turns->results);
+    if (!figure)
+        return NULL;
+    snprintf(like.question, sizeof like.question, "%s", workload->question);
+    snprintf(like.title, sizeof like.title, "%s", turns->peers[p]->title);
+    like.is_ours = turns->peers[p]->is_ours;
+    like.charts = workload->charts;
+    like.bound = workload->bounds[metric];
+    *figure = like;
+    return figure;
+}
+
+static int add_sample(struct turns *turns, unsigned p, uint64_t size, enum metric metric,
+                      double sample)
+{
+    struct figure *figure = isnan(sample) ? NULL : figure_of(turns, p, size, metric);
+    if (figure && figure->count < SAMPLES_MAX)
+        figure->samples[figure->count++] = sample;
+    return figure || isnan(sample) ? 0 : bench_fail("no memory");
+}
+
+/* A window's rate counts for the records that were there at its end. */
 static int add_samples(struct turns *turns, unsigned p, const struct run *run)
 {
+    int rc = 0;
+    for (unsigned m = 0; rc == 0 && m < METRIC_COUNT; m++)
+        rc = add_sample(turns, p, turns->size, (enum metric)m, run->metrics[m]);
+    for (unsigned i = 0; rc == 0 && i < WINDOWS; i++)
+        rc = add_sample(turns, p, turns->size * (i + 1) / WINDOWS, METRIC_WINDOW_RATE,
+                        run->windows[i]);
+    return rc;
+}
+
+/* Its figures that have a chart say so; what was measured before stays. A program has none of what is the harness's. */
+static int add_slow(struct turns *turns, unsigned p)
+{
+    unsigned charts = turns->workload->charts;
+    if (turns->peers[p]->is_program)
+        charts &= ~(METRIC_BIT(METRIC_RSS_BYTES) | METRIC_BIT(METRIC_WRITTEN_BYTES) |
+                    METRIC_BIT(METRIC_DIRTIED_BYTES));
     for (unsigned m = 0; m < METRIC_COUNT; m++) {
-        if (isnan(run->metrics[m]))
+        if (!(charts & METRIC_BIT(m)))
             continue;
-        if (turns->figures[p][m] == 0) {
-            struct figure *new = results_add(turns->results);
-            if (!new)
-                return bench_fail("no memory");
-            turns->figures[p][m] = turns->results->count;
-            snprintf(new->workload, sizeof new->workload, "%s", turns->workload->name);
-            snprintf(new->question, sizeof new->question, "%s", turns->workload->question);
-            snprintf(new->peer, sizeof new->peer, "%s", turns->peers[p]->name);
-            snprintf(new->title, sizeof new->title, "%s", turns->peers[p]->title);
-            new->is_ours = turns->peers[p]->is_ours;
-            new->size = turns->size;
-            new->metric = (enum metric)m;
-            new->charts = turns->workload->charts;
-        }
-        struct figure *figure = &turns->results->figures[turns->figures[p][m] - 1];
-        if (figure->count < SAMPLES_MAX)
-            figure->samples[figure->count++] = run->metrics[m];
+        struct figure *figure = figure_of(turns, p, turns->size, (enum metric)m);
+        if (!figure)
+            return bench_fail("no memory");
+        figure->limit_s = turns->settings->limit_s;
     }
     return 0;
 }
 
+static void take_turn(struct turns *turns, unsigned p)
+{
+    char path[512], fixture[512];
+    struct run run;
+    int rc = 0;
+    set_paths(turns, p, &run, path, fixture, sizeof path);
+    bench_remove(path);
+    enum child_end end = child_run(&run, turns->workload->measure, turns->settings->limit_s);
+    bench_remove(path);
+    if (end == CHILD_DONE)
+        rc = add_samples(turns, p, &run);
+    else if (end == CHILD_SLOW)
+        rc = add_slow(turns, p);
+    turns->is_out[p] = end != CHILD_DONE || rc != 0;
+    turns->has_failed |= end == CHILD_FAILED || rc != 0;
+}
+
 static void take_turns(struct turns *turns)
 {
-    char path[512], fixture[512], round[32];
-    struct run run;
+    char round[32];
     for (unsigned r = 0; r < turns->settings->repeat; r++) {
-        for (unsigned p = 0; p < turns->peer_count && !is_interrupted; p++) {
-            if (turns->has_failed[p])
-                continue;
-            set_paths(turns, p, &run, path, fixture, sizeof path);
+        for (unsigned p = 0; p < turns->peer_count && !child_is_interrupted(); p++) {
             snprintf(round, sizeof round, "%u of %u", r + 1, turns->settings->repeat);
-            show_progress(turns, turns->peers[p]->name, round);
-            bench_remove(path);
-            turns->has_failed[p] = run_in_child(&run, turns->workload->measure) != 0 ||
-                                   add_samples(turns, p, &run) != 0;
-            bench_remove(path);
+            show(turns, p, turns->is_out[p] ? "is left out" : round);
+            if (!turns->is_out[p])
+                take_turn(turns, p);
+            turns->progress.done += plan_work(turns->workload, turns->size);
         }
     }
-    end_progress();
+    progress_clear();
 }
 
-static int run_workload(struct turns *turns)
+static void remove_fixtures(const struct turns *turns)
 {
-    turns->peer_count = 0;
-    memset(turns->figures, 0, sizeof turns->figures);
-    memset(turns->has_failed, 0, sizeof turns->has_failed);
-    for (size_t i = 0; bench_peers[i] && turns->peer_count < PEERS_MAX; i++) {
-        const struct peer *peer = bench_peers[i];
-        if (run_wants_peer(turns->settings, peer) && turns->workload->fits(peer) &&
-            (!peer->is_here || peer->is_here()))
-            turns->peers[turns->peer_count++] = peer;
+    char path[512], fixture[512];
+    struct run run;
+    struct turns each = *turns;
+    for (unsigned s = 0; s < turns->settings->size_count; s++) {
+        each.size = turns->settings->sizes[s];
+        for (size_t i = 0; bench_peers[i]; i++) {
+            each.peers[0] = bench_peers[i];
+            set_paths(&each, 0, &run, path, fixture, sizeof path);
+            bench_remove(fixture);
+        }
     }
-    prepare(turns);
-    take_turns(turns);
-    bool has_failed = is_interrupted;
-    for (unsigned p = 0; p < turns->peer_count; p++)
-        has_failed |= turns->has_failed[p];
-    return has_failed ? -1 : 0;
 }
 
-static int run_sizes(struct turns *turns, run_done_fn *done, void *user)
+static void run_workload(struct turns *turns, run_done_fn *done, void *user)
 {
     const struct settings *settings = turns->settings;
-    int rc = 0;
-    for (unsigned s = 0; s < settings->size_count && !is_interrupted; s++) {
+    turns->workload = bench_workload(turns->w);
+    turns->peer_count = plan_peers(settings, turns->workload, turns->peers);
+    for (unsigned s = 0; s < settings->size_count && !child_is_interrupted(); s++) {
         size_t first = turns->results->count;
-        if (!turns->workload->is_growing && s + 1 < settings->size_count)
+        if (!plan_has(settings, turns->w, s))
             continue;
         turns->size = settings->sizes[s];
-        if (run_workload(turns) != 0)
-            rc = -1;
+        memset(turns->is_out, 0, sizeof turns->is_out);
+        prepare(turns);
+        take_turns(turns);
         done(turns->results, first, user);
     }
-    return rc;
+    if (turns->workload->prepare && plan_is_last_of_fixture(settings, turns->w))
+        remove_fixtures(turns);
+}
+
+/* -1 with words when the disk has not what the stores may need. */
+static int check_space(const struct settings *settings, const struct plan *plan)
+{
+    char words[256];
+    struct statvfs fs;
+    double needed = (double)plan->disk_bytes / (1 << 30);
+    if (statvfs(settings->directory, &fs) != 0)
+        return bench_fail("there is no directory as --dir says");
+    double there = (double)fs.f_bavail * (double)fs.f_frsize / (1 << 30);
+    fprintf(stderr, "disk: at most about %.1f GiB at once are needed in %s, %.1f are free\n",
+            needed, settings->directory, there);
+    if (needed <= there)
+        return 0;
+    snprintf(words, sizeof words,
+             "not enough disk: ask fewer peers (--peers), smaller sizes, or another --dir");
+    return bench_fail(words);
 }
 
 int run_all(const struct settings *settings, struct results *results, run_done_fn *done, void *user)
 {
     char directory[400];
-    struct turns turns = { .settings = settings, .results = results, .directory = directory };
-    int rc = 0;
+    struct plan plan;
     snprintf(directory, sizeof directory, "%s/serverlog-bench-%d", settings->directory,
              (int)getpid());
     if (lines_load(settings->input) != 0)
         return -1;
+    plan_make(settings, &plan);
+    if (check_space(settings, &plan) != 0)
+        return -1;
     if (mkdir(directory, 0700) != 0)
         return bench_fail("cannot make a directory in that of --dir");
-    signal(SIGINT, interrupt);
-    signal(SIGTERM, interrupt);
-    for (size_t i = 0; (turns.workload = bench_workload(i)) && !is_interrupted; i++)
-        if (run_wants_workload(settings, turns.workload) && run_sizes(&turns, done, user) != 0)
-            rc = -1;
+    child_catch_signals();
+    struct turns turns = { .settings = settings,
+                           .results = results,
+                           .directory = directory,
+                           .progress = { .work = plan.work, .start_ns = bench_now_ns() } };
+    for (; bench_workload(turns.w) && !child_is_interrupted(); turns.w++)
+        if (run_wants_workload(settings, bench_workload(turns.w)))
+            run_workload(&turns, done, user);
     bench_remove(directory);
-    return rc;
+    return turns.has_failed || child_is_interrupted() ? -1 : 0;
 }

@@ -25,7 +25,7 @@ double median_of(const double *samples, unsigned count)
 
 double min_of(const double *samples, unsigned count)
 {
-    double min = samples[0];
+    double min = count > 0 ? samples[0] : NAN;
     for (unsigned i = 1; i < count; i++)
         min = samples[i] < min ? samples[i] : min;
     return min;
@@ -33,7 +33,7 @@ double min_of(const double *samples, unsigned count)
 
 double max_of(const double *samples, unsigned count)
 {
-    double max = samples[0];
+    double max = count > 0 ? samples[0] : NAN;
     for (unsigned i = 1; i < count; i++)
         max = samples[i] > max ? samples[i] : max;
     return max;

@@ -49,6 +49,7 @@ static int64_t proc_number(const char *path, const char *name)
 void watch_start(struct watch *watch)
 {
     watch->written = proc_number("/proc/self/io", "wchar");
+    watch->dirtied = proc_number("/proc/self/io", "write_bytes");
     watch->cpu_ns = cpu_ns();
     watch->wall_ns = bench_now_ns();
 }
@@ -60,9 +61,14 @@ void watch_stop(struct watch *watch, struct run *run, uint64_t operations)
     run->metrics[METRIC_EACH_NS] = took_ns / n;
     run->metrics[METRIC_RATE] = n / took_ns * 1e9;
     run->metrics[METRIC_CPU_NS] = (double)(cpu_ns() - watch->cpu_ns) / n;
+    if (run->peer->is_program)
+        return; /* others wrote */
     int64_t written = proc_number("/proc/self/io", "wchar");
-    if (watch->written >= 0 && written >= 0 && !run->peer->is_program)
+    int64_t dirtied = proc_number("/proc/self/io", "write_bytes");
+    if (watch->written >= 0 && written >= 0)
         run->metrics[METRIC_WRITTEN_BYTES] = (double)(written - watch->written) / n;
+    if (watch->dirtied >= 0 && dirtied >= 0)
+        run->metrics[METRIC_DIRTIED_BYTES] = (double)(dirtied - watch->dirtied) / n;
 }
 
 uint64_t watch_rss_anon(int pid)

@@ -2,6 +2,7 @@
  * durable here: from the append's return, or 0 where the other had it earlier, as the bell rings before that. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 struct meeting {
     _Atomic uint64_t seen; /* last id that it has; it follows once this is not UINT64_MAX */
     _Atomic int64_t seen_at_ns;
+    _Atomic int is_open; /* the store is there, to be followed */
     _Atomic int failed;
 };
 
@@ -28,6 +30,8 @@ static void follow(const char *path, struct meeting *meeting)
     svl_store *store;
     svl_cursor *cursor;
     const svl_record *record;
+    while (!atomic_load(&meeting->is_open))
+        sched_yield();
     svl_store_options_init(&options, sizeof options);
     svl_query_init(&query, sizeof query);
     options.flags = SVL_STORE_READ_ONLY;
@@ -73,22 +77,33 @@ static int append_and_meet(svl_store *store, struct meeting *meeting, struct run
     return 0;
 }
 
+static void end_child(pid_t child)
+{
+    if (child > 0) {
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+}
+
+/* The other process is made while this one has a single thread: a fork copies the locks that others hold, not them. */
 static int follow_delay(struct run *run)
 {
     svl_store *store;
     struct meeting *meeting =
         mmap(NULL, sizeof *meeting, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (meeting == MAP_FAILED || svl_store_open(run->path, NULL, &store) != SVL_OK)
-        return bench_fail(meeting == MAP_FAILED ? strerror(errno) : svl_last_error());
+    if (meeting == MAP_FAILED)
+        return bench_fail(strerror(errno));
     atomic_store(&meeting->seen, UINT64_MAX);
     pid_t child = fork();
     if (child == 0)
         follow(run->path, meeting);
-    int rc = child > 0 && wait_for(meeting, 0) ? append_and_meet(store, meeting, run) : -1;
-    if (child > 0) {
-        kill(child, SIGKILL);
-        waitpid(child, NULL, 0);
+    if (svl_store_open(run->path, NULL, &store) != SVL_OK) {
+        end_child(child);
+        return bench_fail(svl_last_error());
     }
+    atomic_store(&meeting->is_open, 1);
+    int rc = child > 0 && wait_for(meeting, 0) ? append_and_meet(store, meeting, run) : -1;
+    end_child(child);
     if (svl_store_close(store) != SVL_OK)
         rc = bench_fail(svl_last_error());
     munmap(meeting, sizeof *meeting);

@@ -1,6 +1,21 @@
 /* workload_ingest.c - records in bulk from one thread, from the first append until all are on the disk: without a key,
- * with one of 100,000, with a key of its own each. The store is closed outside the timing, then its bytes counted. */
+ * with one of 100,000, with a key of its own each. The store is closed outside the timing, then its bytes counted:
+ * those that an empty store does not have, over the records. An empty store's are workload_footprint.c's. */
 #include "workload_store.h"
+
+/* What ours may hold in memory however large the store is: its ring, and 64 MiB. */
+#define MEMORY_BYTES_MAX ((8 + 64) * 1048576.0)
+
+static int count_disk_bytes(struct run *run, int64_t empty)
+{
+    int64_t bytes = bench_disk_bytes(run->path);
+    if (bytes < 0)
+        return -1;
+    run->metrics[METRIC_WHOLE_BYTES] = (double)bytes;
+    run->metrics[METRIC_DISK_BYTES] =
+        bytes > empty ? (double)(bytes - empty) / (double)run->records : 0;
+    return 0;
+}
 
 static int ingest(struct run *run)
 {
@@ -11,7 +26,8 @@ static int ingest(struct run *run)
                                .records = run->records };
     struct line line;
     struct watch watch;
-    void *store = ops->open(run->path, &wish);
+    int64_t empty = store_empty_bytes(run, &wish);
+    void *store = empty >= 0 ? ops->open(run->path, &wish) : NULL;
     int rc = store ? 0 : bench_fail("a store cannot be made");
     watch_start(&watch);
     for (uint64_t i = 0; rc == 0 && i < run->records; i++) {
@@ -23,9 +39,7 @@ static int ingest(struct run *run)
     watch_stop(&watch, run, run->records);
     if (store && ops->close(store) != 0)
         rc = -1;
-    int64_t bytes = rc == 0 ? bench_disk_bytes(run->path) : -1;
-    run->metrics[METRIC_DISK_BYTES] = (double)bytes / (double)run->records;
-    return bytes < 0 ? -1 : 0;
+    return rc == 0 ? count_disk_bytes(run, empty) : -1;
 }
 
 /* A text file has no index: with keys it would not answer what the others can. */
@@ -34,27 +48,33 @@ static bool fits_keyed(const struct peer *peer)
     return store_fits(peer) && peer->store->count_key;
 }
 
-#define CHARTS (METRIC_BIT(METRIC_RATE) | METRIC_BIT(METRIC_DISK_BYTES))
+#define CHARTS                                                                                     \
+    (METRIC_BIT(METRIC_RATE) | METRIC_BIT(METRIC_DISK_BYTES) | METRIC_BIT(METRIC_RSS_BYTES))
+/* The same of one record, asked once. */
+#define CHARTS_EACH (METRIC_BIT(METRIC_CPU_NS) | METRIC_BIT(METRIC_DIRTIED_BYTES))
 
 const struct workload ingest_workloads[] = {
     { .name = "ingest/plain",
       .question = "How many records a second does it take, without a key?",
-      .charts = CHARTS | METRIC_BIT(METRIC_RSS_BYTES),
+      .charts = CHARTS | CHARTS_EACH,
+      .bounds = { [METRIC_RSS_BYTES] = MEMORY_BYTES_MAX },
       .is_growing = true,
       .divisor = 1,
       .fits = store_fits,
       .measure = ingest },
     { .name = "ingest/keyed",
-      .question = "How many with one of 100,000 keys each?",
+      .question = "How many records a second, each with one of 100,000 keys?",
       .charts = CHARTS,
+      .bounds = { [METRIC_RSS_BYTES] = MEMORY_BYTES_MAX },
       .is_growing = true,
       .divisor = 1,
       .keys = KEYS_MANY,
       .fits = fits_keyed,
       .measure = ingest },
     { .name = "ingest/unique",
-      .question = "How many with a key of its own each?",
+      .question = "How many records a second, each with a key of its own?",
       .charts = CHARTS,
+      .bounds = { [METRIC_RSS_BYTES] = MEMORY_BYTES_MAX },
       .is_growing = true,
       .divisor = 1,
       .keys = KEYS_UNIQUE,

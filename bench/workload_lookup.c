@@ -1,19 +1,22 @@
-/* workload_lookup.c - single questions to a filled store, warm: all records of a key, of a key that is not there, the
- * first record since a time; and how long it takes to open it and have an answer. */
+/* workload_lookup.c - single questions to a filled store, warm: the one record of a key; all 1,000 of a key that are
+ * scattered over the store; the newest 100 of those; a key that is not there; the first record since a time. And how
+ * long it takes to open it and have an answer. */
 #include "load.h"
 #include "workload_store.h"
 
 #define LOOKUPS_MIN 20
 #define LOOKUPS_MAX 200
+#define NEWEST 100
 
-/* Asks up to LOOKUPS_MAX times, one question when the last one is answered, not by the clock. */
-static int ask_all(struct run *run, unsigned indexes,
-                   int (*ask)(const struct run *run, void *store, uint64_t i))
+typedef int ask_fn(const struct run *run, void *store, uint64_t i);
+
+/* Asks one question when the last one is answered, not by the clock. */
+static int ask_all(struct run *run, unsigned indexes, unsigned lookups_max, ask_fn *ask)
 {
     static struct histogram histogram; /* a run is a process */
     struct watch watch;
     uint64_t lookups = run->records / 100;
-    lookups = lookups < LOOKUPS_MIN ? LOOKUPS_MIN : lookups > LOOKUPS_MAX ? LOOKUPS_MAX : lookups;
+    lookups = lookups < LOOKUPS_MIN ? LOOKUPS_MIN : lookups > lookups_max ? lookups_max : lookups;
     void *store = store_open_fixture(run, indexes);
     int rc = store ? ask(run, store, lookups) : -1; /* warm */
     watch_start(&watch);
@@ -29,25 +32,60 @@ static int ask_all(struct run *run, unsigned indexes,
     return rc;
 }
 
-/* Which record the i-th question is about. */
-static uint64_t pick(const struct run *run, uint64_t i)
+/* What the i-th question is about, a number below `n`. */
+static uint64_t pick(uint64_t i, uint64_t n)
 {
     uint64_t state = i;
-    return bench_random(&state) % run->records;
+    return bench_random(&state) % n;
 }
 
 static int ask_hit(const struct run *run, void *store, uint64_t i)
 {
+    struct filled filled = lines_filled(run->records);
     struct line line;
-    line_make(pick(run, i), KEYS_MANY, &line);
+    line_make_filled(&filled, lines_own(&filled, pick(i, run->records)), &line);
     int64_t count = run->peer->store->count_key(store, line.record.key);
-    return count > 0 ? 0 : bench_fail("a key that is there is not found");
+    return count == 1 ? 0 : bench_fail("the record of a key is not found");
+}
+
+/* The i-th question's key that many records share; in `*spans` those in which it has one. */
+static uint64_t pick_shared(const struct filled *filled, uint64_t i, uint64_t *spans,
+                            struct line *line)
+{
+    uint64_t key = pick(i, filled->shared_keys);
+    line_make_filled(filled, lines_shared(filled, key, 0), line);
+    *spans = filled->spans;
+    if (lines_shared(filled, key, filled->spans - 1) >= filled->total)
+        --*spans;
+    return key;
+}
+
+static int ask_many(const struct run *run, void *store, uint64_t i)
+{
+    struct filled filled = lines_filled(run->records);
+    struct line line;
+    uint64_t spans;
+    pick_shared(&filled, i, &spans, &line);
+    int64_t count = run->peer->store->count_key(store, line.record.key);
+    return count == (int64_t)spans ? 0 : bench_fail("not every record of a key is found");
+}
+
+static int ask_newest(const struct run *run, void *store, uint64_t i)
+{
+    struct filled filled = lines_filled(run->records);
+    struct line line;
+    uint64_t spans, key = pick_shared(&filled, i, &spans, &line);
+    uint64_t oldest = lines_shared(&filled, key, spans > NEWEST ? spans - NEWEST : 0);
+    int64_t time_ns = run->peer->store->newest_of_key(store, line.record.key, NEWEST);
+    return time_ns == LINES_TIME_FIRST_NS + (int64_t)oldest * LINES_TIME_STEP_NS
+               ? 0
+               : bench_fail("the newest records of a key are others");
 }
 
 static int ask_miss(const struct run *run, void *store, uint64_t i)
 {
     struct line line;
-    line_make(pick(run, i), KEYS_MANY, &line);
+    line_make(pick(i, run->records), KEYS_MANY, &line);
     line.key[12] = 'x'; /* among the others, but of none */
     int64_t count = run->peer->store->count_key(store, line.record.key);
     return count == 0 ? 0 : bench_fail("a key that is not there is found");
@@ -55,24 +93,34 @@ static int ask_miss(const struct run *run, void *store, uint64_t i)
 
 static int ask_time(const struct run *run, void *store, uint64_t i)
 {
-    int64_t time_ns = LINES_TIME_FIRST_NS + (int64_t)pick(run, i) * LINES_TIME_STEP_NS;
+    int64_t time_ns = LINES_TIME_FIRST_NS + (int64_t)pick(i, run->records) * LINES_TIME_STEP_NS;
     int64_t found = run->peer->store->first_since(store, time_ns - 1);
     return found == time_ns ? 0 : bench_fail("the first record since a time is another");
 }
 
 static int lookup_hit(struct run *run)
 {
-    return ask_all(run, INDEX_KEY, ask_hit);
+    return ask_all(run, INDEX_KEY, LOOKUPS_MAX, ask_hit);
+}
+
+static int lookup_many(struct run *run)
+{
+    return ask_all(run, INDEX_KEY, LOOKUPS_MAX / 4, ask_many);
+}
+
+static int lookup_newest(struct run *run)
+{
+    return ask_all(run, INDEX_KEY, LOOKUPS_MAX, ask_newest);
 }
 
 static int lookup_miss(struct run *run)
 {
-    return ask_all(run, INDEX_KEY, ask_miss);
+    return ask_all(run, INDEX_KEY, LOOKUPS_MAX, ask_miss);
 }
 
 static int lookup_time(struct run *run)
 {
-    return ask_all(run, INDEX_TIME, ask_time);
+    return ask_all(run, INDEX_TIME, LOOKUPS_MAX, ask_time);
 }
 
 static int open_and_ask(struct run *run)
@@ -97,21 +145,30 @@ static bool fits_time(const struct peer *peer)
     return store_fits(peer) && peer->store->first_since;
 }
 
-#define LOOKUP(part, text, charted, fit, fixture, prepared, measured)                              \
+static bool fits_newest(const struct peer *peer)
+{
+    return store_fits(peer) && peer->store->newest_of_key;
+}
+
+#define LOOKUP(part, text, charted, fit, measured)                                                 \
     {                                                                                              \
         .name = part, .question = text, .charts = METRIC_BIT(charted), .is_growing = true,         \
-        .divisor = 1, .fits = fit, .fixture_name = fixture, .prepare = prepared,                   \
+        .divisor = 1, .fits = fit, .fixture_name = FILLED, .prepare = prepare_filled,              \
         .measure = measured                                                                        \
     }
 
 const struct workload lookup_workloads[] = {
-    LOOKUP("lookup/hit", "How long does it take to read all records of a key?", METRIC_P50_NS,
-           fits_key, "keyed", prepare_keyed, lookup_hit),
+    LOOKUP("lookup/hit", "How long does it take to read the one record of a key?", METRIC_P50_NS,
+           fits_key, lookup_hit),
+    LOOKUP("lookup/many", "How long does it take to read the 1,000 records of a key?",
+           METRIC_P50_NS, fits_key, lookup_many),
+    LOOKUP("lookup/newest", "How long does it take to read the newest 100 of a key?", METRIC_P50_NS,
+           fits_newest, lookup_newest),
     LOOKUP("lookup/miss", "How long until it is known that a key is not there?", METRIC_P50_NS,
-           fits_key, "keyed", prepare_keyed, lookup_miss),
+           fits_key, lookup_miss),
     LOOKUP("lookup/time", "How long until the first record since a time is read?", METRIC_P50_NS,
-           fits_time, "timed", prepare_timed, lookup_time),
+           fits_time, lookup_time),
     LOOKUP("open", "How long does it take to open a store and read one record?", METRIC_EACH_NS,
-           fits_time, "timed", prepare_timed, open_and_ask),
+           fits_time, open_and_ask),
 };
 const size_t lookup_workload_count = sizeof lookup_workloads / sizeof lookup_workloads[0];

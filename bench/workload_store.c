@@ -6,17 +6,18 @@ bool store_fits(const struct peer *peer)
     return peer->store && peer->store->append;
 }
 
-int store_fill(const struct run *run, const char *path, unsigned indexes, uint64_t keys)
+int prepare_filled(struct run *run)
 {
     const struct store_ops *ops = run->peer->store;
     struct store_wish wish = { .purpose = PURPOSE_BULK,
-                               .indexes = indexes,
+                               .indexes = INDEX_KEY | INDEX_TIME,
                                .records = run->records };
+    struct filled filled = lines_filled(run->records);
     struct line line;
-    void *store = ops->open(path, &wish);
+    void *store = ops->open(run->fixture, &wish);
     int rc = store ? 0 : bench_fail("a store cannot be made");
     for (uint64_t i = 0; rc == 0 && i < run->records; i++) {
-        line_make(i, keys, &line);
+        line_make_filled(&filled, i, &line);
         rc = ops->append(store, &line);
     }
     if (rc == 0)
@@ -26,14 +27,16 @@ int store_fill(const struct run *run, const char *path, unsigned indexes, uint64
     return rc;
 }
 
-int prepare_keyed(struct run *run)
+int64_t store_empty_bytes(const struct run *run, const struct store_wish *wish)
 {
-    return store_fill(run, run->fixture, INDEX_KEY, KEYS_MANY);
-}
-
-int prepare_timed(struct run *run)
-{
-    return store_fill(run, run->fixture, INDEX_TIME, 0);
+    const struct store_ops *ops = run->peer->store;
+    void *store = ops->open(run->path, wish);
+    int rc = store ? ops->finish(store) : bench_fail("a store cannot be made");
+    if (store && ops->close(store) != 0)
+        rc = -1;
+    int64_t bytes = rc == 0 ? bench_disk_bytes(run->path) : -1;
+    bench_remove(run->path);
+    return bytes;
 }
 
 void *store_open_fixture(const struct run *run, unsigned indexes)

@@ -7,12 +7,13 @@
 /* A peer that takes records in bulk. */
 bool store_fits(const struct peer *peer);
 
-/* Appends the run's records, all on the disk when it returns, and closes the store. */
-int store_fill(const struct run *run, const char *path, unsigned indexes, uint64_t keys);
+/* The store that is asked: one fixture serves all questions. run->prepare: lines_filled() records, with the indexes for
+ * keys and for times. */
+#define FILLED "filled"
+int prepare_filled(struct run *run);
 
-/* run->prepare: a fixture whose records have one of KEYS_MANY keys, with the indexes for keys, or for times. */
-int prepare_keyed(struct run *run);
-int prepare_timed(struct run *run);
+/* What an empty store takes on the disk once it is closed, made at run->path and removed; -1 with words. */
+int64_t store_empty_bytes(const struct run *run, const struct store_wish *wish);
 
 /* The fixture, opened; NULL with words. */
 void *store_open_fixture(const struct run *run, unsigned indexes);

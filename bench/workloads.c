@@ -2,8 +2,8 @@
 #include "bench.h"
 
 #define GROUPS(of)                                                                                 \
-    of(publish) of(transfer) of(latency) of(wake) of(ingest) of(durable) of(mixed) of(scan)        \
-        of(lookup) of(follow) of(parse)
+    of(publish) of(transfer) of(latency) of(wake) of(idle) of(ingest) of(growing) of(held)         \
+        of(footprint) of(durable) of(mixed) of(scan) of(lookup) of(follow) of(handlers) of(parse)
 
 #define DECLARE(name)                                                                              \
     extern const struct workload name##_workloads[];                                               \

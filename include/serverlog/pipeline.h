@@ -270,8 +270,10 @@ SVL_EXPORT int svl_publish_many(svl_pipeline *pipeline, const svl_record *record
  *            SVL_E_FAILED    the store is in fail-stop: it may be there after opening again
  * Ownership  copied
  * Thread     any thread
- * Blocks     on a flush, shared with all who wait at the time; timeout_ms at most (-1 = without end). With
- *            SVL_THREADLESS also in ingest callbacks: it does what svl_pump() does before the flush */
+ * Blocks     on a flush, shared with all who wait at the time; timeout_ms at most (-1 = without end). With -1
+ *            and without ingest handlers it writes and flushes itself while nobody else is at it, which is
+ *            sooner done than by other threads; what the log callback is told then comes on this thread.
+ *            With SVL_THREADLESS also in ingest callbacks: it does what svl_pump() does before the flush */
 SVL_EXPORT int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record,
                                 int64_t timeout_ms, uint64_t *id);
 

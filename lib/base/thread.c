@@ -35,6 +35,33 @@ int svl__thread_start(pthread_t *out, const char *name, void *(*run)(void *), vo
     return SVL_OK;
 }
 
+void svl__lent_begin(struct lent_thread *lent)
+{
+    sigset_t size_limit;
+    sigemptyset(&size_limit);
+    sigaddset(&size_limit, SIGXFSZ);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &lent->cancelling);
+    pthread_sigmask(SIG_BLOCK, &size_limit, &lent->before);
+}
+
+/* One that was blocked before stays pending for the host. */
+void svl__lent_end(const struct lent_thread *lent)
+{
+    sigset_t pending;
+    sigemptyset(&pending);
+    if (!sigismember(&lent->before, SIGXFSZ)) {
+        static const struct timespec at_once = { 0, 0 };
+        sigpending(&pending);
+        if (sigismember(&pending, SIGXFSZ)) {
+            sigemptyset(&pending);
+            sigaddset(&pending, SIGXFSZ);
+            sigtimedwait(&pending, NULL, &at_once);
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &lent->before, NULL);
+    pthread_setcancelstate(lent->cancelling, NULL);
+}
+
 int svl__cond_init(pthread_cond_t *cond)
 {
     pthread_condattr_t attributes;
@@ -58,7 +85,7 @@ bool svl__cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadli
 }
 
 static pthread_once_t mark_once = PTHREAD_ONCE_INIT;
-static _Atomic uint64_t *mark_page;
+_Atomic uint64_t *svl__mark_page;
 static _Atomic uint64_t process_count;
 
 static void map_mark_page(void)
@@ -71,26 +98,20 @@ static void map_mark_page(void)
         munmap(page, size);
         return;
     }
-    mark_page = page;
+    svl__mark_page = page;
 }
 
 uint64_t svl__process_mark(void)
 {
     pthread_once(&mark_once, map_mark_page);
-    if (!mark_page)
+    if (!svl__mark_page)
         return 0;
-    uint64_t mark = atomic_load_explicit(mark_page, memory_order_relaxed);
+    uint64_t mark = atomic_load_explicit(svl__mark_page, memory_order_relaxed);
     if (mark == 0) {
         /* A child counts on from its parent, so no two generations share a mark. */
         uint64_t next = atomic_fetch_add_explicit(&process_count, 1, memory_order_relaxed) + 1;
         uint64_t none = 0;
-        mark = atomic_compare_exchange_strong(mark_page, &none, next) ? next : none;
+        mark = atomic_compare_exchange_strong(svl__mark_page, &none, next) ? next : none;
     }
     return mark;
-}
-
-bool svl__forked(uint64_t process_mark)
-{
-    return process_mark != 0 &&
-           atomic_load_explicit(mark_page, memory_order_relaxed) != process_mark;
 }

@@ -3,6 +3,8 @@
 #define SVL_BASE_THREAD_H
 
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -11,6 +13,15 @@
  * threads; a fault in a host's callback still reaches the host's handler for it. */
 int svl__thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *argument);
 
+/* Between begin and end a host's thread does what is a thread's of ours otherwise: it is not cancelled in the middle,
+ * and a write past the limit of a file's size fails, as it does there, instead of ending the process. */
+struct lent_thread {
+    sigset_t before;
+    int cancelling;
+};
+void svl__lent_begin(struct lent_thread *lent);
+void svl__lent_end(const struct lent_thread *lent);
+
 /* A condition variable that waits by CLOCK_MONOTONIC. SVL_OK or SVL_E_RESOURCE. */
 int svl__cond_init(pthread_cond_t *cond);
 
@@ -18,8 +29,16 @@ int svl__cond_init(pthread_cond_t *cond);
  * never). False when the deadline has passed. */
 bool svl__cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, int64_t deadline_ns);
 
-/* True in a child of the process that first asked: handles must refuse there. Costs one load. */
-bool svl__forked(uint64_t process_mark);
+/* The page where this process keeps its mark and its child finds a zero; NULL: it cannot be had. Set before the
+ * first mark is given out. */
+extern _Atomic uint64_t *svl__mark_page;
+
+/* True in a child of the process that first asked: handles must refuse there. In line: every publish asks. */
+static inline bool svl__forked(uint64_t process_mark)
+{
+    return process_mark != 0 &&
+           atomic_load_explicit(svl__mark_page, memory_order_relaxed) != process_mark;
+}
 /* The mark to keep in a handle at open. */
 uint64_t svl__process_mark(void);
 

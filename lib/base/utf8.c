@@ -30,12 +30,32 @@ size_t svl__utf8_sequence(const uint8_t *p, size_t left)
     return n;
 }
 
+#define HIGH_BITS UINT64_C(0x8080808080808080)
+
+/* By words, the last of which overlaps the one before: most texts are ASCII, and short. */
+static bool is_ascii(const uint8_t *p, size_t len)
+{
+    uint64_t seen = 0;
+    if (len >= 8) {
+        for (size_t at = 0; at < len - 8; at += 8)
+            seen |= load_u64(p + at);
+        seen |= load_u64(p + len - 8);
+    } else if (len >= 4) {
+        seen = load_u32(p) | load_u32(p + len - 4);
+    } else if (len > 0) {
+        seen = (uint64_t)(p[0] | p[len / 2] | p[len - 1]);
+    }
+    return (seen & HIGH_BITS) == 0;
+}
+
 bool svl__utf8_valid(const void *text, size_t len)
 {
+    if (is_ascii(text, len))
+        return true;
     const uint8_t *p = text;
     const uint8_t *end = p + len;
     while (p < end) {
-        while (end - p >= 8 && (load_u64(p) & UINT64_C(0x8080808080808080)) == 0)
+        while (end - p >= 8 && (load_u64(p) & HIGH_BITS) == 0)
             p += 8;
         if (p == end)
             break;

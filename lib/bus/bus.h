@@ -17,6 +17,7 @@
 #include <serverlog/bus.h>
 #include <stdatomic.h>
 
+#include "base/callback.h"
 #include "base/error.h"
 #include "gap.h"
 #include "intake.h"
@@ -51,6 +52,7 @@ struct svl_bus {
 
     /* U1: who pumps */
     struct gap gap;
+    struct callback_frame frame; /* entered while records are handed out */
     bool drops_ended; /* the last look at the ring's drops: nothing is counted any more */
     uint64_t stalls_told;
     int64_t last_report_ns;
@@ -83,7 +85,7 @@ int svl__bus_pump(svl_bus *bus, size_t max_records, int64_t deadline_ns, size_t 
 /* What is in the ring, taken out and counted. */
 uint64_t svl__bus_discard(svl_bus *bus);
 
-/* subscribers.c. One record to all that want it. */
+/* subscribers.c. One record to all that want it; `lock` held, but for their callbacks, and in `frame`. */
 void svl__bus_deliver(svl_bus *bus, const svl_record *record);
 void svl__bus_subscriptions_free(svl_bus *bus);
 

@@ -6,7 +6,6 @@
 #include "base/callback.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "record/wire.h"
 
 #define RING_BYTES_DEFAULT (UINT64_C(8) << 20)
 #define BLOCK_TIMEOUT_MS_DEFAULT 10000
@@ -50,8 +49,9 @@ void svl__intake_init(struct intake *in, const void *owner, uint32_t tag_bytes,
     uint64_t fits = options->ring_bytes / RING_FRAME_PART - RING_FRAME_HEADER - tag_bytes;
     in->owner = owner;
     in->tag_bytes = tag_bytes;
-    in->record_bytes_max =
+    in->limits.bytes_max =
         options->record_bytes_max < fits ? options->record_bytes_max : (uint32_t)fits;
+    in->limits.takes_own = false;
     in->full_policy = options->full_policy;
     in->block_timeout_ms = options->block_timeout_ms;
     atomic_init(&in->refused_full, 0);
@@ -80,11 +80,14 @@ static int reserve_full(struct intake *in, struct ring *ring, uint32_t len,
     return rc;
 }
 
-/* A record that was checked. */
-static int enter(struct intake *in, struct ring *ring, const struct intake_item *item)
+int svl__intake_put(struct intake *in, struct ring *ring, const struct intake_item *item)
 {
     const svl_record *record = item->record;
-    uint32_t len = in->tag_bytes + svl__wire_size(record);
+    struct wire_size size;
+    struct breach breach;
+    if (!svl__record_measure(record, &in->limits, &size, &breach))
+        return item->is_quiet ? breach.code : svl__record_refuse(&breach);
+    uint32_t len = in->tag_bytes + size.record;
     int64_t time_ns = record->time_ns ? record->time_ns : svl__wall_ns();
     struct ring_slot slot;
     int rc = svl__ring_reserve(ring, len, &slot);
@@ -94,15 +97,13 @@ static int enter(struct intake *in, struct ring *ring, const struct intake_item 
         return rc == SVL_E_DROPPED ? SVL_OK : rc;
     if (in->tag_bytes > 0)
         memcpy(slot.payload, item->tag, in->tag_bytes);
-    svl__wire_encode(record, time_ns, slot.payload + in->tag_bytes);
+    svl__wire_encode_measured(record, &size, time_ns, slot.payload + in->tag_bytes);
+    if (item->owes_wake) {
+        *item->owes_wake = slot.owes_wake;
+        slot.owes_wake = false;
+    }
     svl__ring_commit(&slot);
     return SVL_OK;
-}
-
-int svl__intake_put(struct intake *in, struct ring *ring, const struct intake_item *item)
-{
-    int rc = svl__record_check(item->record, in->record_bytes_max, false);
-    return rc == SVL_OK ? enter(in, ring, item) : rc;
 }
 
 /* Words are set and a full ring is waited for in other places than these: what is left calls nothing but
@@ -111,6 +112,7 @@ int svl__intake_put_in_signal(struct intake *in, struct ring *ring, const struct
 {
     if (in->full_policy == SVL_FULL_BLOCK)
         return SVL_E_OPTION;
-    int rc = svl__record_check_quietly(item->record, in->record_bytes_max);
-    return rc == SVL_OK ? enter(in, ring, item) : rc;
+    struct intake_item quiet = *item;
+    quiet.is_quiet = true;
+    return svl__intake_put(in, ring, &quiet);
 }

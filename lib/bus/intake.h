@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
+#include "record/wire.h"
 #include "ring/ring.h"
 
 /* The options that a pipeline and a bus share. */
@@ -23,9 +24,9 @@ struct intake_options {
 int svl__intake_options_check(struct intake_options *options);
 
 struct intake {
-    const void *owner;         /* whose callbacks must not block: svl__callback_enter() */
-    uint32_t record_bytes_max; /* what fits the ring, at most */
-    uint32_t tag_bytes;        /* before the wire record in a frame */
+    const void *owner;           /* whose callbacks must not block: svl__callback_enter() */
+    struct record_limits limits; /* bytes_max: what fits the ring, at most */
+    uint32_t tag_bytes;          /* before the wire record in a frame */
     uint32_t full_policy;
     uint32_t block_timeout_ms;
     _Atomic uint64_t refused_full, dropped_full;
@@ -40,6 +41,9 @@ struct intake_item {
     const void *tag;     /* tag_bytes of it */
     int64_t deadline_ns; /* for BLOCK; 0 = block_timeout_ms from when it is found full */
     bool is_waited_for;  /* its publisher wants to know: refused where DROP_NEW would drop it */
+    bool is_quiet;       /* no words are set where the record is refused */
+    bool *
+        owes_wake; /* not NULL: the consumer is not woken; true: whoever publishes has to see to it */
 };
 
 /* SVL_OK: in the ring, or dropped and counted by DROP_NEW. SVL_E_FULL; SVL_E_CLOSED, without words;

@@ -36,6 +36,14 @@ static void deliver_gap(svl_bus *bus)
     svl__bus_deliver(bus, &gap.record);
 }
 
+static void report_frame(svl_bus *bus, int rc)
+{
+    pthread_mutex_unlock(&bus->lock);
+    svl__log(&bus->log, SVL_SEVERITY_ERROR, rc, "a ring frame that holds no record was skipped: %s",
+             svl_last_error());
+    pthread_mutex_lock(&bus->lock);
+}
+
 static void deliver_frame(svl_bus *bus, const struct ring_frame *frame)
 {
     svl_record record;
@@ -43,33 +51,52 @@ static void deliver_frame(svl_bus *bus, const struct ring_frame *frame)
     if (rc == SVL_OK)
         svl__bus_deliver(bus, &record);
     else
-        svl__log(&bus->log, SVL_SEVERITY_ERROR, rc,
-                 "a ring frame that holds no record was skipped: %s", svl_last_error());
+        report_frame(bus, rc);
+}
+
+/* Publishers that wait for room need no lock. */
+static void release(svl_bus *bus, uint64_t position)
+{
+    pthread_mutex_unlock(&bus->lock);
+    svl__ring_release(bus->ring, position);
+    pthread_mutex_lock(&bus->lock);
+}
+
+/* `lock` held. */
+static size_t hand_out_locked(svl_bus *bus, size_t max)
+{
+    struct ring *ring = bus->ring;
+    uint64_t portion = svl__ring_capacity(ring) / RELEASE_PART;
+    uint64_t at = svl__ring_drained(ring), released = at, end = svl__ring_look(ring);
+    size_t n = 0;
+    for (; n < max && !is_abandoned(bus); n++) {
+        struct ring_frame frame;
+        if (bus->gap.count != 0 && at >= bus->gap.position) {
+            deliver_gap(bus);
+        } else if (at < end && svl__ring_next(ring, &frame)) {
+            deliver_frame(bus, &frame);
+            at = frame.end;
+        } else {
+            break;
+        }
+        if (at - released >= portion) {
+            release(bus, at);
+            released = at;
+        }
+    }
+    return n;
 }
 
 static size_t hand_out(svl_bus *bus, size_t max)
 {
-    struct ring *ring = bus->ring;
-    uint64_t portion = svl__ring_capacity(ring) / RELEASE_PART;
-    uint64_t released = svl__ring_drained(ring);
-    size_t n = 0;
     look_for_drops(bus);
-    uint64_t end = svl__ring_tail(ring);
-    while (n < max && !is_abandoned(bus)) {
-        struct ring_frame frame;
-        if (bus->gap.count != 0 && svl__ring_drained(ring) >= bus->gap.position)
-            deliver_gap(bus);
-        else if (svl__ring_drained(ring) < end && svl__ring_next(ring, &frame))
-            deliver_frame(bus, &frame);
-        else
-            break;
-        n++;
-        if (svl__ring_drained(ring) - released >= portion) {
-            released = svl__ring_drained(ring);
-            svl__ring_release(ring, released);
-        }
-    }
-    svl__ring_release(ring, svl__ring_drained(ring));
+    bus->frame = (struct callback_frame){ .kind = CALLBACK_BUS, .owner = bus };
+    svl__callback_enter(&bus->frame);
+    pthread_mutex_lock(&bus->lock);
+    size_t n = hand_out_locked(bus, max);
+    pthread_mutex_unlock(&bus->lock);
+    svl__callback_leave(&bus->frame);
+    svl__ring_release(bus->ring, svl__ring_drained(bus->ring));
     return n;
 }
 

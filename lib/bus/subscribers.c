@@ -1,6 +1,6 @@
 /* subscribers.c - who gets a record: subscribe, unsubscribe, and the walk over them.
  *
- * `lock` is held while the walk looks for the next one and let go of around its callback; meanwhile others
+ * Who pumps holds `lock` from record to record, and lets go of it around each callback; meanwhile others
  * may come and go, but not the one that is `running` (U2). Who unsubscribes that one from elsewhere waits;
  * inside its own callback it is marked, and the walk takes it out when the callback has returned. */
 #include "base/alloc.h"
@@ -144,12 +144,11 @@ static bool wants(svl_bus *bus, const svl_bus_subscription *s, const svl_record 
 /* `lock` held, and again when it returns. */
 static void call(svl_bus *bus, svl_bus_subscription *s, const svl_record *record)
 {
-    struct callback_frame frame = { .kind = CALLBACK_BUS, .owner = bus, .subscription = s };
     bus->running = s;
+    bus->frame.subscription = s;
     pthread_mutex_unlock(&bus->lock);
-    svl__callback_enter(&frame);
     int rc = s->callback(record, s->user);
-    svl__callback_leave(&frame);
+    bus->frame.subscription = NULL;
     if (rc != SVL_OK)
         report(bus, rc, "a subscriber's callback failed");
     pthread_mutex_lock(&bus->lock);
@@ -161,25 +160,32 @@ static void call(svl_bus *bus, svl_bus_subscription *s, const svl_record *record
 }
 
 /* Those that unsubscribed themselves: `user` is told as in a callback, which it is called in. */
-static void release(svl_bus *bus, svl_bus_subscription *gone)
+static void release(svl_bus_subscription *gone)
 {
-    struct callback_frame frame = { .kind = CALLBACK_BUS, .owner = bus };
     while (gone) {
         svl_bus_subscription *next = gone->next;
-        svl__callback_enter(&frame);
         if (gone->released)
             gone->released(gone->user);
-        svl__callback_leave(&frame);
         free_subscription(gone);
         gone = next;
     }
+}
+
+/* What a record leaves to be done without the lock. */
+static void settle(svl_bus *bus, int failed, svl_bus_subscription *gone)
+{
+    pthread_mutex_unlock(&bus->lock);
+    if (failed != SVL_OK)
+        report(bus, failed,
+               "a record cannot be held against a subscriber's pattern: it goes past it");
+    release(gone);
+    pthread_mutex_lock(&bus->lock);
 }
 
 void svl__bus_deliver(svl_bus *bus, const svl_record *record)
 {
     svl_bus_subscription *gone = NULL, *next;
     int failed = SVL_OK;
-    pthread_mutex_lock(&bus->lock);
     uint64_t number = ++bus->delivered;
     for (svl_bus_subscription *s = bus->first; s; s = next) {
         if (!s->detached && s->since < number && wants(bus, s, record, &failed))
@@ -191,9 +197,6 @@ void svl__bus_deliver(svl_bus *bus, const svl_record *record)
             gone = s;
         }
     }
-    pthread_mutex_unlock(&bus->lock);
-    if (failed != SVL_OK)
-        report(bus, failed,
-               "a record cannot be held against a subscriber's pattern: it goes past it");
-    release(bus, gone);
+    if (failed != SVL_OK || gone)
+        settle(bus, failed, gone);
 }

@@ -9,10 +9,11 @@
  *       are what a dead letter delivered again has caused and the record that resolves it.
  *
  * handler.h the face · registry.c who is subscribed · subscription.c what the host does with one ·
- * progress.c durable positions · delivery.c a turn · reading.c its batch · triage.c what of it is shown ·
- * outcome.c what becomes of it · deadletter.c what was given up · redrive.c delivering it again ·
- * retry.c waits · workers.c the pool · pull.c turns on the host's threads · consumer.c its handles ·
- * batch.c what a callback may do · crash.c, marks.c, suspects.c callbacks that kill the process */
+ * scanner.c which of those that have seen everything have something to do · progress.c durable positions ·
+ * delivery.c a turn · reading.c its batch · triage.c what of it is shown · outcome.c what becomes of it ·
+ * deadletter.c what was given up · redrive.c delivering it again · retry.c waits · workers.c the pool ·
+ * pull.c turns on the host's threads · consumer.c its handles · batch.c what a callback may do ·
+ * crash.c, marks.c, suspects.c callbacks that kill the process */
 #ifndef SVL_HANDLER_HANDLER_H
 #define SVL_HANDLER_HANDLER_H
 

@@ -82,7 +82,9 @@ int svl__progress_load(svl_subscription *s, bool *found)
 
 struct progress svl__progress_of(const svl_subscription *s)
 {
-    return (struct progress){ .position = s->position, .paused = s->paused, .redrive = s->redrive };
+    return (struct progress){ .position = svl__scanner_position(s),
+                              .paused = s->paused,
+                              .redrive = s->redrive };
 }
 
 int svl__progress_feed(svl_subscription *s, struct feed *feed, const struct progress *progress,

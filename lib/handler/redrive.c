@@ -45,6 +45,7 @@ static int ask(svl_subscription *s, uint64_t first, uint64_t last)
 {
     struct handlers *h = s->handlers;
     struct redrive before = s->redrive;
+    svl__scanner_leave(s);
     if (!join(&s->redrive, first, last)) {
         if (s->redrive.count == REDRIVE_RANGES_MAX)
             return svl__fail(SVL_E_BUSY,

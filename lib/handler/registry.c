@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/callback.h"
+#include "base/checksum.h"
 #include "base/clock.h"
 #include "base/options.h"
 #include "base/thread.h"
@@ -107,6 +108,12 @@ int svl__handlers_create(const struct handlers_options *options, struct handlers
         svl__free(h);
         return SVL_E_NOMEM;
     }
+    int rc = svl__scanner_create(h, &h->scanner);
+    if (rc != SVL_OK) {
+        svl__free(h->threads);
+        svl__free(h);
+        return rc;
+    }
     h->references = 1;
     h->process_mark = svl__process_mark();
     h->log = svl__store_log(options->store);
@@ -119,11 +126,74 @@ int svl__handlers_create(const struct handlers_options *options, struct handlers
     return SVL_OK;
 }
 
+/* --- who is there; `lock` held --- */
+
+void svl__alone_add(svl_subscription *s)
+{
+    struct handlers *h = s->handlers;
+    s->alone_next = h->alone;
+    s->alone_at = &h->alone;
+    if (h->alone)
+        h->alone->alone_at = &s->alone_next;
+    h->alone = s;
+}
+
+void svl__alone_remove(svl_subscription *s)
+{
+    *s->alone_at = s->alone_next;
+    if (s->alone_next)
+        s->alone_next->alone_at = s->alone_at;
+}
+
+static svl_subscription **place_of(struct handlers *h, const char *name)
+{
+    return &h->by_name[svl__checksum(name, strlen(name)) % SUBSCRIPTION_HASHES];
+}
+
+svl_subscription *svl__subscription_find(struct handlers *h, const char *name)
+{
+    svl_subscription *s = *place_of(h, name);
+    while (s && strcmp(s->name, name) != 0)
+        s = s->name_next;
+    return s;
+}
+
+static void enlist(svl_subscription *s)
+{
+    struct handlers *h = s->handlers;
+    s->next = h->first;
+    h->first = s;
+    h->pushing += !s->pulls;
+    svl__alone_add(s);
+    if (!s->name)
+        return;
+    svl_subscription **place = place_of(h, s->name);
+    s->name_next = *place;
+    *place = s;
+}
+
+static void strike(svl_subscription *s)
+{
+    struct handlers *h = s->handlers;
+    svl_subscription **at = &h->first;
+    while (*at != s)
+        at = &(*at)->next;
+    *at = s->next;
+    h->pushing -= !s->pulls;
+    svl__alone_remove(s);
+    if (!s->name)
+        return;
+    for (at = place_of(h, s->name); *at != s; at = &(*at)->name_next)
+        ;
+    *at = s->name_next;
+}
+
 /* --- the queue; `lock` held --- */
 
 void svl__subscription_queue(svl_subscription *s)
 {
     struct handlers *h = s->handlers;
+    svl__scanner_leave(s);
     s->state = SUBSCRIPTION_READY;
     if (s->pulls)
         return;
@@ -237,10 +307,8 @@ void svl__subscription_free(svl_subscription *s)
 void svl__subscription_end(svl_subscription *s)
 {
     struct handlers *h = s->handlers;
-    svl_subscription **at = &h->first;
-    while (*at != s)
-        at = &(*at)->next;
-    *at = s->next;
+    svl__scanner_forget(s);
+    strike(s);
     svl__ready_remove(s);
     int rc = SVL_OK;
     if (s->name && (s->dirty || s->saved != s->position))
@@ -319,14 +387,6 @@ static int save_start(svl_subscription *s)
     return rc == SVL_E_NOMEM ? SVL_OK : rc;
 }
 
-svl_subscription *svl__subscription_find(const struct handlers *h, const char *name)
-{
-    svl_subscription *s = h->first;
-    while (s && !(s->name && strcmp(s->name, name) == 0))
-        s = s->next;
-    return s;
-}
-
 /* `lock` held. */
 static int add(svl_subscription *s, bool is_new)
 {
@@ -338,11 +398,11 @@ static int add(svl_subscription *s, bool is_new)
         return rc;
     s->subject = svl__crash_subscription(s->name, s->name ? 0 : ++h->unnamed);
     svl__crash_settle(h->options.crash, MARKED_STORED, s->subject, s->position);
-    s->next = h->first;
-    h->first = s;
+    enlist(s);
     s->state = s->paused ? SUBSCRIPTION_PAUSED : SUBSCRIPTION_IDLE;
     if (!s->paused && h->started && (s->position < h->durable_id || svl__redrive_is_due(s)))
         svl__subscription_ready(s);
+    svl__scanner_join(s);
     return SVL_OK;
 }
 
@@ -413,17 +473,20 @@ bool svl__window_may_be_full(const svl_subscription *s)
 
 static void wake_behind(struct handlers *h)
 {
-    for (svl_subscription *s = h->first; s; s = s->next)
+    for (svl_subscription *s = h->alone; s; s = s->alone_next)
         if ((s->state == SUBSCRIPTION_IDLE &&
              (s->position < h->durable_id || svl__redrive_is_due(s))) ||
             svl__window_may_be_full(s))
             svl__subscription_ready(s);
+    if (svl__scanner_due_ns(h->scanner) == 0)
+        svl__workers_wake(h);
 }
 
 void svl__handlers_start(struct handlers *h)
 {
     pthread_mutex_lock(&h->lock);
     h->started = true;
+    svl__scanner_begin(h);
     wake_behind(h);
     pthread_mutex_unlock(&h->lock);
 }
@@ -464,13 +527,13 @@ void svl__handlers_stats_get(struct handlers *h, struct handlers_stats *stats)
 
 /* --- the end --- */
 
-static bool is_busy(const struct handlers *h)
+static bool is_quiet(const struct handlers *h)
 {
     for (const svl_subscription *s = h->first; s; s = s->next)
         if (s->state == SUBSCRIPTION_READY || s->state == SUBSCRIPTION_RUNNING ||
             s->state == SUBSCRIPTION_WAITING)
-            return true;
-    return false;
+            return false;
+    return true;
 }
 
 /* Whoever polls ends. */
@@ -498,7 +561,8 @@ static void begin_stop(struct handlers *h, uint64_t last_id)
     h->stop_id = last_id;
     if (h->durable_id < last_id)
         h->durable_id = last_id;
-    for (svl_subscription *s = h->first; s; s = s->next)
+    for (svl_subscription *s = h->first; s; s = s->next) {
+        svl__scanner_leave(s);
         if (s->state == SUBSCRIPTION_IDLE || s->state == SUBSCRIPTION_WAITING) {
             if (s->position < last_id && !s->pulls)
                 svl__subscription_ready(s);
@@ -507,6 +571,7 @@ static void begin_stop(struct handlers *h, uint64_t last_id)
         } else if (s->pulls && s->state == SUBSCRIPTION_READY) {
             s->state = SUBSCRIPTION_HALTED;
         }
+    }
     tell_all(h);
 }
 
@@ -520,11 +585,18 @@ static int save_all(struct handlers *h, uint64_t *ticket)
     return rc;
 }
 
+/* Those that are scanned have come to the end, or are ready; they would all read the rest, each for itself. */
+static bool is_scanned_through(const struct handlers *h)
+{
+    return svl__scanner_is_done(h->scanner);
+}
+
 /* `lock` held: waits until nobody is busy. Without a thread to be had it is tried again now and then:
  * nothing becomes durable any more that would do so. */
-static int wait_for_turns(struct handlers *h, int64_t deadline_ns)
+static int wait_for_turns(struct handlers *h, bool (*is_over)(const struct handlers *),
+                          int64_t deadline_ns)
 {
-    while (is_busy(h) && !h->failed) {
+    while (!is_over(h) && !h->failed) {
         if (svl__monotonic_ns() >= deadline_ns)
             return SVL_E_TIMEOUT;
         int64_t until_ns = deadline_ns;
@@ -544,9 +616,15 @@ static int wait_for_turns(struct handlers *h, int64_t deadline_ns)
 int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns)
 {
     pthread_mutex_lock(&h->lock);
-    if (!h->stopping)
+    int rc = SVL_OK;
+    if (!h->stopping) {
+        svl__handlers_note_durable(h, last_id);
+        rc = wait_for_turns(h, is_scanned_through, deadline_ns);
+    }
+    if (rc == SVL_OK && !h->stopping)
         begin_stop(h, last_id);
-    int rc = wait_for_turns(h, deadline_ns);
+    if (rc == SVL_OK)
+        rc = wait_for_turns(h, is_quiet, deadline_ns);
     if (h->failed)
         rc = SVL_E_FAILED;
     uint64_t ticket = 0;
@@ -602,6 +680,8 @@ void svl__handlers_free(struct handlers *h)
         svl__free(parted);
     }
     svl__free(h->threads);
+    svl__scanner_destroy(h->scanner);
+    h->scanner = NULL;
     pthread_mutex_unlock(&h->lock);
     svl__handlers_release(h);
     if (last)

@@ -23,6 +23,7 @@ int svl_subscription_pause(svl_subscription *s)
         return rc;
     struct handlers *h = s->handlers;
     pthread_mutex_lock(&h->lock);
+    svl__scanner_leave(s);
     s->paused = true;
     if (s->state == SUBSCRIPTION_READY)
         svl__ready_remove(s);
@@ -58,6 +59,7 @@ int svl_subscription_resume(svl_subscription *s)
             svl__subscription_ready(s);
     }
     rc = svl__progress_save(s, false, NULL);
+    svl__scanner_join(s);
     pthread_mutex_unlock(&h->lock);
     return rc;
 }
@@ -72,8 +74,8 @@ int svl_subscription_info_get(svl_subscription *s, svl_subscription_info *info)
     pthread_mutex_lock(&h->lock);
     svl_subscription_info now = s->counts;
     now.paused = s->paused;
-    now.position = s->position;
-    now.backlog = durable_id > s->position ? durable_id - s->position : 0;
+    now.position = svl__scanner_position(s);
+    now.backlog = durable_id > now.position ? durable_id - now.position : 0;
     now.attempts = s->attempts;
     now.redriving = s->redrive.count > 0;
     pthread_mutex_unlock(&h->lock);
@@ -96,6 +98,7 @@ int svl_unsubscribe(svl_subscription *s, svl_released_fn *released)
     void *user = s->user;
     bool may_wait = !svl__in_callback(h->options.store, 0);
     pthread_mutex_lock(&h->lock);
+    svl__scanner_leave(s);
     s->detached = true;
     s->released = released;
     if (s->state == SUBSCRIPTION_READY) {

@@ -33,6 +33,7 @@
 #include "base/bytes.h"
 #include "handler.h"
 #include "pattern/filter.h"
+#include "scanner.h"
 
 enum subscription_state {
     SUBSCRIPTION_IDLE,
@@ -110,6 +111,12 @@ struct svl_subscription {
     struct svl_consumer *holder;    /* HELD: who has the batch */
     int64_t ack_deadline_ns;
     struct svl_subscription *next;       /* all */
+    struct svl_subscription *name_next;  /* of the same hash */
+    struct svl_subscription *alone_next; /* not scanned */
+    struct svl_subscription **alone_at;  /* what points to it there */
+    bool
+        is_scanned; /* IDLE: the scanner looks for it, and its position is svl__scanner_position() */
+    size_t rule;    /* the scanner's number of it, from 1; 0: none yet */
     struct svl_subscription *ready_next; /* the queue */
 
     /* alone whose turn it is */
@@ -122,6 +129,9 @@ struct svl_subscription {
     uint32_t slot;         /* of the worker's marks */
     int64_t alone_told_ns;
 };
+
+/* Of names; a few to a place are fine. */
+#define SUBSCRIPTION_HASHES 1024
 
 enum worker_state { WORKER_NONE, WORKER_RUNS, WORKER_ENDED };
 
@@ -152,6 +162,10 @@ struct handlers {
     uint64_t wakes;
     uint32_t pulling; /* turns that hosts' threads have now */
     svl_subscription *first;
+    svl_subscription *by_name[SUBSCRIPTION_HASHES];
+    svl_subscription *alone; /* those that look for themselves: all but the scanned ones */
+    uint32_t pushing;        /* how many have workers */
+    struct scanner *scanner;
     struct parted *parted;
     unsigned loading; /* durable positions being read: no `parted` is dropped meanwhile */
     svl_subscription *ready_first, *ready_last;
@@ -174,6 +188,9 @@ struct handlers {
 /* registry.c; `lock` held. Into the queue; ready: and a worker is woken for it. */
 void svl__subscription_queue(svl_subscription *s);
 void svl__subscription_ready(svl_subscription *s);
+/* registry.c; `lock` held: on and off the list of those that are not scanned. */
+void svl__alone_add(svl_subscription *s);
+void svl__alone_remove(svl_subscription *s);
 /* It waits for its window, and so much has come since that the batch may be full. */
 bool svl__window_may_be_full(const svl_subscription *s);
 /* Takes it off everything and frees it; nobody works for it. Its position is kept. */
@@ -192,7 +209,7 @@ int svl__subscription_create(struct handlers *handlers, const svl_stored_options
                              svl_subscription **out);
 int svl__subscription_admit(svl_subscription *s, svl_consumer *c);
 void svl__subscription_free(svl_subscription *s);
-svl_subscription *svl__subscription_find(const struct handlers *handlers, const char *name);
+svl_subscription *svl__subscription_find(struct handlers *handlers, const char *name);
 
 /* consumer.c; `lock` held: takes part in an open subscription of that name: SVL_E_NOT_FOUND, there is none
  * that is polled. */

@@ -54,7 +54,7 @@ void svl__workers_wake(struct handlers *h)
         return;
     }
     pthread_cond_signal(&h->work);
-    if (h->ready_count > h->idle_workers)
+    if (h->ready_count + (svl__scanner_due_ns(h->scanner) == 0) > h->idle_workers)
         start_worker(h);
 }
 
@@ -69,12 +69,14 @@ static bool write_due(struct handlers *h)
 {
     int64_t now = svl__monotonic_ns();
     bool any = false;
-    for (svl_subscription *s = h->first; s; s = s->next) {
+    for (svl_subscription *s = h->alone, *next; s; s = next) {
+        next = s->alone_next;
         if (!s->dirty || checkpoint_due_ns(s) > now)
             continue;
         any = true;
         if (svl__progress_save(s, false, NULL) != SVL_OK)
             s->checkpoint_ns = now;
+        svl__scanner_join(s);
     }
     return any;
 }
@@ -82,8 +84,8 @@ static bool write_due(struct handlers *h)
 /* Makes ready what has waited long enough; returns when there is something to do next. */
 static int64_t keep_time(struct handlers *h)
 {
-    int64_t now = svl__monotonic_ns(), next = INT64_MAX;
-    for (svl_subscription *s = h->first; s; s = s->next) {
+    int64_t now = svl__monotonic_ns(), next = svl__scanner_due_ns(h->scanner);
+    for (svl_subscription *s = h->alone; s; s = s->alone_next) {
         if (s->pulls)
             continue; /* who polls looks at the clock */
         if (s->state == SUBSCRIPTION_WAITING && s->wait_until_ns <= now)
@@ -132,6 +134,7 @@ void svl__subscription_settle(svl_subscription *s, enum subscription_state next)
         svl__subscription_queue(s); /* this worker looks there next */
     else if (next == SUBSCRIPTION_IDLE && h->stopping)
         s->state = SUBSCRIPTION_HALTED;
+    svl__scanner_join(s);
 }
 
 /* `lock` held, let go while the subscription has its turn. `slot` is where this thread marks its callbacks. */
@@ -192,9 +195,10 @@ static void *run(void *argument)
     pthread_mutex_lock(&h->lock);
     while (!h->ending && !h->failed) {
         write_due(h);
+        bool scanned = svl__scanner_turn(h->scanner);
         int64_t next_ns = keep_time(h);
         svl_subscription *s = svl__ready_take(h);
-        if (!s && !rest(h, next_ns))
+        if (!s && !scanned && !rest(h, next_ns))
             break;
         if (!s)
             continue;
@@ -223,6 +227,7 @@ static bool work(struct handlers *h)
     if (h->ending || h->failed || !h->started)
         return false;
     bool any = write_due(h);
+    any |= svl__scanner_turn(h->scanner);
     keep_time(h);
     for (uint32_t n = h->ready_count; n > 0 && h->ready_first; n--) {
         serve(h, 1, svl__ready_take(h)); /* as the first worker */

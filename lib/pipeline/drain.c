@@ -41,6 +41,7 @@ struct drain {
     uint64_t own_end;        /* the own ring's at the end of its last round */
     bool is_ending;          /* the own ring is done: what is left of the others was fixed */
     bool is_unfed;           /* collected, and not in the store yet */
+    bool is_helped;          /* the step of one who waits for his record, and flushes it himself */
     bool is_held;            /* a record is taken of the ring, and not in the round yet */
     bool is_shaped;          /* that one: the handlers have run, `result` is what became of it */
     struct ring_frame frame; /* the one held, of the own ring */
@@ -251,9 +252,11 @@ static int feed_items(struct drain *d)
     struct feed_item *items = svl__round_items(&d->round);
     struct ring_position position = { .position = d->end };
     memcpy(position.uuid, uuid_of(d), sizeof position.uuid);
-    struct feed feed = {
-        .items = items, .count = count, .ring = &position, .urgent = d->round.waiters.len > 0
-    };
+    struct feed feed = { .items = items,
+                         .count = count,
+                         .ring = &position,
+                         .urgent = d->round.waiters.len > 0,
+                         .flushed_by_caller = d->is_helped };
     note(d);
     uint64_t ticket;
     int rc = svl__store_feed(p->store, &feed, &ticket);
@@ -528,28 +531,74 @@ static bool wait_accepts(svl_pipeline *p)
     return false;
 }
 
-static void sleep_until_due(struct drain *d, size_t frames)
+/* `drain_turn` held, let go of while it sleeps. */
+static void sleep_until_due(struct drain *d)
+{
+    svl_pipeline *p = d->pipeline;
+    int64_t until_ns = svl__attached_deadline_ns(p->attached);
+    uint32_t word;
+    if (svl__ring_sleep_begin(p->ring, until_ns, &word)) {
+        pthread_mutex_unlock(&p->drain_turn);
+        svl__ring_sleep_wait(p->ring, until_ns, word);
+        pthread_mutex_lock(&p->drain_turn);
+        svl__ring_sleep_end(p->ring);
+    }
+    svl__stall_report(p->ring, &d->stalls_told, p->log);
+}
+
+/* One step, and the sleep behind it. */
+static int take_turn(struct drain *d)
 {
     svl_pipeline *p = d->pipeline;
     struct timespec pause = { .tv_nsec = MEMORY_POLL_MS * NS_PER_MS };
-    if (d->retry_ns != 0) {
+    size_t frames;
+    pthread_mutex_lock(&p->drain_turn);
+    int rc = svl__drain_step(d, SIZE_MAX, &frames);
+    bool is_short = d->retry_ns != 0;
+    if (rc == SVL_OK && !is_short && frames == 0 && svl__attached_arm(p->attached))
+        sleep_until_due(d);
+    pthread_mutex_unlock(&p->drain_turn);
+    if (rc == SVL_OK && is_short)
         nanosleep(&pause, NULL);
-    } else if (frames == 0 && svl__attached_arm(p->attached)) {
-        svl__ring_sleep(p->ring, svl__attached_deadline_ns(p->attached));
-        svl__stall_report(p->ring, &d->stalls_told, p->log);
+    return rc;
+}
+
+/* `drain_turn` held. True: all is fed, and the pipeline thread sleeps on. */
+static bool take_step_here(struct drain *d)
+{
+    svl_pipeline *p = d->pipeline;
+    size_t frames;
+    if (!svl__store_accepts(p->store))
+        return false;
+    d->is_helped = true;
+    int rc = svl__drain_step(d, SIZE_MAX, &frames);
+    d->is_helped = false;
+    return rc == SVL_OK && d->retry_ns == 0 && svl__attached_arm(p->attached) &&
+           svl__ring_sleeps_on(p->ring);
+}
+
+/* What this step does not do, and why, the pipeline thread finds again. */
+void svl__drain_here(svl_pipeline *p)
+{
+    bool is_done = false;
+    struct lent_thread lent;
+    svl__lent_begin(&lent);
+    if (pthread_mutex_trylock(&p->drain_turn) == 0) {
+        is_done = take_step_here(p->drain);
+        pthread_mutex_unlock(&p->drain_turn);
     }
+    if (!is_done)
+        svl__ring_wake(p->ring);
+    svl__store_flush_here(p->store);
+    svl__lent_end(&lent);
 }
 
 void *svl__drain_run(void *argument)
 {
     svl_pipeline *p = argument;
     int rc = SVL_OK;
-    while (rc == SVL_OK && wait_accepts(p)) {
-        size_t frames;
-        rc = svl__drain_step(p->drain, SIZE_MAX, &frames);
-        if (rc == SVL_OK)
-            sleep_until_due(p->drain, frames);
-    }
+    while (rc == SVL_OK && wait_accepts(p))
+        rc = take_turn(p->drain);
     svl__drain_finish(p, rc == SVL_E_END || rc == SVL_E_CLOSED ? SVL_OK : rc);
     return NULL;
 }

@@ -116,6 +116,7 @@ static int free_pipeline(svl_pipeline *p)
     svl__dispatch_destroy(p->dispatch);
     svl__slots_destroy(p->slots);
     pthread_cond_destroy(&p->fed);
+    pthread_mutex_destroy(&p->drain_turn);
     pthread_mutex_destroy(&p->release_lock);
     pthread_mutex_destroy(&p->lock);
     svl__free(p->ring_directory);
@@ -147,6 +148,7 @@ static int create_object(svl_pipeline **out)
     atomic_init(&p->holders, 1);
     pthread_mutex_init(&p->lock, NULL);
     pthread_mutex_init(&p->release_lock, NULL);
+    pthread_mutex_init(&p->drain_turn, NULL);
     svl__cond_init(&p->fed);
     return SVL_OK;
 }

@@ -52,7 +52,8 @@ struct svl_pipeline {
     struct crash_marker *crash;
     void *marks; /* its page, where that is a file of its own; NULL: it is not */
 
-    struct drain *drain; /* from svl_start() on */
+    struct drain *drain;        /* from svl_start() on */
+    pthread_mutex_t drain_turn; /* whose the drain is; the pipeline thread sleeps without it */
     struct pump pump;
     pthread_t drainer;
     bool drainer_runs;
@@ -117,6 +118,9 @@ void svl__drain_destroy(struct drain *drain); /* NULL is fine */
 int svl__drain_step(struct drain *drain, size_t frames_max, size_t *frames);
 /* Sets the sleep bits: when the next step is due, monotonic: 0 = now, INT64_MAX = when something comes. */
 int64_t svl__drain_due_ns(struct drain *drain);
+/* For who waits for his record, however long, which is in the ring, and for which a wake is owed: takes the pipeline
+ * thread's step, and the flusher's, if these sleep. */
+void svl__drain_here(svl_pipeline *pipeline);
 /* No step comes any more; `rc`: or because of this. */
 void svl__drain_finish(svl_pipeline *pipeline, int rc);
 void *svl__drain_run(void *pipeline);

@@ -18,12 +18,15 @@ static int not_running(svl_pipeline *p)
     return svl__fail(SVL_E_CLOSED, "the pipeline has been stopped");
 }
 
+/* `owes_wake`: as in struct intake_item. */
 static int publish(svl_pipeline *p, const svl_record *record, struct slot_tag tag,
-                   int64_t deadline_ns)
+                   int64_t deadline_ns, bool *owes_wake)
 {
-    struct intake_item item = {
-        .record = record, .tag = &tag, .deadline_ns = deadline_ns, .is_waited_for = tag.number != 0
-    };
+    struct intake_item item = { .record = record,
+                                .tag = &tag,
+                                .deadline_ns = deadline_ns,
+                                .is_waited_for = tag.number != 0,
+                                .owes_wake = owes_wake };
     int rc = svl__intake_put(&p->intake, p->ring, &item);
     return rc == SVL_E_CLOSED ? not_running(p) : rc;
 }
@@ -41,7 +44,7 @@ static int check(svl_pipeline *p)
 int svl_publish(svl_pipeline *pipeline, const svl_record *record)
 {
     int rc = check(pipeline);
-    return rc == SVL_OK ? publish(pipeline, record, (struct slot_tag){ 0, 0 }, 0) : rc;
+    return rc == SVL_OK ? publish(pipeline, record, (struct slot_tag){ 0, 0 }, 0, NULL) : rc;
 }
 
 int svl_publish_signal(svl_pipeline *p, const svl_record *record)
@@ -91,6 +94,14 @@ int svl_publish_many(svl_pipeline *pipeline, const svl_record *records, size_t n
     return rc;
 }
 
+/* Who waits without end may as well do the work, if nobody is at it: one thread that writes, flushes and goes on is
+ * sooner done than three that wake each other. Ingest handlers run on the pipeline's thread, though. */
+static bool may_help(const svl_pipeline *p, int64_t deadline_ns)
+{
+    return deadline_ns == INT64_MAX && svl__dispatch_count(p->dispatch) == 0 &&
+           !svl__pipeline_is_threadless(p);
+}
+
 static int publish_and_wait(svl_pipeline *p, const svl_record *record, int64_t deadline_ns,
                             uint64_t *id)
 {
@@ -102,7 +113,8 @@ static int publish_and_wait(svl_pipeline *p, const svl_record *record, int64_t d
         atomic_fetch_add_explicit(&p->intake.refused_full, 1, memory_order_relaxed);
         return SVL_E_FULL;
     }
-    int rc = publish(p, record, tag, full_deadline_ns);
+    bool helps = may_help(p, deadline_ns), owes_wake = false;
+    int rc = publish(p, record, tag, full_deadline_ns, helps ? &owes_wake : NULL);
     if (rc != SVL_OK) {
         svl__slots_give_back(p->slots, tag);
         return rc;
@@ -110,6 +122,8 @@ static int publish_and_wait(svl_pipeline *p, const svl_record *record, int64_t d
     if (svl__pipeline_is_threadless(
             p)) /* nobody else makes it durable; the slot says how it went */
         svl__pipeline_flush(p, deadline_ns);
+    if (owes_wake)
+        svl__drain_here(p);
     rc = svl__slots_wait(p->slots, tag, deadline_ns, id);
     return rc == SVL_E_FAILED ? svl__pipeline_failure(p) : rc;
 }

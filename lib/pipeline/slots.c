@@ -84,16 +84,23 @@ void svl__slots_give_back(struct slots *slots, struct slot_tag tag)
     pthread_mutex_unlock(&slots->lock);
 }
 
-/* `lock` held: the outcome is there. An abandoned slot has nobody to tell. */
-static void settle(struct slots *slots, uint32_t number, enum slot_state state)
+/* `lock` held: the outcome is there. False: nobody is to be told, as the slot was abandoned. */
+static bool conclude(struct slots *slots, uint32_t number, enum slot_state state)
 {
     struct slot *slot = &slots->slots[number - 1];
     if (slot->abandoned) {
         free_slot(slots, number);
-        return;
+        return false;
     }
     slot->state = state;
-    pthread_cond_signal(&slot->changed);
+    return true;
+}
+
+/* `lock` held. */
+static void settle(struct slots *slots, uint32_t number, enum slot_state state)
+{
+    if (conclude(slots, number, state))
+        pthread_cond_signal(&slots->slots[number - 1].changed);
 }
 
 int svl__slots_wait(struct slots *slots, struct slot_tag tag, int64_t deadline_ns, uint64_t *id)
@@ -149,19 +156,23 @@ void svl__slots_dropped(struct slots *slots, struct slot_tag tag)
     pthread_mutex_unlock(&slots->lock);
 }
 
+/* Whoever is woken takes the lock, so they are woken without it; a slot that has another one meanwhile wakes him for
+ * nothing. */
 void svl__slots_durable(struct slots *slots, uint64_t ticket)
 {
+    uint32_t done[SLOTS], done_count = 0, kept = 0;
     pthread_mutex_lock(&slots->lock);
-    uint32_t kept = 0;
     for (uint32_t i = 0; i < slots->fed_count; i++) {
         uint32_t number = slots->fed[i];
-        if (slots->slots[number - 1].ticket <= ticket)
-            settle(slots, number, SLOT_DONE);
-        else
+        if (slots->slots[number - 1].ticket > ticket)
             slots->fed[kept++] = number;
+        else if (conclude(slots, number, SLOT_DONE))
+            done[done_count++] = number;
     }
     slots->fed_count = kept;
     pthread_mutex_unlock(&slots->lock);
+    for (uint32_t i = 0; i < done_count; i++)
+        pthread_cond_signal(&slots->slots[done[i] - 1].changed);
 }
 
 void svl__slots_fail(struct slots *slots)

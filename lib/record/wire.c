@@ -51,10 +51,17 @@ static size_t attributes_size(const svl_record *record)
     return size;
 }
 
+static struct wire_size measure(const svl_record *record)
+{
+    size_t attributes = attributes_size(record);
+    size_t size = WIRE_HEADER_BYTES + record->source.len + record->type.len + record->key.len +
+                  attributes + record->body.len;
+    return (struct wire_size){ (uint32_t)size, (uint32_t)attributes };
+}
+
 uint32_t svl__wire_size(const svl_record *record)
 {
-    return (uint32_t)(WIRE_HEADER_BYTES + record->source.len + record->type.len + record->key.len +
-                      attributes_size(record) + record->body.len);
+    return measure(record).record;
 }
 
 static uint8_t *put(uint8_t *p, svl_slice slice)
@@ -82,7 +89,14 @@ static uint8_t *put_attribute(uint8_t *p, const svl_attribute *attribute)
 
 void svl__wire_encode(const svl_record *record, int64_t time_ns, uint8_t *out)
 {
-    store_u32(out, svl__wire_size(record));
+    struct wire_size size = measure(record);
+    svl__wire_encode_measured(record, &size, time_ns, out);
+}
+
+void svl__wire_encode_measured(const svl_record *record, const struct wire_size *size,
+                               int64_t time_ns, uint8_t *out)
+{
+    store_u32(out, size->record);
     out[4] = (uint8_t)record->severity;
     out[5] = (uint8_t)record->body_kind;
     out[6] = (uint8_t)record->source.len;
@@ -92,7 +106,7 @@ void svl__wire_encode(const svl_record *record, int64_t time_ns, uint8_t *out)
     store_u16(out + 20, (uint16_t)record->key.len);
     out[22] = (uint8_t)record->attribute_count;
     out[23] = 0;
-    store_u32(out + 24, (uint32_t)attributes_size(record));
+    store_u32(out + 24, size->attributes);
     store_u32(out + 28, record->flags);
 
     uint8_t *p = out + WIRE_HEADER_BYTES;
@@ -117,22 +131,43 @@ uint32_t svl__wire_length(const uint8_t *data, size_t left)
     return length >= WIRE_HEADER_BYTES && length <= left ? length : 0;
 }
 
-static svl_slice take(struct reader *r, size_t n)
+/* The next `n` of the bytes at *p, which are there. */
+static svl_slice next(const uint8_t **p, size_t n)
 {
-    const uint8_t *p = read_bytes(r, n);
-    return (svl_slice){ p, p ? n : 0 };
+    svl_slice slice = { *p, n };
+    *p += n;
+    return slice;
 }
 
-int svl__wire_view(const uint8_t *data, size_t len, struct wire_view *view)
+/* The lengths of a record's parts, which are its own. */
+struct lengths {
+    uint32_t source, type, key, attributes, body;
+};
+
+static inline int read_lengths(const uint8_t *data, size_t len, struct lengths *out)
 {
-    memset(view, 0, sizeof *view);
     if (len < WIRE_HEADER_BYTES || load_u32(data) != len)
         return svl__fail(SVL_E_CORRUPT, "a record of %zu bytes says another length", len);
     if (data[23] & ~FORMAT_FLAGS_KNOWN)
         return svl__fail(SVL_E_VERSION, "a record with format flags %#x", data[23]);
-    if (data[4] > SVL_SEVERITY_MAX || load_u16(data + 20) > RECORD_KEY_MAX)
+    struct lengths l = { data[6], data[7], load_u16(data + 20), load_u32(data + 24),
+                         load_u32(data + 16) };
+    if (data[4] > SVL_SEVERITY_MAX || l.key > RECORD_KEY_MAX)
         return svl__fail(SVL_E_CORRUPT, "a record with severity %u and a key of %u bytes", data[4],
-                         load_u16(data + 20));
+                         l.key);
+    if (WIRE_HEADER_BYTES + (uint64_t)l.source + l.type + l.key + l.attributes + l.body != len)
+        return svl__fail(SVL_E_CORRUPT, "a record of %zu bytes whose parts do not add up", len);
+    *out = l;
+    return SVL_OK;
+}
+
+int svl__wire_view(const uint8_t *data, size_t len, struct wire_view *view)
+{
+    struct lengths l = { 0 };
+    memset(view, 0, sizeof *view);
+    int rc = read_lengths(data, len, &l);
+    if (rc != SVL_OK)
+        return rc;
     view->length = (uint32_t)len;
     view->severity = data[4];
     view->body_kind = data[5];
@@ -140,15 +175,19 @@ int svl__wire_view(const uint8_t *data, size_t len, struct wire_view *view)
     view->attribute_count = data[22];
     view->flags = load_u32(data + 28);
 
-    struct reader r = reader_of(data + WIRE_HEADER_BYTES, len - WIRE_HEADER_BYTES);
-    view->source = take(&r, data[6]);
-    view->type = take(&r, data[7]);
-    view->key = take(&r, load_u16(data + 20));
-    view->attributes = take(&r, load_u32(data + 24));
-    view->body = take(&r, load_u32(data + 16));
-    if (r.failed || reader_left(&r) != 0)
-        return svl__fail(SVL_E_CORRUPT, "a record of %zu bytes whose parts do not add up", len);
+    const uint8_t *p = data + WIRE_HEADER_BYTES;
+    view->source = next(&p, l.source);
+    view->type = next(&p, l.type);
+    view->key = next(&p, l.key);
+    view->attributes = next(&p, l.attributes);
+    view->body = next(&p, l.body);
     return SVL_OK;
+}
+
+static svl_slice take(struct reader *r, size_t n)
+{
+    const uint8_t *p = read_bytes(r, n);
+    return (svl_slice){ p, p ? n : 0 };
 }
 
 static bool decode_attribute(struct reader *r, svl_attribute *out)
@@ -200,24 +239,27 @@ int svl__wire_check(const uint8_t *data, size_t len, struct wire_view *view)
     return rc;
 }
 
+/* Not by way of a view: every record that is handed out comes through here. */
 int svl__wire_decode(const uint8_t *data, size_t len, svl_attribute *attributes, svl_record *out)
 {
+    struct lengths l = { 0 };
     memset(out, 0, sizeof *out);
-    struct wire_view view;
-    int rc = svl__wire_view(data, len, &view);
-    if (rc == SVL_OK)
-        rc = svl__attributes_decode(view.attributes, view.attribute_count, attributes);
+    int rc = read_lengths(data, len, &l);
     if (rc != SVL_OK)
         return rc;
-    out->time_ns = view.time_ns;
-    out->severity = view.severity;
-    out->body_kind = view.body_kind;
-    out->source = view.source;
-    out->type = view.type;
-    out->key = view.key;
-    out->body = view.body;
-    out->attributes = view.attribute_count ? attributes : NULL;
-    out->attribute_count = view.attribute_count;
-    out->flags = view.flags;
-    return SVL_OK;
+    const uint8_t *p = data + WIRE_HEADER_BYTES;
+    out->source = next(&p, l.source);
+    out->type = next(&p, l.type);
+    out->key = next(&p, l.key);
+    svl_slice encoded = next(&p, l.attributes);
+    out->body = next(&p, l.body);
+    out->time_ns = (int64_t)load_u64(data + 8);
+    out->severity = data[4];
+    out->body_kind = data[5];
+    out->flags = load_u32(data + 28);
+    out->attribute_count = data[22];
+    out->attributes = out->attribute_count > 0 ? attributes : NULL;
+    if (out->attribute_count == 0 && encoded.len == 0)
+        return SVL_OK;
+    return svl__attributes_decode(encoded, out->attribute_count, attributes);
 }

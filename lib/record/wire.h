@@ -20,14 +20,39 @@
  * wire size. Sources "serverlog.*" are refused unless `internal`. */
 int svl__record_check(const svl_record *record, uint32_t bytes_max, bool internal);
 
-/* The same of a producer's record, without words: a signal handler may call it. */
-int svl__record_check_quietly(const svl_record *record, uint32_t bytes_max);
+/* How many bytes a record takes on the wire. */
+struct wire_size {
+    uint32_t record;     /* all of it */
+    uint32_t attributes; /* of these its attributes */
+};
+
+struct record_limits {
+    uint32_t bytes_max; /* on the wire */
+    bool takes_own;     /* sources "serverlog.*" too */
+};
+
+/* The limit that a record breaks: a code, what it is about, and, where there is one, the value and the most it may
+ * be. */
+struct breach {
+    int code;
+    const char *what;
+    uint64_t value, most;
+};
+
+/* svl__record_check() in two steps, for whoever encodes at once, or must not set words (a signal handler). True:
+ * a sound record, and its size; false: what it breaks, for the second to put into words: returns the code. */
+bool svl__record_measure(const svl_record *record, const struct record_limits *limits,
+                         struct wire_size *size, struct breach *breach);
+int svl__record_refuse(const struct breach *breach);
 
 /* The wire size of a checked record. */
 uint32_t svl__wire_size(const svl_record *record);
 
-/* Writes a checked record: exactly svl__wire_size() bytes. `time_ns` stands in for a time of 0. */
+/* Writes a checked record: exactly svl__wire_size() bytes. `time_ns` stands in for a time of 0. The second is
+ * for whoever has measured it. */
 void svl__wire_encode(const svl_record *record, int64_t time_ns, uint8_t *out);
+void svl__wire_encode_measured(const svl_record *record, const struct wire_size *size,
+                               int64_t time_ns, uint8_t *out);
 
 /* Sets more flags in a wire record. */
 void svl__wire_add_flags(uint8_t *wire, uint32_t flags);

@@ -114,6 +114,7 @@ struct ring {
 
     /* the consumer's own */
     _Alignas(128) uint64_t drained;
+    uint64_t limit;                /* how far it may read, when it looked last; a frame's end */
     _Atomic uint64_t drained_seen; /* the same, for statistics */
     int64_t claim_since_ns;        /* when the open claim at `drained` was first met; 0 = none */
     uint64_t claim_position;

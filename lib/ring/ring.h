@@ -114,6 +114,9 @@ struct ring_frame {
 bool svl__ring_next(struct ring *ring, struct ring_frame *frame);
 bool svl__ring_is_broken(const struct ring *ring);
 
+/* The tail now, up to which svl__ring_next() goes without looking again. */
+uint64_t svl__ring_look(struct ring *ring);
+
 /* The position up to which svl__ring_next() has come. */
 uint64_t svl__ring_drained(const struct ring *ring);
 
@@ -127,6 +130,16 @@ void svl__ring_release(struct ring *ring, uint64_t position);
  * next frame is reserved but not committed) it waits by short, growing sleeps, and after a second
  * counts it as stalled and returns. */
 void svl__ring_sleep(struct ring *ring, int64_t deadline_ns);
+
+/* The same in its parts, for a consumer whose place another thread may take while he sleeps, one at a time: what is
+ * between begin (true) and end, svl__ring_sleep_wait(), touches nothing that is the consumer's. Begin has slept
+ * already, or need not, where it answers false. */
+bool svl__ring_sleep_begin(struct ring *ring, int64_t deadline_ns, uint32_t *word);
+void svl__ring_sleep_wait(const struct ring *ring, int64_t deadline_ns, uint32_t word);
+void svl__ring_sleep_end(struct ring *ring);
+/* Whoever has his place, before giving it back: true, and the sleeper has nothing to do before what comes next wakes
+ * him; false: svl__ring_wake(). */
+bool svl__ring_sleeps_on(struct ring *ring);
 
 /* Ends svl__ring_sleep(), now or the next one. Any thread; not lost. */
 void svl__ring_wake(struct ring *ring);

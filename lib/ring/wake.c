@@ -144,25 +144,53 @@ static uint64_t dropped_now(const struct ring *ring)
            ~DROPPED_ENDED;
 }
 
-void svl__ring_sleep(struct ring *ring, int64_t deadline_ns)
+bool svl__ring_sleep_begin(struct ring *ring, int64_t deadline_ns, uint32_t *word)
 {
     struct ring_control *c = ring->control;
     uint32_t wake = atomic_load_explicit(ring->wake_word, memory_order_acquire); /* B2 */
+    *word = wake;
     if (wake != ring->wake_seen) {
         ring->wake_seen = wake; /* a wake that came before this sleep is not lost */
-        return;
+        return false;
     }
     RING_STEP("wake word read");
     uint64_t tail =
         atomic_fetch_or_explicit(&c->tail, TAIL_SLEEPS, memory_order_seq_cst); /* A4, B4 */
     RING_STEP("sleep bit set");
     if (dropped_now(ring) != ring->dropped_seen)
-        return;
+        return false;
     if ((tail & TAIL_POSITION) == ring->drained)
-        svl__ring_futex_wait(ring, ring->wake_word, wake, deadline_ns);
-    else
-        wait_for_claim(ring, wake, deadline_ns);
+        return true;
+    wait_for_claim(ring, wake, deadline_ns);
+    svl__ring_sleep_end(ring);
+    return false;
+}
+
+void svl__ring_sleep_wait(const struct ring *ring, int64_t deadline_ns, uint32_t word)
+{
+    svl__ring_futex_wait(ring, ring->wake_word, word, deadline_ns);
+}
+
+void svl__ring_sleep_end(struct ring *ring)
+{
     ring->wake_seen = atomic_load_explicit(ring->wake_word, memory_order_acquire); /* B2 */
+}
+
+void svl__ring_sleep(struct ring *ring, int64_t deadline_ns)
+{
+    uint32_t word;
+    if (!svl__ring_sleep_begin(ring, deadline_ns, &word))
+        return;
+    svl__ring_sleep_wait(ring, deadline_ns, word);
+    svl__ring_sleep_end(ring);
+}
+
+/* The sleeper's futex call goes on, so the bit is his as if he had set it; a claim that was open before has seen
+ * none, and he alone waits for such. */
+bool svl__ring_sleeps_on(struct ring *ring)
+{
+    int64_t again_ns;
+    return svl__ring_arm(ring, &again_ns) && svl__ring_tail(ring) == ring->drained;
 }
 
 bool svl__ring_arm(struct ring *ring, int64_t *again_ns)

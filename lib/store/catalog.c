@@ -2,7 +2,8 @@
  *
  *   'F'                            the state: version u32 · incompatible flags u32 · store uuid 16 ·
  *                                  next_id_floor, retention_floor, watermark, last_op, ingest_last u64
- *   'S' first id (big-endian u64)  a segment: 128 bytes, see put_segment_bytes()
+ *   'S' first id (big-endian u64)  a segment: first id, last id u64 · generation, state u32 · uuid 16 · map bytes,
+ *                                  blocks, raw bytes, stored bytes u64 · time min, max, ingest min, max i64 · zero 16
  *   'R' ring name                  a crash ring: 1 byte (1 = its file was made) · its directory
  *   'V' key                        a value that an operation has put
  *

@@ -221,8 +221,9 @@ uint64_t svl__commit_request(svl_store *store)
     if (!has_uncommitted(store))
         return 0;
     store->commit_retry_ns = 0;
+    uint64_t request = ++store->commit_wanted;
     svl__job_wake(store, JOB_COMMIT);
-    return ++store->commit_wanted;
+    return request;
 }
 
 /* `lock` held: what is committed leaves the tail. */

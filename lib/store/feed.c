@@ -299,7 +299,8 @@ static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
         note_ring(batch, feed->ring);
     if (feed->urgent && store->flush_wanted < batch->ticket)
         store->flush_wanted = batch->ticket;
-    svl__job_wake(store, JOB_FLUSH);
+    if (!feed->flushed_by_caller)
+        svl__job_wake(store, JOB_FLUSH);
     return batch->ticket;
 }
 
@@ -332,6 +333,13 @@ int svl__store_feed(svl_store *store, struct feed *feed, uint64_t *ticket)
     if (ticket)
         *ticket = given;
     return rc;
+}
+
+void svl__store_flush_here(svl_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    svl__job_take(store, JOB_FLUSH);
+    pthread_mutex_unlock(&store->lock);
 }
 
 uint64_t svl__store_last_ticket(svl_store *store)

@@ -2,7 +2,8 @@
  * SVL_THREADLESS, whoever waits for the store or works for it (svl__store_work), one at a time.
  *
  * A job is a pair of functions: when its next step is due, and the step. A thread sleeps until then; nothing
- * in a step waits for another job. */
+ * in a step waits for another job. A step is taken by one at a time, so what is the job's alone is whoever's has
+ * it; that need not be its thread (svl__job_take). */
 #include "base/clock.h"
 #include "base/thread.h"
 #include "state.h"
@@ -24,21 +25,32 @@ static bool has_come(int64_t due_ns)
     return due_ns == 0 || (due_ns != INT64_MAX && due_ns <= svl__monotonic_ns());
 }
 
+/* `lock` held, let go of for the step. */
+static void take(struct store_job *job)
+{
+    svl_store *store = job->store;
+    job->is_taken = true;
+    pthread_mutex_unlock(&store->lock);
+    job->kind->step(store);
+    pthread_mutex_lock(&store->lock);
+    job->is_taken = false;
+}
+
 static void *run(void *argument)
 {
     struct store_job *job = argument;
     svl_store *store = job->store;
     pthread_mutex_lock(&store->lock);
     for (;;) {
-        int64_t due_ns = job->kind->due_ns(store);
+        int64_t due_ns = job->is_taken ? INT64_MAX : job->kind->due_ns(store);
         if (has_come(due_ns)) {
-            pthread_mutex_unlock(&store->lock);
-            job->kind->step(store);
-            pthread_mutex_lock(&store->lock);
-        } else if (store->closing || store->failed) {
+            take(job);
+        } else if ((store->closing || store->failed) && !job->is_taken) {
             break;
         } else {
+            job->until_ns = due_ns;
             svl__cond_wait(&job->wake, &store->lock, due_ns);
+            job->until_ns = INT64_MIN;
         }
     }
     pthread_mutex_unlock(&store->lock);
@@ -57,6 +69,7 @@ int svl__jobs_start(svl_store *store)
         struct store_job *job = &store->jobs[i];
         job->store = store;
         job->kind = &kinds[i];
+        job->until_ns = INT64_MIN;
         if (!is_threadless(store))
             rc = svl__thread_start(&job->thread, job->kind->thread_name, run, job);
         job->runs = rc == SVL_OK;
@@ -64,14 +77,32 @@ int svl__jobs_start(svl_store *store)
     return rc;
 }
 
+/* Whoever takes a step looks again behind it. */
+static void wake_thread(struct store_job *job)
+{
+    const svl_store *store = job->store;
+    if (!job->runs || job->is_taken)
+        return;
+    if (store->closing || store->failed || job->kind->due_ns(store) < job->until_ns)
+        pthread_cond_signal(&job->wake);
+}
+
 void svl__job_wake(svl_store *store, enum job job)
 {
     if (!is_threadless(store))
-        pthread_cond_signal(&store->jobs[job].wake);
+        wake_thread(&store->jobs[job]);
     else if (!store->working)
         pthread_cond_broadcast(&store->progress); /* whoever waits takes the step */
     if (is_threadless(store) && store->observer.due)
         store->observer.due(store->observer.user);
+}
+
+void svl__job_take(svl_store *store, enum job number)
+{
+    struct store_job *job = &store->jobs[number];
+    if (!is_threadless(store) && job->runs && !job->is_taken && has_come(job->kind->due_ns(store)))
+        take(job);
+    svl__job_wake(store, number);
 }
 
 void svl__jobs_wake(svl_store *store)

@@ -33,8 +33,9 @@
  *   72      8      length of everything, unpadded
  *   80      4      rings r
  *   84      4      sections s
- *   88      8      XXH3-64 of the sections, seeded with the salt
- *   96      8      header checksum: XXH3-64 of bytes 0 to 95 and 104 to h - 1, seeded with the salt
+ *   88      8      XXH3-64 of the sections: each seeded with that of the one before, the first with the salt
+ *   96      8      header checksum: XXH3-64 of bytes 104 to h - 1, seeded with that of bytes 0 to 95, seeded with the
+ *                  salt
  *   104     24 r   ring uuid (16), position (8)
  *           16 s   section kind (4), count (4), length (8)
  *   h              the sections, back to back */

@@ -100,7 +100,8 @@ struct feed {
         *ring; /* the ring they came from, and the position behind all that was
                                          taken from it, dropped records included; NULL: no ring */
     bool atomic;
-    bool urgent; /* somebody waits: flush as soon as possible */
+    bool urgent;            /* somebody waits: flush as soon as possible */
+    bool flushed_by_caller; /* who calls svl__store_flush_here() next: the flusher is not woken */
     bool
         refusable; /* a full disk may refuse it instead of waiting, while nothing follows that may not
                        be: it is not missed, or its batch is looked at */
@@ -125,6 +126,10 @@ int svl__store_waits_for(svl_store *store);
 /* Waits until what `ticket` stands for is durable, asking for a flush now: SVL_OK, SVL_E_TIMEOUT,
  * SVL_E_FAILED. `deadline_ns` is monotonic, INT64_MAX = never. */
 int svl__store_wait(svl_store *store, uint64_t ticket, int64_t deadline_ns);
+
+/* Writes and flushes what is fed, on this thread, if the flusher sleeps; else it is left to that. For whoever waits for
+ * it anyway, however long, and holds no lock: what is told of it, the observer and the log are, is told by him. */
+void svl__store_flush_here(svl_store *store);
 
 /* The last ticket given: waiting for it waits for all that was fed. */
 uint64_t svl__store_last_ticket(svl_store *store);

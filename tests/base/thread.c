@@ -1,7 +1,11 @@
 /* Threads, timed waits, and a fork that is noticed. */
 #include "base/thread.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,6 +50,44 @@ static void test_wait_when_deadline_passes_then_false(void **state)
     assert_true(svl__deadline_ns(INT64_MAX) == INT64_MAX);
 }
 
+/* Runs in a child: what it lets the process be killed by would kill the test. 0, or the step that went wrong. */
+static int write_past_the_limit(bool was_blocked)
+{
+    char path[600];
+    struct rlimit limit = { 1, 1 };
+    struct lent_thread lent;
+    sigset_t size_limit, pending;
+    sigemptyset(&size_limit);
+    sigaddset(&size_limit, SIGXFSZ);
+    if (was_blocked)
+        pthread_sigmask(SIG_BLOCK, &size_limit, NULL);
+    snprintf(path, sizeof path, "%s", temp_path());
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (fd < 0 || unlink(path) != 0 || setrlimit(RLIMIT_FSIZE, &limit) != 0)
+        return 1;
+    svl__lent_begin(&lent);
+    if (pwrite(fd, "x", 1, 5) != -1 || errno != EFBIG)
+        return 2;
+    svl__lent_end(&lent);
+    sigpending(&pending);
+    return sigismember(&pending, SIGXFSZ) == (int)was_blocked ? 0 : 3;
+}
+
+static void test_thread_when_lent_then_a_write_past_the_limit_of_sizes_only_fails(void **state)
+{
+    (void)state;
+    for (int was_blocked = 0; was_blocked < 2; was_blocked++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0)
+            _exit(write_past_the_limit(was_blocked));
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
 static void test_mark_when_forked_then_only_the_child_is(void **state)
 {
     (void)state;
@@ -71,7 +113,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thread_when_started_then_signals_but_its_own_are_blocked),
         cmocka_unit_test(test_wait_when_deadline_passes_then_false),
+        cmocka_unit_test(test_thread_when_lent_then_a_write_past_the_limit_of_sizes_only_fails),
         cmocka_unit_test(test_mark_when_forked_then_only_the_child_is),
     };
-    return cmocka_run_group_tests_name("base/thread", tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("base/thread", tests, NULL, NULL);
+    temp_remove_all();
+    return failed;
 }

@@ -1,6 +1,7 @@
 /* UTF-8 as RFC 3629 has it. */
 #include "base/utf8.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "support/support.h"
@@ -47,6 +48,24 @@ static void test_text_when_not_valid_then_refused(void **state)
         assert_false(svl__utf8_valid(invalid[i], strlen(invalid[i])));
 }
 
+/* Words are looked at where there are eight bytes, and where there are fewer: every byte counts in both. */
+static void test_text_when_one_byte_is_not_ascii_then_refused_wherever_it_is(void **state)
+{
+    (void)state;
+    for (size_t len = 1; len <= 40; len++) {
+        uint8_t *text = malloc(len); /* of its own, so that a sanitizer sees what lies behind */
+        assert_non_null(text);
+        memset(text, 'a', len);
+        assert_true(svl__utf8_valid(text, len));
+        for (size_t at = 0; at < len; at++) {
+            text[at] = 0x80;
+            assert_false(svl__utf8_valid(text, len));
+            text[at] = 'a';
+        }
+        free(text);
+    }
+}
+
 /* Against the definition: encode every code point, and only these sequences are valid. */
 static void test_every_code_point_when_encoded_then_accepted_unless_surrogate(void **state)
 {
@@ -83,6 +102,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_when_valid_then_accepted),
         cmocka_unit_test(test_text_when_not_valid_then_refused),
+        cmocka_unit_test(test_text_when_one_byte_is_not_ascii_then_refused_wherever_it_is),
         cmocka_unit_test(test_every_code_point_when_encoded_then_accepted_unless_surrogate),
     };
     return cmocka_run_group_tests_name("base/utf8", tests, NULL, NULL);

@@ -68,6 +68,18 @@ class Compare(unittest.TestCase):
         self.assertEqual(status, 0)
         self.assertIn("1 of A's figures are not in B", out)
 
+    def test_compare_when_one_was_too_slow_then_the_other_is_better(self):
+        slow = {"limit_s": 60, "min": None, "median": None, "max": None}
+        table = [("ended", {}, slow, "worse"), ("ends-now", slow, {}, "better"), ("neither", slow, slow, "same")]
+        files = [self.write(name, *[{**figure(row[0], "each", [] if row[at] else [1, 2]), **row[at]} for row in table])
+                 for at, name in ((1, "a"), (2, "b"))]
+        status, out, _ = self.compare(*files)
+        self.assertEqual(status, 0)
+        for name, a, b, verdict in table:
+            row = self.row(out, name)
+            self.assertEqual(row[-1], verdict)
+            self.assertEqual(" ".join(row).count("over 60 s"), bool(a) + bool(b))
+
     def test_compare_when_nothing_is_common_then_it_fails(self):
         a = self.write("a", figure("w", "each", [1, 2]))
         b = self.write("b", figure("w", "each", [1, 2], peer="other"))

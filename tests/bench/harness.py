@@ -6,6 +6,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -54,8 +55,8 @@ class Tiny(unittest.TestCase):
         cls.stores = pathlib.Path(cls.temporary.name) / "stores"
         cls.out = pathlib.Path(cls.temporary.name) / "out"
         cls.stores.mkdir()
-        cls.done = run("run", "--size", "100", "--repeat", "2", "--json", "--dir", str(cls.stores), "--out",
-                      str(cls.out))
+        cls.done = run("run", "--size", "100", "--repeat", "2", "--limit", "60", "--json", "--dir", str(cls.stores),
+                      "--out", str(cls.out))
         cls.lines = [json.loads(line) for line in cls.done.stdout.splitlines()]
         cls.figures = [line for line in cls.lines if line["type"] == "figure"]
         listed = run("list").stdout
@@ -81,6 +82,7 @@ class Tiny(unittest.TestCase):
         for it in self.figures:
             self.assertLessEqual(1, len(it["samples"]), it)
             self.assertLessEqual(len(it["samples"]), 2, it)
+            self.assertIsNone(it["limit_s"], it)
             if it["metric"] != "memory":  # sampled: a short process may end before
                 self.assertEqual(len(it["samples"]), 2, it)
             self.assertLessEqual(it["min"], it["median"])
@@ -96,6 +98,33 @@ class Tiny(unittest.TestCase):
                 self.assertAlmostEqual(it["ratio"], ours[0]["median"] / it["median"], delta=it["ratio"] / 1000)
                 self.assertLessEqual(it["ratio_low"], it["ratio"] * 1.001)
                 self.assertLessEqual(it["ratio"], it["ratio_high"] * 1.001)
+
+    def test_run_when_ingest_then_bytes_written_and_on_the_disk_are_told(self):
+        for name in ("ingest/plain", "ingest/keyed", "ingest/unique"):
+            metrics = {it["metric"] for it in self.figures if it["workload"] == name and it["peer"] == "serverlog"}
+            self.assertLessEqual({"rate", "cpu", "written", "dirtied", "disk", "whole"}, metrics)
+
+    def test_run_when_a_small_store_is_weighed_then_it_is_what_the_files_have(self):
+        whole = {it["workload"]: it["median"] for it in self.figures
+                 if it["metric"] == "whole" and it["peer"] == "lmdb" and it["workload"].startswith("footprint/")}
+        self.assertEqual(set(whole), {"footprint/open", "footprint/1000"})
+        for size in whole.values():
+            self.assertEqual(size % 4096, 0)
+        self.assertGreater(whole["footprint/1000"], whole["footprint/open"])
+
+    def test_run_when_the_store_grows_then_each_tenth_has_its_rate(self):
+        for peer in ("serverlog", "lmdb"):
+            rates = [it for it in self.figures if it["metric"] == "window" and it["peer"] == peer]
+            self.assertEqual([it["size"] for it in rates], [10 * n for n in range(1, 11)])
+            kept = next(it for it in self.figures if it["metric"] == "kept" and it["peer"] == peer)
+            for sample in range(2):
+                self.assertAlmostEqual(kept["samples"][sample], rates[-1]["samples"][sample] /
+                                       rates[0]["samples"][sample], delta=kept["samples"][sample] / 1000)
+
+    def test_run_when_memory_is_looked_at_then_its_bound_is_told(self):
+        for it in self.figures:
+            self.assertEqual(it["bound"], 72 << 20 if it["metric"] == "memory" and
+                             it["workload"] in ("ingest/plain", "ingest/keyed", "ingest/unique") else None, it)
 
     def test_run_when_done_then_no_store_is_left(self):
         self.assertEqual(list(self.stores.iterdir()), [])
@@ -127,6 +156,14 @@ class Selected(unittest.TestCase):
         peers = {json.loads(line).get("peer") for line in done.stdout.splitlines()} - {None}
         self.assertEqual(peers, {"serverlog-bus", "serverlog-bus-clock", "serverlog", "mutex"})
 
+    def test_idle_when_ours_waits_then_no_thread_of_it_wakes_up(self):
+        done = self.run_in_temporary("idle", "--peers", "mutex", "--size", "200000")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        wakes = {it["peer"]: it for it in lines if it.get("metric") == "switches"}
+        self.assertEqual(set(wakes), {"serverlog-bus", "serverlog-bus-clock", "serverlog", "mutex"})
+        for it in wakes.values():
+            self.assertEqual(it["min"], 0, it)  # one of them: on a busy machine what was sent may still be at work
+
     def test_run_when_there_are_two_sizes_then_growth_is_told_at_the_end(self):
         done = self.run_in_temporary("scan/bodies", "--peers", "lmdb", "--size", "100,200")
         lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -135,6 +172,65 @@ class Selected(unittest.TestCase):
         for line in growth:
             self.assertEqual(problems_of(line), [])
         self.assertEqual({line["size"] for line in lines if line["type"] == "figure"}, {100, 200})
+
+    def test_run_when_there_are_two_sizes_then_growth_is_drawn_with_its_exponent(self):
+        with tempfile.TemporaryDirectory(dir=memory) as out:
+            self.run_in_temporary("scan/bodies", "--peers", "lmdb", "--size", "100,200", "--out", out)
+            self.assertEqual({it.name for it in pathlib.Path(out).glob("*.svg")},
+                             {"scan-bodies-rate.svg", "scan-bodies-rate-growth.svg"})
+            drawn = xml.parse(pathlib.Path(out) / "scan-bodies-rate-growth.svg").getroot()
+        space = "{http://www.w3.org/2000/svg}"
+        self.assertEqual(len(drawn.findall(space + "polyline")), 2)
+        self.assertEqual(len([it for it in drawn.iter(space + "tspan") if it.text.startswith("n^")]), 2)
+
+    def test_run_when_on_a_terminal_then_it_tells_how_far_it_is_and_fills_each_store_once(self):
+        ours, theirs = os.openpty()
+        with tempfile.TemporaryDirectory(dir=memory) as directory:
+            running = subprocess.Popen([bench, "run", "scan", "search", "lookup", "open", "--peers", "lmdb", "--size",
+                                        "100,200", "--repeat", "2", "--dir", directory], stdout=subprocess.DEVNULL,
+                                       stderr=theirs)
+            os.close(theirs)
+            told = b""
+            try:
+                while some := os.read(ours, 4096):
+                    told += some
+            except OSError:  # the other side is closed
+                pass
+            os.close(ours)
+            self.assertEqual(running.wait(), 0)
+        told = told.decode()
+        for peer in ("serverlog", "lmdb"):
+            for size in (100, 200):
+                self.assertEqual(told.count(f", {size}: {peer} is filled"), 1, told)
+        parts = [int(it) for it in re.findall(r"(\d+) %, ", told)]
+        self.assertEqual(parts[0], 0)
+        self.assertEqual(parts, sorted(parts))
+        self.assertGreater(parts[-1], 90)
+        self.assertLess(parts[-1], 100)
+
+    def test_run_when_one_takes_too_long_then_it_is_ended_and_told_so(self):
+        with tempfile.TemporaryDirectory(dir=memory) as out:
+            done = self.run_in_temporary("durable-latency/idle", "--peers", "serverlog", "--size", "10000000",
+                                         "--limit", "1", "--out", out)
+            page = (pathlib.Path(out) / "index.html").read_text()
+            charts = [it.read_text() for it in pathlib.Path(out).glob("*.svg")]
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        figures = [line for line in lines if line["type"] == "figure"]
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual({it["metric"] for it in figures}, {"p50", "p99"})
+        for it in figures:
+            self.assertEqual(problems_of(it), [])
+            self.assertEqual((it["limit_s"], it["samples"], it["median"]), (1, [], None))
+        for text in [page, *charts]:
+            self.assertIn("too slow: over 1 s", text)
+        self.assertEqual(len(charts), 2)
+
+    def test_run_when_the_disk_is_too_small_then_it_does_not_begin(self):
+        done = self.run_in_temporary("ingest/plain", "--size", "10000000000")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("GiB at once are needed", done.stderr)
+        self.assertIn("not enough disk", done.stderr)
+        self.assertEqual(len(done.stdout.splitlines()), 1)
 
     def test_run_when_input_is_given_then_its_lines_are_stored(self):
         with tempfile.NamedTemporaryFile("w") as log:
@@ -152,6 +248,7 @@ class Selected(unittest.TestCase):
         for arguments in ([], ["run", "nothing"], ["run", "scan", "--peers", "nobody"], ["run", "--size", "0"],
                           ["run", "--size", "20,10"], ["run", "--size", "-5"], ["run", "--size", "1x"],
                           ["run", "--repeat", "1"], ["run", "--repeat", "65"], ["run", "--what"],
+                          ["run", "--limit", "0"], ["run", "--limit", "86401"], ["run", "--limit", "x"],
                           ["compare", "a"], ["list", "more"]):
             self.assertEqual(run(*arguments).returncode, 2, arguments)
 

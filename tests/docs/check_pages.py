@@ -82,7 +82,7 @@ for wrong in (["SVL_E_TIMEOUT, SVL_E_DEADLOCK inside a callback"], ["SVL_E_TIMEO
     except ValueError:
         pass
 
-for page in sorted((root / "man").glob("*.7")) + [man3 / (f["name"] + ".3") for f in families]:
+for page in sorted((root / "man").glob("*.[57]")) + [man3 / (f["name"] + ".3") for f in families]:
     lint = subprocess.run(["mandoc", "-T", "lint", page], capture_output=True, text=True)
     # Whether the other pages are installed on this machine says nothing of this one.
     said = [line for line in lint.stdout.splitlines() if "referenced manual not found" not in line]

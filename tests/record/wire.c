@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,6 +204,44 @@ static void test_record_when_as_large_as_the_limit_then_taken(void **state)
     assert_int_equal(svl__record_check(&record, UINT32_MAX, false), SVL_E_RECORD_SIZE);
 }
 
+static void test_record_when_measured_then_the_sizes_are_those_of_its_encoding(void **state)
+{
+    (void)state;
+    svl_record record = full_record();
+    struct record_limits limits = { .bytes_max = RECORD_BYTES_DEFAULT };
+    struct wire_size size;
+    struct breach breach;
+    struct wire_view view;
+    uint32_t all = record.attribute_count;
+    for (record.attribute_count = 0; record.attribute_count <= all; record.attribute_count++) {
+        assert_true(svl__record_measure(&record, &limits, &size, &breach));
+        assert_int_equal(size.record, svl__wire_size(&record));
+        uint8_t *bytes = malloc(size.record);
+        assert_non_null(bytes);
+        svl__wire_encode_measured(&record, &size, 7, bytes);
+        assert_int_equal(svl__wire_view(bytes, size.record, &view), SVL_OK);
+        assert_int_equal(view.attributes.len, size.attributes);
+        free(bytes);
+    }
+}
+
+/* For a signal handler. */
+static void test_record_when_measured_past_a_limit_then_no_words_until_refused(void **state)
+{
+    (void)state;
+    svl_record record = { .severity = SVL_SEVERITY_MAX + 1 };
+    struct record_limits limits = { .bytes_max = RECORD_BYTES_DEFAULT };
+    struct wire_size size;
+    struct breach breach;
+    svl__record_check(NULL, 4000, false);
+    char before[256];
+    snprintf(before, sizeof before, "%s", svl_last_error());
+    assert_false(svl__record_measure(&record, &limits, &size, &breach));
+    assert_string_equal(svl_last_error(), before);
+    assert_int_equal(svl__record_refuse(&breach), SVL_E_INVALID);
+    assert_non_null(strstr(svl_last_error(), "severity: 25; at most 24"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +250,8 @@ int main(void)
         cmocka_unit_test(test_wire_when_damaged_then_never_reaches_outside),
         cmocka_unit_test(test_record_when_past_a_limit_then_its_own_code),
         cmocka_unit_test(test_record_when_as_large_as_the_limit_then_taken),
+        cmocka_unit_test(test_record_when_measured_then_the_sizes_are_those_of_its_encoding),
+        cmocka_unit_test(test_record_when_measured_past_a_limit_then_no_words_until_refused),
     };
     return cmocka_run_group_tests_name("record/wire", tests, NULL, NULL);
 }
