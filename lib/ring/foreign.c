@@ -103,7 +103,7 @@ bool svl__foreign_is_whole(const struct ring *ring)
 static bool read_tail(const struct ring *ring, uint64_t *limit)
 {
     uint64_t tail =
-        atomic_load_explicit(&ring->control->tail, memory_order_acquire) & TAIL_POSITION;
+        atomic_load_explicit(&ring->control->tail, memory_order_acquire) & TAIL_POSITION; /* A3 */
     uint64_t head = atomic_load_explicit(&ring->foreign_head, memory_order_acquire);
     if (tail >= ring->drained && tail - head <= ring->capacity) {
         *limit = tail;
@@ -190,7 +190,8 @@ void svl__foreign_release(struct ring *ring, uint64_t position)
     uint64_t head = atomic_load_explicit(&ring->foreign_head, memory_order_relaxed);
     if (position < head)
         return;
-    atomic_store_explicit(&c->consumed, position, memory_order_release);
+    atomic_store_explicit(&c->consumed, position, memory_order_relaxed);
+    ring_crash_fence(); /* A11 */
     RING_STEP("consumed");
     svl__ring_zero(ring, head, position);
     RING_STEP("zeroed");

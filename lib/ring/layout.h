@@ -158,6 +158,17 @@ static inline uint64_t frame_bytes(uint32_t len)
     return FRAME_HEADER + (((uint64_t)len + 7) & ~UINT64_C(7));
 }
 
+/* What was stored before it is in the page before what is stored after it, if the thread is killed in between (A7,
+ * A11). ThreadSanitizer does not know fences, and no thread's edge needs this one. */
+static inline void ring_crash_fence(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    atomic_signal_fence(memory_order_seq_cst);
+#else
+    atomic_thread_fence(memory_order_release);
+#endif
+}
+
 /* ring.c: is `header` one that a producer wrote for this position, with a span that fits before `limit`? The
  * next position behind `position` with such a header, or `limit`. Zeroes a span. */
 bool svl__ring_is_frame(const struct ring *ring, uint64_t position, uint64_t header,

@@ -1,4 +1,5 @@
-/* ring.c - reserving, committing, taking, releasing. The argument, edge by edge:
+/* ring.c - reserving, committing, taking, releasing. The argument, edge by edge (ORDERS.md has them all, with what
+ * breaks without each):
  *
  * Producers take their span by one CAS on the tail and never wait for each other. The tail counts bytes
  * and never wraps, so no ABA. A span that would cross the end of the ring is preceded by padding up to
@@ -20,8 +21,9 @@
  *   A8 acquire, the tail once more when it was found closed <- A9 release, fetch_or of the closed bit
  *      (wake.c): whoever is refused sees what was stored before the ring was closed, that is, why.
  *
- * Releasing: consumed, then zeroing, then head. Killed in between, recovery starts at consumed, and what
- * lies before it may be half zeroed: it is not looked at. */
+ * Releasing: consumed, then zeroing (A11, a fence for the crash as A7: a release store would let the zeroing pass it),
+ * then head (A2). Killed in between, recovery starts at consumed, and what lies before it may be half zeroed: it is not
+ * looked at. */
 #include "ring.h"
 
 #include <string.h>
@@ -71,19 +73,9 @@ static bool has_space(struct ring *ring, uint64_t end)
     uint64_t head = atomic_load_explicit(&c->head_cache, memory_order_acquire); /* A1 */
     if (end - head <= ring->capacity)
         return true;
-    head = atomic_load_explicit(&c->head, memory_order_acquire); /* A1 */
-    atomic_store_explicit(&c->head_cache, head, memory_order_release);
+    head = atomic_load_explicit(&c->head, memory_order_acquire);       /* A1 */
+    atomic_store_explicit(&c->head_cache, head, memory_order_release); /* A2, passed on */
     return end - head <= ring->capacity;
-}
-
-/* A7. ThreadSanitizer does not know fences, and no thread's edge needs this one. */
-static inline void crash_fence(void)
-{
-#if defined(__SANITIZE_THREAD__)
-    atomic_signal_fence(memory_order_seq_cst);
-#else
-    atomic_thread_fence(memory_order_release);
-#endif
 }
 
 /* What the next frames will be written to is on its way while this one is: a ring is larger than a core's cache, and
@@ -113,7 +105,7 @@ static void begin_frame(struct ring *ring, uint64_t position, uint64_t padding, 
     }
     atomic_store_explicit(frame_header(ring, position),
                           make_header(ring, position, FRAME_BUSY | len), memory_order_relaxed);
-    crash_fence(); /* A7 */
+    ring_crash_fence(); /* A7 */
     RING_STEP("busy");
     slot->ring = ring;
     slot->payload = ring->data + (position & ring->mask) + FRAME_HEADER;
@@ -306,7 +298,8 @@ void svl__ring_release(struct ring *ring, uint64_t position)
     uint64_t head = atomic_load_explicit(&c->head, memory_order_relaxed);
     if (position <= head)
         return;
-    atomic_store_explicit(&c->consumed, position, memory_order_release);
+    atomic_store_explicit(&c->consumed, position, memory_order_relaxed);
+    ring_crash_fence(); /* A11 */
     RING_STEP("consumed");
     svl__ring_zero(ring, head, position);
     RING_STEP("zeroed");

@@ -6,14 +6,16 @@
  * word after its commit: either the word has changed before the futex call, which then returns at once,
  * or the call is woken.
  *
- *   B1 release, fetch_add of the wake word <- B2 acquire, its load before the sleep bit.
+ *   B1 release, fetch_add of the wake word <- B2 acquire, its loads before the sleep bit and after the sleep:
+ *      whoever knows of a wake sees what was stored before it.
  *
  * A consumer that polls (svl__ring_arm) sets the bit, too, and then waits for what ring->wake makes readable;
  * it does not meet open claims by sleeping: whoever commits looks at the bit behind its header (A10, ring.c).
  *
  * Producers that wait for space. A producer counts itself, then looks at the head again; the releaser
  * stores the head, then looks at the count: store then load on both sides, so both are sequentially
- * consistent (B3), once a release, never on publish.
+ * consistent (B3), once a release, never on publish. The space word is read before that and added to after that (B5):
+ * it has changed, then, or the waiter is found.
  *
  * An open claim (reserved, not committed) is met by spinning a little, then short sleeps: its producer is
  * running, or preempted, or gone; after a second it is counted as stalled, never taken over. */
@@ -171,7 +173,7 @@ void svl__ring_sleep_wait(const struct ring *ring, int64_t deadline_ns, uint32_t
 
 void svl__ring_sleep_end(struct ring *ring)
 {
-    ring->wake_seen = atomic_load_explicit(ring->wake_word, memory_order_acquire);
+    ring->wake_seen = atomic_load_explicit(ring->wake_word, memory_order_acquire); /* B2 */
 }
 
 void svl__ring_sleep(struct ring *ring, int64_t deadline_ns)
@@ -252,7 +254,7 @@ uint64_t svl__ring_close(struct ring *ring)
 {
     uint64_t tail =
         atomic_fetch_or_explicit(&ring->control->tail, TAIL_CLOSED, memory_order_acq_rel); /* A9 */
-    atomic_fetch_add_explicit(&ring->control->space_word, 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&ring->control->space_word, 1, memory_order_seq_cst);        /* B5 */
     futex(ring, &ring->control->space_word, FUTEX_WAKE, INT_MAX, NULL);
     svl__ring_pay_wake(ring);
     return tail & TAIL_POSITION;
@@ -269,7 +271,7 @@ void svl__ring_tell_space(struct ring *ring, uint64_t head)
     if (used > ring->capacity - ring->capacity / 4 &&
         atomic_load_explicit(&ring->drained_seen, memory_order_relaxed) != head)
         return; /* waking all for a little would only have them fight for it */
-    atomic_fetch_add_explicit(&c->space_word, 1, memory_order_seq_cst);
+    atomic_fetch_add_explicit(&c->space_word, 1, memory_order_seq_cst); /* B5 */
     futex(ring, &c->space_word, FUTEX_WAKE, INT_MAX, NULL);
 }
 
@@ -279,11 +281,11 @@ int svl__ring_reserve_wait(struct ring *ring, uint32_t len, int64_t deadline_ns,
     struct ring_control *c = ring->control;
     int rc = svl__ring_reserve(ring, len, slot);
     while (rc == SVL_E_FULL) {
-        uint32_t space = atomic_load_explicit(&c->space_word, memory_order_seq_cst);
-        atomic_fetch_add_explicit(&c->space_waiters, 1, memory_order_seq_cst); /* B3 */
+        uint32_t space = atomic_load_explicit(&c->space_word, memory_order_seq_cst); /* B5 */
+        atomic_fetch_add_explicit(&c->space_waiters, 1, memory_order_seq_cst);       /* B3 */
         RING_STEP("space waiter");
         uint64_t head = atomic_load_explicit(&c->head, memory_order_seq_cst); /* B3 */
-        atomic_store_explicit(&c->head_cache, head, memory_order_release);
+        atomic_store_explicit(&c->head_cache, head, memory_order_release);    /* A2, passed on */
         rc = svl__ring_reserve(ring, len, slot);
         if (rc == SVL_E_FULL && svl__monotonic_ns() < deadline_ns)
             svl__ring_futex_wait(ring, &c->space_word, space, deadline_ns);
