@@ -78,10 +78,12 @@ static int encode(struct encoder *e, bool all)
 {
     for (size_t i = 0; i < e->batch_count;) {
         int rc = add_batch(e, e->batches[i]);
-        if (rc == SVL_E_FULL)
+        if (rc == SVL_E_FULL) {
             rc = finish_block(e);
-        else
-            i++;
+        } else if (rc == SVL_OK) { /* the tail alone holds it then: its memory is soon used again */
+            svl__batch_release(e->batches[i]);
+            e->batches[i++] = NULL;
+        }
         if (rc != SVL_OK)
             return rc;
     }

@@ -200,7 +200,9 @@ static int plan(svl_store *store, const struct feed *feed, struct batch **more)
         done += share.records;
         if (fits)
             return SVL_OK;
-        batch = *link = svl__batch_create();
+        batch = *link = svl__tail_take_spare(&store->tail);
+        if (!batch)
+            batch = *link = svl__batch_create();
         if (!batch)
             break;
         link = &batch->next;

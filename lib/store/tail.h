@@ -39,7 +39,7 @@ struct batch {
     uint32_t ring_count;
     bool refusable;     /* its feeds are: a full disk may refuse it whole */
     int refused;        /* the code, if it was; guarded by the store's lock */
-    struct batch *next; /* in the flusher's queue */
+    struct batch *next; /* in the flusher's queue; among the spare ones */
     _Atomic uint32_t references;
 };
 
@@ -57,6 +57,9 @@ int64_t svl__batch_ingest_ns(const struct batch *batch, uint32_t i);
 /* All its records get this ingest time. */
 bool svl__batch_set_ingest(struct batch *batch, int64_t ingest_ns);
 
+/* Batches kept, once encoded, for the memory that the next records need: less than 2 MiB each. */
+#define SPARES_MAX 4
+
 struct tail {
     struct batch **batches; /* durable ones, ascending */
     size_t batch_first, batch_count, batch_capacity;
@@ -67,6 +70,8 @@ struct tail {
     uint64_t wire_bytes;  /* of durable records that are not encoded yet */
     uint64_t encoded_id;  /* highest id in a block or below */
     uint64_t durable_id;
+    struct batch *spares; /* empty ones, for their memory; not counted in `bytes` */
+    size_t spare_count;
 };
 
 void svl__tail_free(struct tail *tail);
@@ -78,6 +83,9 @@ int svl__tail_add_batch(struct tail *tail, struct batch *batch);
 int svl__tail_reserve_batches(struct tail *tail, size_t n);
 /* Takes a block that starts at encoded_id + 1, and the caller's reference; drops what it covers. */
 int svl__tail_add_block(struct tail *tail, struct block *block);
+/* An empty batch with the memory of one that was encoded, NULL if none is kept; and away with what is kept. */
+struct batch *svl__tail_take_spare(struct tail *tail);
+void svl__tail_drop_spares(struct tail *tail);
 /* Drops the blocks that end at `id` or before: they are committed. */
 void svl__tail_drop_blocks(struct tail *tail, uint64_t id);
 /* Everything up to `id` is in segments: blocks and batches that end there go, and what begins before it is
