@@ -40,6 +40,7 @@ static int add_batch(struct encoder *e, const struct batch *batch)
     while (e->next_id <= last_id) {
         uint32_t i = (uint32_t)(e->next_id - batch->first_id);
         svl_slice wire = svl__batch_wire(batch, i);
+        wire_prefetch(wire.data, wire.len);
         struct wire_view view;
         int rc = svl__wire_view(wire.data, wire.len, &view);
         if (rc == SVL_OK)
