@@ -49,8 +49,8 @@ typedef struct svl_store_options {
     uint32_t sync_interval_ms; /* 20; 1 to 60,000: longest wait of a written record for its flush */
     uint32_t commit_age_ms;    /* 60,000; 10 to 3,600,000: records move to LMDB at this age */
     uint32_t readers_max;      /* 1,024; 8 to 65,536: LMDB's reader table */
-    uint64_t commit_bytes;     /* 16 MiB; 64 KiB to 256 MiB of encoded blocks: then a commit */
-    uint64_t tail_bytes;       /* 24 MiB; 1 MiB to 1 GiB in memory: then a commit; twice: wait */
+    uint64_t commit_bytes;     /* 4 MiB; 64 KiB to 256 MiB of encoded blocks: then a commit */
+    uint64_t tail_bytes;       /* 12 MiB; 1 MiB to 1 GiB in memory: then a commit; twice: wait */
     uint64_t journal_file_bytes_max; /* 16 MiB; 256 KiB to 1 GiB: journal files double up to this */
     uint64_t segment_bytes;          /* 256 MiB; 8 MiB to 16 GiB: map size of a segment */
     uint64_t block_bytes; /* 256 KiB; 4 KiB to 4 MiB, at most an eighth of segment_bytes: of records

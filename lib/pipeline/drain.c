@@ -137,6 +137,7 @@ static int collect(struct drain *d, size_t *frames)
            hold_frame(d)) {
         if (d->gap.count != 0 && d->frame.end > d->gap.position)
             svl__round_add_gap(&d->round, &d->gap, d->end);
+        wire_prefetch(d->frame.payload, d->frame.len);
         int rc = add_frame(d, &d->frame);
         if (rc == SVL_E_NOMEM || rc == SVL_E_CLOSED)
             return rc;

@@ -245,6 +245,8 @@ static bool settle(struct commit *c, const struct segment_info *info)
         store->roll_wanted = false;
     store->stats.commits++;
     store->oldest_uncommitted_ns = has_uncommitted(store) ? svl__monotonic_ns() : 0;
+    if (store->oldest_uncommitted_ns == 0)
+        svl__tail_drop_spares(&store->tail); /* idle, as far as can be told */
     pthread_cond_broadcast(&store->progress);
     return svl__store_turns_ready(store);
 }

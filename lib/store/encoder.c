@@ -49,6 +49,7 @@ static int add_batch(struct encoder *e, const struct batch *batch)
     while (e->next_id <= last_id) {
         uint32_t i = (uint32_t)(e->next_id - batch->first_id);
         svl_slice wire = svl__batch_wire(batch, i);
+        wire_prefetch(wire.data, wire.len);
         struct wire_view view;
         int rc = svl__wire_view(wire.data, wire.len, &view);
         if (rc == SVL_OK)
@@ -86,13 +87,15 @@ static int finish_block(struct encoder *e)
 static int encode(struct encoder *e, bool all)
 {
     for (size_t i = 0; i < e->batch_count;) {
-        const struct batch *batch = e->batches[i];
-        int rc = add_batch(e, batch);
+        int rc = add_batch(e, e->batches[i]);
         if (rc == SVL_E_FULL) {
             rc = finish_block(e);
-        } else {
-            i++;
-            if (rc == SVL_OK && batch->ends_block && svl__block_builder_count(e->builder) > 0)
+        } else if (rc ==
+                   SVL_OK) { /* the store alone holds it then: its memory is soon used again */
+            bool ends_block = e->batches[i]->ends_block;
+            svl__batch_release(e->batches[i]);
+            e->batches[i++] = NULL;
+            if (ends_block && svl__block_builder_count(e->builder) > 0)
                 rc = finish_block(e);
         }
         if (rc != SVL_OK)

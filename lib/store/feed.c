@@ -229,7 +229,9 @@ static int plan(svl_store *store, const struct feed *feed, struct batch **more)
             return SVL_OK;
         if (batch || store->open)
             block_fed = fed_after(store, block_fed + share.bytes);
-        batch = *link = svl__batch_create();
+        batch = *link = svl__tail_take_spare(&store->tail);
+        if (!batch)
+            batch = *link = svl__batch_create();
         if (!batch)
             break;
         link = &batch->next;

@@ -6,84 +6,169 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "keyset.h"
 #include "record/wire.h"
 
 #define RUN_PREFIX 4
 
-/* --- merging: a heap of the sets' next keys --- */
+/* --- merging ---
+ *
+ * A tournament of the sets' next keys. Leaf `i` of the tree is set `i`; an inner node keeps who lost there, node 0 who
+ * has won it all. When the winner's next key comes, only the matches on its way up are played again: one a level,
+ * mostly by numbers that lie close together, as a key's head is taken behind what all keys begin with.
+ *
+ *            0: winner
+ *            1: loser of the final
+ *        2: loser      3: loser
+ *       set 0  set 1  set 2  set 3 */
 
-struct source {
+struct contender {
+    svl_slice key;
     struct key_set *set;
-    uint32_t next;
+    uint64_t id;         /* of the set's block */
+    uint32_t next, left; /* left: keys of the set from this one on */
 };
 
-struct merge {
-    struct source *heap;
-    size_t count;
+struct player {
+    uint64_t head; /* of the contender's key; UINT64_MAX once it has none left */
+    uint32_t number;
 };
 
-/* By key, then by block, so that ids of one key come ascending. */
-static bool before(const struct source *a, const struct source *b)
+struct tournament {
+    struct contender *contenders; /* one a leaf: a set, perhaps an empty one, or nothing */
+    struct player *losers;        /* of node 1 on; at 0 the winner */
+    uint32_t leaves;              /* a power of two */
+    size_t shared;                /* bytes that all keys begin with */
+};
+
+/* Heads are equal. By key, then by number, so that ids of one key come ascending; who has no key left comes last. */
+static bool wins_tie(const struct tournament *t, uint32_t a, uint32_t b)
 {
-    int order =
-        svl__key_compare(svl__key_set_at(a->set, a->next), svl__key_set_at(b->set, b->next));
-    if (order != 0)
-        return order < 0;
-    return svl__key_set_block(a->set) < svl__key_set_block(b->set);
+    const struct contender *x = &t->contenders[a], *y = &t->contenders[b];
+    if (x->left == 0 || y->left == 0)
+        return x->left != 0;
+    int order = svl__key_compare(x->key, y->key);
+    return order != 0 ? order < 0 : a < b;
 }
 
-static void sift_down(struct merge *m, size_t at)
+/* Changes the two about where `*loser` beats `*winner`. By arithmetic: who wins cannot be predicted. */
+static inline void play(const struct tournament *t, struct player *loser, struct player *winner)
 {
-    for (;;) {
-        size_t least = at, left = 2 * at + 1, right = left + 1;
-        if (left < m->count && before(&m->heap[left], &m->heap[least]))
-            least = left;
-        if (right < m->count && before(&m->heap[right], &m->heap[least]))
-            least = right;
-        if (least == at)
-            return;
-        struct source moved = m->heap[at];
-        m->heap[at] = m->heap[least];
-        m->heap[least] = moved;
-        at = least;
+    bool beats = loser->head < winner->head;
+    if (loser->head == winner->head)
+        beats = wins_tie(t, loser->number, winner->number);
+    uint64_t heads = (loser->head ^ winner->head) & -(uint64_t)beats;
+    uint32_t numbers = (loser->number ^ winner->number) & -(uint32_t)beats;
+    *loser = (struct player){ loser->head ^ heads, loser->number ^ numbers };
+    *winner = (struct player){ winner->head ^ heads, winner->number ^ numbers };
+}
+
+/* The contender comes with the key that `next` and `left` say. */
+static struct player enter(const struct tournament *t, uint32_t number)
+{
+    struct contender *c = &t->contenders[number];
+    if (c->left == 0)
+        return (struct player){ UINT64_MAX, number };
+    c->key = svl__key_set_at(c->set, c->next);
+    __builtin_prefetch((const uint8_t *)c->key.data + c->key.len); /* where its next one is */
+    return (struct player){ key_head(c->key, t->shared), number };
+}
+
+/* What all keys of all sets begin with: what the first and the last of each set do. */
+static size_t shared_by_sets(struct key_set *const *sets, size_t n)
+{
+    svl_slice shared = { NULL, 0 };
+    for (size_t i = 0; i < n; i++) {
+        uint32_t count = svl__key_set_count(sets[i]);
+        if (count == 0)
+            continue;
+        if (!shared.data)
+            shared = svl__key_set_at(sets[i], 0);
+        shared.len = svl__key_shared(shared, svl__key_set_at(sets[i], 0));
+        shared.len = svl__key_shared(shared, svl__key_set_at(sets[i], count - 1));
     }
+    return shared.len;
 }
 
-static void advance(struct merge *m)
+static bool tournament_begin(struct tournament *t, struct key_set *const *sets, size_t n)
 {
-    struct source *top = &m->heap[0];
-    if (++top->next == svl__key_set_count(top->set))
-        *top = m->heap[--m->count];
-    sift_down(m, 0);
+    *t = (struct tournament){ .leaves = 1, .shared = shared_by_sets(sets, n) };
+    while (t->leaves < n)
+        t->leaves *= 2;
+    t->contenders = svl__calloc(t->leaves, sizeof *t->contenders + 2 * sizeof *t->losers);
+    if (!t->contenders)
+        return false;
+    t->losers = (struct player *)(t->contenders + t->leaves);
+    struct player *winners = t->losers + t->leaves; /* of the round played last */
+    for (uint32_t i = 0; i < t->leaves; i++) {
+        if (i < n)
+            t->contenders[i] = (struct contender){ .set = sets[i],
+                                                   .id = svl__key_set_block(sets[i]),
+                                                   .left = svl__key_set_count(sets[i]) };
+        winners[i] = enter(t, i);
+    }
+    for (uint32_t matches = t->leaves / 2; matches > 0; matches /= 2) {
+        for (uint32_t i = 0; i < matches; i++) {
+            struct player *loser = &t->losers[matches + i], winner = winners[2 * i];
+            *loser = winners[2 * i + 1];
+            play(t, loser, &winner);
+            winners[i] = winner;
+        }
+    }
+    t->losers[0] = winners[0];
+    return true;
 }
 
-static int put_key(MDB_txn *txn, MDB_dbi table, uint32_t run, svl_slice key, const uint8_t *ids,
-                   size_t len)
+static void tournament_end(struct tournament *t)
+{
+    svl__free(t->contenders);
+}
+
+/* Who has the least key; NULL at the end. */
+static const struct contender *winner_of(const struct tournament *t)
+{
+    const struct contender *c = &t->contenders[t->losers[0].number];
+    return c->left > 0 ? c : NULL;
+}
+
+/* The winner's key is done with: its next one plays, from the parent of its leaf up to the final. */
+static void advance(struct tournament *t)
+{
+    uint32_t number = t->losers[0].number;
+    t->contenders[number].next++;
+    t->contenders[number].left--;
+    struct player winner = enter(t, number);
+    for (uint32_t node = (t->leaves + number) / 2; node > 0; node /= 2)
+        play(t, &t->losers[node], &winner);
+    t->losers[0] = winner;
+}
+
+static int put_key(MDB_cursor *cursor, uint32_t run, svl_slice key, const uint8_t *ids, size_t len)
 {
     uint8_t bytes[RUN_PREFIX + RECORD_KEY_MAX];
     store_u32(bytes, __builtin_bswap32(run));
     memcpy(bytes + RUN_PREFIX, key.data, key.len);
     MDB_val k = { RUN_PREFIX + key.len, bytes }, v = { len, (void *)(uintptr_t)ids };
-    return mdb_put(txn, table, &k, &v, MDB_APPEND);
+    return mdb_cursor_put(cursor, &k, &v, MDB_APPEND);
 }
 
-static int write_run(MDB_txn *txn, MDB_dbi table, uint32_t run, struct merge *m)
+static int write_run(MDB_cursor *cursor, uint32_t run, struct tournament *t)
 {
     uint8_t ids[RUN_BLOCKS * VARINT_BYTES_MAX];
+    const struct contender *next = winner_of(t);
     int code = 0;
-    while (m->count > 0 && code == 0) {
-        svl_slice key = svl__key_set_at(m->heap[0].set, m->heap[0].next);
+    while (next && code == 0) {
+        /* The key's bytes live in the set, which outlives the tournament. */
+        svl_slice key = next->key;
+        uint64_t head = t->losers[0].head, id_before = 0;
         uint8_t *end = ids;
-        uint64_t id_before = 0;
-        /* The key's bytes live in the set, which outlives the heap's steps. */
-        while (m->count > 0 &&
-               svl__key_compare(svl__key_set_at(m->heap[0].set, m->heap[0].next), key) == 0) {
-            uint64_t id = svl__key_set_block(m->heap[0].set);
-            end = put_varint(end, id - id_before);
-            id_before = id;
-            advance(m);
-        }
-        code = put_key(txn, table, run, key, ids, (size_t)(end - ids));
+        do {
+            end = put_varint(end, next->id - id_before);
+            id_before = next->id;
+            advance(t);
+            next = winner_of(t);
+        } while (next && t->losers[0].head == head && svl__key_compare(next->key, key) == 0);
+        code = put_key(cursor, run, key, ids, (size_t)(end - ids));
     }
     return code;
 }
@@ -91,16 +176,16 @@ static int write_run(MDB_txn *txn, MDB_dbi table, uint32_t run, struct merge *m)
 int svl__keyrun_append(MDB_txn *txn, MDB_dbi table, uint32_t run, struct key_set *const *sets,
                        size_t n)
 {
-    struct merge m = { svl__malloc(n * sizeof *m.heap), 0 };
-    if (!m.heap)
+    struct tournament t;
+    if (!tournament_begin(&t, sets, n))
         return ENOMEM;
-    for (size_t i = 0; i < n; i++)
-        if (svl__key_set_count(sets[i]) > 0)
-            m.heap[m.count++] = (struct source){ sets[i], 0 };
-    for (size_t i = m.count / 2; i-- > 0;)
-        sift_down(&m, i);
-    int code = write_run(txn, table, run, &m);
-    svl__free(m.heap);
+    MDB_cursor *cursor;
+    int code = mdb_cursor_open(txn, table, &cursor);
+    if (code == 0) {
+        code = write_run(cursor, run, &t);
+        mdb_cursor_close(cursor);
+    }
+    tournament_end(&t);
     return code;
 }
 

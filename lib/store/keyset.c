@@ -139,32 +139,21 @@ bool svl__key_set_matches(const struct key_set *set, const struct key_condition 
  * it is a merge sort. Whoever chooses keys that all fall into one bucket gains nothing: that is
  * a merge sort as well. */
 
-static size_t shared_by_all(const struct sorted_key *keys, uint32_t n)
+size_t svl__key_shared(svl_slice a, svl_slice b)
 {
-    size_t shared = keys[0].key.len;
-    const uint8_t *first = keys[0].key.data;
-    for (uint32_t i = 1; i < n && shared > 0; i++) {
-        const uint8_t *other = keys[i].key.data;
-        if (keys[i].key.len < shared)
-            shared = keys[i].key.len;
-        size_t same = 0;
-        while (same < shared && first[same] == other[same])
-            same++;
-        shared = same;
-    }
-    return shared;
+    const uint8_t *p = a.data, *q = b.data;
+    size_t max = a.len < b.len ? a.len : b.len, n = 0;
+    while (n < max && p[n] == q[n])
+        n++;
+    return n;
 }
 
-/* Eight bytes from `skip` on as a big-endian number, zeros behind the end. */
-static uint64_t head_of(svl_slice key, size_t skip)
+static size_t shared_by_all(const struct sorted_key *keys, uint32_t n)
 {
-    uint8_t bytes[sizeof(uint64_t)] = { 0 };
-    size_t n = key.len - skip;
-    if (n > 0)
-        memcpy(bytes, (const uint8_t *)key.data + skip, n < sizeof bytes ? n : sizeof bytes);
-    uint64_t head;
-    memcpy(&head, bytes, sizeof head);
-    return __builtin_bswap64(head);
+    svl_slice shared = keys[0].key;
+    for (uint32_t i = 1; i < n && shared.len > 0; i++)
+        shared.len = svl__key_shared(shared, keys[i].key);
+    return shared.len;
 }
 
 static inline bool is_before(const struct sorted_key *a, const struct sorted_key *b)
@@ -252,7 +241,7 @@ void svl__key_sort(struct sorted_key *keys, struct sorted_key *scratch, uint32_t
         return;
     size_t shared = shared_by_all(keys, n);
     for (uint32_t i = 0; i < n; i++)
-        keys[i].head = head_of(keys[i].key, shared);
+        keys[i].head = key_head(keys[i].key, shared);
     uint32_t ends[BUCKETS];
     deal(keys, n, scratch, ends);
     for (uint32_t b = 0, at = 0; b < BUCKETS; at = ends[b++])

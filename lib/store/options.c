@@ -70,9 +70,9 @@ static int check_words(svl_store_options *o)
 
 static int check_sizes(svl_store_options *o)
 {
-    int rc = check_u64(&o->commit_bytes, MIB(16), KIB(64), MIB(256), "commit_bytes");
+    int rc = check_u64(&o->commit_bytes, MIB(4), KIB(64), MIB(256), "commit_bytes");
     if (rc == SVL_OK)
-        rc = check_u64(&o->tail_bytes, MIB(24), MIB(1), GIB(1), "tail_bytes");
+        rc = check_u64(&o->tail_bytes, MIB(12), MIB(1), GIB(1), "tail_bytes");
     if (rc == SVL_OK)
         rc = check_u64(&o->journal_file_bytes_max, MIB(16), KIB(256), GIB(1),
                        "journal_file_bytes_max");

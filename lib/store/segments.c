@@ -16,6 +16,8 @@ struct segment_entry {
     uint32_t holders;        /* the set is one */
     uint32_t users;
     bool retired;
+    bool
+        is_filled; /* since it was opened: its environment keeps, as memory, the pages of its commits */
     struct segment_entry *newer, *older; /* idle list */
 };
 
@@ -58,6 +60,7 @@ static void close_segment(struct segment_set *set, struct segment_entry *entry)
     idle_remove(set, entry);
     svl__segment_close(entry->segment);
     entry->segment = NULL;
+    entry->is_filled = false;
     set->open_count--;
 }
 
@@ -226,8 +229,11 @@ void svl__segments_update(struct segment_set *set, const struct segment_info *in
     pthread_mutex_lock(&set->lock);
     size_t at;
     struct segment_entry *entry = find(set, info->first_id, &at);
-    if (entry)
+    if (entry) {
+        entry->is_filled |=
+            entry->segment && entry->info.state == SEGMENT_ACTIVE && info->state != SEGMENT_ACTIVE;
         entry->info = *info;
+    }
     pthread_mutex_unlock(&set->lock);
 }
 
@@ -335,6 +341,8 @@ void svl__segment_unuse(struct segment_set *set, struct segment_entry *entry)
     pthread_mutex_lock(&set->lock);
     if (--entry->users == 0) {
         idle_add(set, entry);
+        if (entry->is_filled)
+            close_segment(set, entry);
         while (set->open_count > SEGMENTS_OPEN_MAX && set->idle_oldest)
             close_segment(set, set->idle_oldest);
     }

@@ -2,7 +2,8 @@
  *
  *   G1  an entry lives while the catalog names its segment or somebody holds it.
  *   G2  a retired segment's file is removed when its last holder lets go.
- *   G3  at most SEGMENTS_OPEN_MAX idle segments stay open: the least recently used is closed.
+ *   G3  at most SEGMENTS_OPEN_MAX idle segments stay open: the least recently used is closed; and one that has become
+ *       full once nobody uses it, so that what was written makes no process grow.
  *
  * Any thread; its own lock. */
 #ifndef SVL_STORE_SEGMENTS_H

@@ -13,6 +13,9 @@
 /* Up to this many wire bytes small batches are merged. */
 #define MERGE_BYTES (UINT64_C(256) << 10)
 
+/* A batch's memory is worth keeping from this size on. */
+#define SPARE_BYTES_MIN (UINT64_C(128) << 10)
+
 struct batch *svl__batch_create(void)
 {
     struct batch *batch = svl__calloc(1, sizeof *batch);
@@ -37,6 +40,17 @@ void svl__batch_release(struct batch *batch)
     svl__buffer_free(&batch->ops);
     svl__values_free(&batch->values);
     svl__free(batch);
+}
+
+/* As svl__batch_create() made it, but for the memory of its records. */
+static void clear_batch(struct batch *batch)
+{
+    struct buffer wire = batch->wire, offsets = batch->offsets, runs = batch->runs;
+    svl__buffer_free(&batch->ops);
+    svl__values_free(&batch->values);
+    *batch = (struct batch){ .wire = wire, .offsets = offsets, .runs = runs };
+    batch->wire.len = batch->offsets.len = batch->runs.len = 0;
+    atomic_init(&batch->references, 1);
 }
 
 uint64_t svl__batch_last_id(const struct batch *batch)
@@ -101,8 +115,27 @@ bool svl__batch_set_ingest(struct batch *batch, int64_t ingest_ns)
     return ok;
 }
 
+struct batch *svl__tail_take_spare(struct tail *tail)
+{
+    struct batch *batch = tail->spares;
+    if (batch) {
+        tail->spares = batch->next;
+        tail->spare_bytes -= svl__batch_memory(batch);
+        batch->next = NULL;
+    }
+    return batch;
+}
+
+void svl__tail_drop_spares(struct tail *tail)
+{
+    struct batch *batch;
+    while ((batch = svl__tail_take_spare(tail)))
+        svl__batch_release(batch);
+}
+
 void svl__tail_free(struct tail *tail)
 {
+    svl__tail_drop_spares(tail);
     for (size_t i = 0; i < tail->batch_count; i++)
         svl__batch_release(tail->batches[tail->batch_first + i]);
     for (size_t i = 0; i < tail->block_count + tail->ahead_count; i++)
@@ -171,6 +204,21 @@ static bool merge(struct batch *to, const struct batch *from)
     return true;
 }
 
+/* Fresh memory costs more than what a batch's records are copied for: a page fault each 4 KiB. */
+static void let_go(struct tail *tail, struct batch *batch)
+{
+    size_t bytes = svl__batch_memory(batch);
+    if (bytes < SPARE_BYTES_MIN || tail->spare_bytes + bytes > SPARE_BYTES_MAX ||
+        atomic_load_explicit(&batch->references, memory_order_acquire) != 1) {
+        svl__batch_release(batch);
+        return;
+    }
+    clear_batch(batch);
+    batch->next = tail->spares;
+    tail->spares = batch;
+    tail->spare_bytes += svl__batch_memory(batch);
+}
+
 static void drop_encoded_batches(struct tail *tail)
 {
     while (tail->batch_count > 0) {
@@ -180,7 +228,7 @@ static void drop_encoded_batches(struct tail *tail)
         tail->bytes -= svl__batch_memory(batch);
         tail->batch_first++;
         tail->batch_count--;
-        svl__batch_release(batch);
+        let_go(tail, batch);
     }
 }
 
@@ -218,7 +266,7 @@ int svl__tail_add_batch(struct tail *tail, struct batch *batch)
     tail->wire_bytes += batch->wire.len;
     show_blocks(tail);
     if (tail->encoded_id >= tail->durable_id) {
-        svl__batch_release(batch);
+        let_go(tail, batch);
         return SVL_OK;
     }
     struct batch *last =
@@ -310,6 +358,7 @@ void svl__tail_pass(struct tail *tail, uint64_t id)
                 wire_between(tail->batches[tail->batch_first + i], tail->encoded_id, id);
         tail->encoded_id = id;
         drop_encoded_batches(tail);
+        svl__tail_drop_spares(tail); /* nobody feeds here */
     }
     if (id > tail->durable_id)
         tail->durable_id = id;

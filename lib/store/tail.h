@@ -43,7 +43,7 @@ struct batch {
     bool ends_block;    /* the encoder ends a block with its last record */
     bool is_stamped;    /* has its ingest time: may be encoded; guarded by the store's lock */
     int refused;        /* the code, if it was; guarded by the store's lock */
-    struct batch *next; /* in the flusher's queue */
+    struct batch *next; /* in the flusher's queue; among the spare ones */
     _Atomic uint32_t references;
 };
 
@@ -62,6 +62,9 @@ int64_t svl__batch_ingest_ns(const struct batch *batch, uint32_t i);
 /* All its records get this ingest time. */
 bool svl__batch_set_ingest(struct batch *batch, int64_t ingest_ns);
 
+/* Of batches kept, once encoded, for the memory that the next records need. */
+#define SPARE_BYTES_MAX (UINT64_C(4) << 20)
+
 struct tail {
     struct batch **batches; /* durable ones, ascending */
     size_t batch_first, batch_count, batch_capacity;
@@ -73,6 +76,8 @@ struct tail {
     uint64_t wire_bytes;  /* of durable records that are not encoded yet */
     uint64_t encoded_id;  /* highest id in a block or below */
     uint64_t durable_id;
+    struct batch *spares; /* empty ones, for their memory; not counted in `bytes` */
+    uint64_t spare_bytes;
 };
 
 void svl__tail_free(struct tail *tail);
@@ -91,6 +96,9 @@ uint64_t svl__tail_last_encoded(const struct tail *tail);
  * or more than `max`. */
 size_t svl__tail_blocks_of(const struct tail *tail, const struct batch *batch, size_t max,
                            struct block **out);
+/* An empty batch with the memory of one that was encoded, NULL if none is kept; and away with what is kept. */
+struct batch *svl__tail_take_spare(struct tail *tail);
+void svl__tail_drop_spares(struct tail *tail);
 /* Drops the blocks that end at `id` or before: they are committed. */
 void svl__tail_drop_blocks(struct tail *tail, uint64_t id);
 /* Everything up to `id` is in segments: blocks and batches that end there go, and what begins before it is

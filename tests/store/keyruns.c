@@ -36,6 +36,8 @@ static svl_slice any_key(uint8_t *out)
     size_t kinds = len > 4 ? 2 : sizeof letters;
     for (size_t i = 0; i < len; i++)
         out[i] = letters[chance(kinds)];
+    if (chance(30) == 0) /* the last of all, and longer than what is compared as one number */
+        memset(out, 0xff, len);
     return (svl_slice){ out, len };
 }
 

@@ -480,6 +480,8 @@ static void test_empty_segment_when_too_small_for_what_comes_then_replaced(void 
     assert_ok(svl_store_options_init(&o, sizeof o));
     o.codec = SVL_CODEC_NONE;
     o.block_bytes = 4 << 20;
+    o.commit_bytes = 16 << 20; /* all that comes is one commit */
+    o.tail_bytes = 24 << 20;
     static char body[1000000];
     svl_record record = { .body = { body, sizeof body } };
     for (int opened = 0; opened < 2; opened++) {

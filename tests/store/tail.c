@@ -45,8 +45,10 @@ static uint64_t came_with[RECORDS + 1];
 /* The next `n` records as a batch. */
 static struct batch *next_batch(uint32_t n)
 {
-    struct batch *batch = svl__batch_create();
+    struct batch *batch = svl__tail_take_spare(&tail);
     size_t bytes = 0;
+    if (!batch)
+        batch = svl__batch_create();
     assert_non_null(batch);
     batch->first_id = fed + 1;
     for (uint32_t i = 1; i <= n; i++)
@@ -333,6 +335,29 @@ static void test_batches_when_large_then_not_merged_for_ever(void **state)
     assert_whole();
 }
 
+static void test_batch_when_encoded_and_not_held_then_its_memory_serves_the_next(void **state)
+{
+    (void)state;
+    struct held h;
+    for (int i = 0; i < 6; i++)
+        add_batch(500);
+    assert_int_equal(tail.batch_count, 6);
+    size_t bytes = svl__batch_memory(tail.batches[tail.batch_first]);
+    hold_last(&h);
+    add_block(500 * 6);
+    assert_int_equal(tail.batch_count, 0);
+    assert_in_range(tail.spare_bytes, 5 * bytes / 2, SPARE_BYTES_MAX); /* five of them */
+    struct batch *batch = svl__tail_take_spare(&tail);
+    assert_non_null(batch);
+    assert_true(batch != h.batch && batch->count == 0 && batch->wire.len == 0 && !batch->next);
+    assert_true(batch->wire.capacity > 0 && svl__batch_memory(batch) > batch->wire.capacity);
+    svl__batch_release(batch);
+    svl__tail_drop_spares(&tail);
+    assert_true(tail.spare_bytes == 0);
+    assert_null(svl__tail_take_spare(&tail));
+    let_go(&h);
+}
+
 static void test_tail_when_freed_then_what_is_held_lives_on(void **state)
 {
     (void)state;
@@ -382,6 +407,7 @@ int main(void)
         TAIL_TEST(test_batches_when_small_and_not_held_then_merged),
         TAIL_TEST(test_batches_when_large_then_not_merged_for_ever),
         TAIL_TEST(test_tail_when_nothing_was_ever_in_it_then_nothing_is_held),
+        TAIL_TEST(test_batch_when_encoded_and_not_held_then_its_memory_serves_the_next),
         TAIL_TEST(test_tail_when_freed_then_what_is_held_lives_on),
     };
     return cmocka_run_group_tests_name("store/tail", tests, NULL, NULL);
