@@ -39,6 +39,9 @@ int svl__journal_file_header_decode(const uint8_t *in, struct journal_file_heade
     header->salt_before = load_u64(in + 72);
     header->durable_seq = load_u64(in + 80);
     header->size = load_u64(in + 88);
+    if (header->number > JOURNAL_NUMBER_MAX || header->first_sequence == 0 ||
+        header->first_sequence > JOURNAL_NUMBER_MAX)
+        return SVL_E_NOT_FOUND;
     return SVL_OK;
 }
 

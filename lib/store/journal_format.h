@@ -48,6 +48,8 @@
 #define JOURNAL_MAGIC UINT64_C(0x314c4e524a4c5653) /* "SVLJRNL1" */
 #define JOURNAL_VERSION 1
 #define JOURNAL_FILE_HEADER_BYTES 104
+#define JOURNAL_NUMBER_MAX                                                                         \
+    (UINT64_C(1) << 62) /* of files and batches: there is always a next one */
 #define JOURNAL_BATCH_MAGIC UINT32_C(0x424c5653) /* "SVLB" */
 #define JOURNAL_BATCH_HEADER_BYTES 104
 #define JOURNAL_BATCH_HEADER_MAX                                                                   \

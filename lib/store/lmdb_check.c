@@ -41,6 +41,7 @@
 #define NODE_SUBDATA 0x02u
 #define TABLE_BYTES 48u
 #define TABLE_INTEGERKEY 0x08u
+#define TABLE_FLAGS 0x7eu
 #define NO_PAGE UINT64_MAX
 #define DEPTH_MAX 32
 #define KEY_MAX 511u
@@ -125,10 +126,12 @@ static int push_table(struct check *c, const uint8_t *table, enum tree tree, uin
 {
     uint64_t root = load_u64(table + 40);
     uint16_t flags = load_u16(table + 4), depth = load_u16(table + 6);
-    if (root == NO_PAGE)
-        return depth == 0 ? SVL_OK : bad(c, from, "a table without root has a depth");
-    if (depth == 0 || depth > DEPTH_MAX || (flags & ~TABLE_INTEGERKEY) != 0)
+    if (depth > DEPTH_MAX || (flags & ~TABLE_INTEGERKEY) != 0)
         return bad(c, from, "a table's depth or flags");
+    if (root == NO_PAGE || depth == 0)
+        return root == NO_PAGE && depth == 0 && load_u64(table + 32) == 0
+                   ? SVL_OK
+                   : bad(c, from, "a table's root does not go with its depth or entries");
     struct visit visit = { .page = root,
                            .depth = 1,
                            .depth_max = depth,
@@ -337,10 +340,11 @@ static int read_meta(struct check *c, uint64_t page, struct meta *meta)
 
 static int walk(struct check *c, const struct meta *meta)
 {
-    /* The free list's table is never used for more than its own: 0.9 keeps it integer-keyed. */
+    /* The free list's flags are the environment's too, of which a table has others: left are those that a cursor
+     * goes by. */
     uint8_t free_list[TABLE_BYTES];
     memcpy(free_list, meta->tables[0], TABLE_BYTES);
-    store_u16(free_list + 4, TABLE_INTEGERKEY);
+    store_u16(free_list + 4, (load_u16(free_list + 4) & TABLE_FLAGS) | TABLE_INTEGERKEY);
     uint8_t main_table[TABLE_BYTES];
     memcpy(main_table, meta->tables[1], TABLE_BYTES);
     int rc = push_table(c, free_list, TREE_FREE_LIST, 0);

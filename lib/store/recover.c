@@ -237,7 +237,8 @@ static int check_follows(const svl_store *store, const struct journal_batch *in)
 {
     if (in->count == 0)
         return SVL_OK;
-    if (in->first_id > store->committed_id && in->first_id <= store->tail.durable_id)
+    bool has_taken = store->tail.durable_id > store->committed_id;
+    if (in->first_id == 0 || (has_taken && in->first_id <= store->tail.durable_id))
         return damaged_batch(in, "its records have ids of the batch before");
     if (in->first_id > store->tail.durable_id + 1)
         return svl__fail(

@@ -29,8 +29,10 @@ static bool is_retirable(const svl_store *store, const struct segment_info *info
     if (o->retain_records_max != 0 &&
         totals->records - segment_records(info) >= o->retain_records_max)
         return true;
+    int64_t oldest_ns;
     return o->retain_age_ms_max != 0 &&
-           now_ns - info->ingest_max_ns > (int64_t)o->retain_age_ms_max * NS_PER_MS;
+           !__builtin_sub_overflow(now_ns, (int64_t)o->retain_age_ms_max * NS_PER_MS, &oldest_ns) &&
+           info->ingest_max_ns < oldest_ns;
 }
 
 /* One catalog transaction for all that goes. */

@@ -95,15 +95,25 @@ static int decode_meta(struct segment *segment, const MDB_val *value)
     return SVL_OK;
 }
 
-static int open_tables(struct segment *segment, MDB_txn *txn, unsigned flags)
+/* LMDB takes a table that is there with the flags that it has. */
+static int open_table(MDB_txn *txn, const char *name, unsigned create, unsigned kind, MDB_dbi *out)
 {
-    int code = mdb_dbi_open(txn, "blocks", flags | MDB_INTEGERKEY, &segment->blocks);
+    unsigned flags = 0;
+    int code = mdb_dbi_open(txn, name, create | kind, out);
     if (code == 0)
-        code = mdb_dbi_open(txn, "zones", flags | MDB_INTEGERKEY, &segment->zones);
+        code = mdb_dbi_flags(txn, *out, &flags);
+    return code == 0 && flags != kind ? MDB_INCOMPATIBLE : code;
+}
+
+static int open_tables(struct segment *segment, MDB_txn *txn, unsigned create)
+{
+    int code = open_table(txn, "blocks", create, MDB_INTEGERKEY, &segment->blocks);
     if (code == 0)
-        code = mdb_dbi_open(txn, "keys", flags, &segment->keys);
+        code = open_table(txn, "zones", create, MDB_INTEGERKEY, &segment->zones);
     if (code == 0)
-        code = mdb_dbi_open(txn, "meta", flags, &segment->meta);
+        code = open_table(txn, "keys", create, 0, &segment->keys);
+    if (code == 0)
+        code = open_table(txn, "meta", create, 0, &segment->meta);
     if (code == MDB_NOTFOUND || code == MDB_INCOMPATIBLE)
         return damaged(segment, "a table is missing or of another kind");
     return svl__lmdb_error(&segment->lmdb, code, "tables");

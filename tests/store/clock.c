@@ -59,6 +59,21 @@ static void test_retention_when_a_step_forward_is_taken_back_in_part_then_still_
     assert_true(svl__clock_watch_retention_ns(&w, 90 * HOUR, 0) == 90 * HOUR);
 }
 
+/* As a hand-made journal or value may have them. */
+static void test_clock_when_the_log_holds_any_numbers_then_the_largest_steps(void **state)
+{
+    (void)state;
+    struct clock_watch w;
+    assert_true(svl__clock_watch_start(&w, 100 * HOUR, 0, INT64_MIN, 0) == INT64_MAX);
+    assert_true(svl__clock_watch_retention_ns(&w, 100 * HOUR, 0) == 100 * HOUR - INT64_MAX);
+    assert_true(svl__clock_watch_start(&w, 100 * HOUR, 0, INT64_MAX, 0) == 100 * HOUR - INT64_MAX);
+    assert_true(svl__clock_watch_retention_ns(&w, 100 * HOUR, 0) == 100 * HOUR);
+    svl__clock_watch_start(&w, 100 * HOUR, 0, INT64_MIN, INT64_MAX);
+    assert_true(svl__clock_watch_retention_ns(&w, 100 * HOUR, 0) == 100 * HOUR - INT64_MAX);
+    svl__clock_watch_start(&w, 100 * HOUR, 0, 200 * HOUR, INT64_MIN);
+    assert_true(svl__clock_watch_retention_ns(&w, 100 * HOUR, 0) == 100 * HOUR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -68,6 +83,7 @@ int main(void)
         cmocka_unit_test(
             test_retention_when_clock_stepped_forward_then_goes_by_the_old_for_an_hour),
         cmocka_unit_test(test_retention_when_a_step_forward_is_taken_back_in_part_then_still_waits),
+        cmocka_unit_test(test_clock_when_the_log_holds_any_numbers_then_the_largest_steps),
     };
     return cmocka_run_group_tests_name("store/clock", tests, NULL, NULL);
 }
