@@ -46,7 +46,7 @@ typedef struct svl_store_options {
     uint32_t codec;            /* SVL_CODEC_* */
     uint32_t record_bytes_max; /* 1 MiB; 256 to an eighth of journal_file_bytes_max and of
                                   segment_bytes, at most 32 MiB */
-    uint32_t sync_interval_ms; /* 20; 1 to 60,000: longest wait of a written record for its flush */
+    uint32_t sync_interval_ms; /* 20; 1 to 60,000: longest wait of a record for its flush */
     uint32_t commit_age_ms;    /* 60,000; 10 to 3,600,000: records move to LMDB at this age */
     uint32_t readers_max;      /* 1,024; 8 to 65,536: LMDB's reader table */
     uint64_t commit_bytes;     /* 4 MiB; 64 KiB to 256 MiB of encoded blocks: then a commit */

@@ -131,10 +131,10 @@ def read_records(batch):
             records += [read_wire(cursor, id + i, batch.ingest_ns) for i in range(count)]
             cursor.end()
         elif kind == BLOCK:
-            of_block = Block(data, what).records()
-            check(len(of_block) == count, f"{what}: a block of {len(of_block)} records")
-            for i, record in enumerate(of_block):
-                record.id, record.ingest_ns = id + i, batch.ingest_ns
+            block = Block(data, what)
+            check(block.zone.first_id == id and block.zone.count == count, f"{what}: a block of other records")
+            of_block = block.records()
+            check(all(record.ingest_ns == batch.ingest_ns for record in of_block), f"{what}: a block of another time")
             records += of_block
     return records
 

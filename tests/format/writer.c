@@ -417,7 +417,8 @@ static void encode_random(struct buffer *out, unsigned n)
     }
 }
 
-static struct block *encode_block(const struct buffer *wire, uint64_t first_id, unsigned n)
+static struct block *encode_block(const struct buffer *wire, uint64_t first_id, unsigned n,
+                                  int64_t ingest_ns)
 {
     struct block_options options = { .codec = codec, .block_bytes = 4 << 20 };
     struct block_builder *builder;
@@ -428,7 +429,7 @@ static struct block *encode_block(const struct buffer *wire, uint64_t first_id, 
         struct wire_view view;
         uint32_t len = svl__wire_length(wire->data + at, wire->len - at);
         must(svl__wire_view(wire->data + at, len, &view), "view");
-        must(svl__block_builder_add(builder, first_id + i, 1, &view), "add");
+        must(svl__block_builder_add(builder, first_id + i, ingest_ns, &view), "add");
         at += len;
     }
     must(svl__block_builder_finish(builder, &block), "finish");
@@ -448,7 +449,8 @@ static void write_sections(struct journal *journal, uint64_t first_id)
     struct buffer wire = { 0 }, in_block = { 0 }, ops = { 0 };
     encode_random(&wire, 5);
     encode_random(&in_block, 20);
-    struct block *block = encode_block(&in_block, first_id + 5, 20);
+    int64_t ingest_ns = svl__wall_ns();
+    struct block *block = encode_block(&in_block, first_id + 5, 20, ingest_ns);
     svl__op_encode(&(struct store_op){ slice_of("kept"), slice_of("value") }, &ops);
     svl__op_encode(&(struct store_op){ slice_of("gone"), slice_of("value") }, &ops);
     svl__op_encode(&(struct store_op){ slice_of("empty"), { "", 0 } }, &ops);
@@ -460,7 +462,7 @@ static void write_sections(struct journal *journal, uint64_t first_id)
     struct journal_batch batch = { .first_id = first_id,
                                    .count = 25,
                                    .last_op = 4,
-                                   .ingest_ns = svl__wall_ns(),
+                                   .ingest_ns = ingest_ns,
                                    .rings = &ring,
                                    .ring_count = 1,
                                    .section_count = 3,
@@ -472,7 +474,7 @@ static void write_sections(struct journal *journal, uint64_t first_id)
     svl__buffer_free(&ops);
 }
 
-/* A batch of all kinds of sections, those too that the store does not write. */
+/* A batch of all kinds of sections, mixed as the store does not write them. */
 static void make_sections(void)
 {
     svl_store *store = open_store();
