@@ -133,6 +133,7 @@ static void join(svl_subscription *s)
     struct scanner *scanner = s->handlers->scanner;
     if (s->rule == 0 && !add_rule(scanner, s))
         return;
+    s->redriving = false; /* at dead letters last: the position that moves now is the log's */
     s->is_scanned = true;
     scanner->scanned++;
     svl__alone_remove(s);
