@@ -145,7 +145,7 @@ void svl__scanner_join(svl_subscription *s)
     if (!may_be_scanned(s) || s->position < s->handlers->durable_id)
         return;
     if (scanner->scanned == 0 && !scanner->is_taken)
-        scanner->position = scanner->saved = s->position;
+        scanner->position = scanner->saved = s->handlers->durable_id;
     if (s->position >= scanner->position) /* C2 */
         join(s);
 }
@@ -153,7 +153,7 @@ void svl__scanner_join(svl_subscription *s)
 void svl__scanner_begin(struct handlers *h)
 {
     struct scanner *scanner = h->scanner;
-    uint64_t first = UINT64_MAX;
+    uint64_t first = h->durable_id;
     for (svl_subscription *s = h->first; s; s = s->next)
         if (may_be_scanned(s) && s->position < first &&
             s->position + SHARED_IDS_MAX >= h->durable_id)

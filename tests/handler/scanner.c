@@ -228,12 +228,64 @@ static void test_handler_when_nothing_for_it_comes_then_scanned_and_nothing_is_w
     assert_ok(svl_close(pipeline));
 }
 
+static size_t count_of(struct want *want)
+{
+    pthread_mutex_lock(&want->lock);
+    size_t n = want->count;
+    pthread_mutex_unlock(&want->lock);
+    return n;
+}
+
+static svl_subscription *subscribe_from(uint64_t start_id)
+{
+    svl_subscription *s;
+    svl_stored_options o;
+    svl_stored_options_init(&o, sizeof o);
+    o.filter.source = "svc-0";
+    o.start_at = start_id ? SVL_START_ID : SVL_START_LATEST;
+    o.start_id = start_id;
+    assert_ok(svl_on_stored(pipeline, &o, take, &wants[0], &s));
+    return s;
+}
+
+/* The scanner is where the log is, not where its first subscription would begin. */
+static void test_handlers_when_the_first_one_starts_far_ahead_then_the_others_are_scanned(
+    void **state)
+{
+    (void)state;
+    enum { BEFORE = 4, BEHIND = 4 };
+    svl_subscription *all[BEFORE + 1 + BEHIND];
+    snprintf(path, sizeof path, "%s", temp_path());
+    make_wants();
+    assert_ok(svl_open(path, NULL, &pipeline));
+    assert_ok(svl_start(pipeline));
+    for (size_t i = 0; i < BEFORE + 1 + BEHIND; i++)
+        all[i] = subscribe_from(i == BEFORE ? 1000000 : 0);
+    for (size_t i = BEFORE; i < BEFORE + 1 + BEHIND; i++) {
+        pthread_mutex_lock(&all[i]->handlers->lock);
+        assert_true(all[i]->is_scanned);
+        pthread_mutex_unlock(&all[i]->handlers->lock);
+    }
+    svl_subscription_info info = { .struct_size = sizeof info };
+    assert_ok(svl_subscription_info_get(all[BEFORE], &info));
+    assert_true(info.position == 999999);
+    publish(0, 9);
+    while (count_of(&wants[0]) < BEFORE + BEHIND) {
+        struct timespec t = { .tv_nsec = 1000000 };
+        nanosleep(&t, NULL);
+    }
+    assert_ok(svl_close(pipeline));
+    assert_true(count_of(&wants[0]) == BEFORE + BEHIND); /* not the one that starts far ahead */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handlers_when_disturbed_at_random_then_each_has_its_records_once),
         cmocka_unit_test(
             test_handler_when_nothing_for_it_comes_then_scanned_and_nothing_is_written),
+        cmocka_unit_test(
+            test_handlers_when_the_first_one_starts_far_ahead_then_the_others_are_scanned),
     };
     int failed = cmocka_run_group_tests_name("handler/scanner", tests, NULL, NULL);
     temp_remove_all();
