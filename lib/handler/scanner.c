@@ -214,9 +214,9 @@ int64_t svl__scanner_due_ns(const struct scanner *scanner)
     return scanner->retry_ns;
 }
 
-bool svl__scanner_is_done(const struct scanner *scanner)
+bool svl__scanner_is_done(const struct scanner *scanner, uint64_t upto)
 {
-    return scanner->scanned == 0 || scanner->position >= scanner->handlers->durable_id;
+    return scanner->scanned == 0 || scanner->position >= upto;
 }
 
 /* A rule has named a record: C3. */
