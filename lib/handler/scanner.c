@@ -270,15 +270,14 @@ static int scan(struct turn *t, uint64_t upto)
     svl_store *store = t->scanner->handlers->options.store;
     svl_query query;
     svl_cursor *cursor;
-    if (svl__store_first_id(store) > t->end + 1)
-        return SVL_E_NOT_FOUND; /* retired */
     svl_query_init(&query, sizeof query);
     query.id_min = t->end + 1;
     query.id_max = upto;
     int rc = svl__store_query_selected(store, &query, NULL, &cursor);
     if (rc != SVL_OK)
         return rc;
-    rc = look_through(t, cursor);
+    /* Retired; asked when the cursor holds what is left: nothing goes between the two. */
+    rc = svl__store_first_id(store) > t->end + 1 ? SVL_E_NOT_FOUND : look_through(t, cursor);
     svl_cursor_close(cursor);
     if (rc != SVL_E_END)
         return rc;
