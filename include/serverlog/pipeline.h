@@ -272,7 +272,8 @@ SVL_EXPORT int svl_publish_many(svl_pipeline *pipeline, const svl_record *record
  * Thread     any thread
  * Blocks     on a flush, shared with all who wait at the time; timeout_ms at most (-1 = without end). With -1
  *            and without ingest handlers it writes and flushes itself while nobody else is at it, which is
- *            sooner done than by other threads; what the log callback is told then comes on this thread.
+ *            sooner done than by other threads; what the log callback is told then comes on this thread,
+ *            and signals for it wait meanwhile.
  *            With SVL_THREADLESS also in ingest callbacks: it does what svl_pump() does before the flush */
 SVL_EXPORT int svl_publish_sync(svl_pipeline *pipeline, const svl_record *record,
                                 int64_t timeout_ms, uint64_t *id);

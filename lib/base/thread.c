@@ -16,14 +16,19 @@
 #include "clock.h"
 #include "error.h"
 
+/* All but what a thread brings upon itself: blocked, that would end the process past the host's handler. */
+static void fill_foreign(sigset_t *signals)
+{
+    static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT };
+    sigfillset(signals);
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        sigdelset(signals, own[i]);
+}
+
 int svl__thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *argument)
 {
-    /* What a thread brings upon itself: blocked, it would end the process past the host's handler. */
-    static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT };
     sigset_t blocked, before;
-    sigfillset(&blocked);
-    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
-        sigdelset(&blocked, own[i]);
+    fill_foreign(&blocked);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     int error = pthread_create(out, NULL, run, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -37,11 +42,10 @@ int svl__thread_start(pthread_t *out, const char *name, void *(*run)(void *), vo
 
 void svl__lent_begin(struct lent_thread *lent)
 {
-    sigset_t size_limit;
-    sigemptyset(&size_limit);
-    sigaddset(&size_limit, SIGXFSZ);
+    sigset_t foreign;
+    fill_foreign(&foreign);
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &lent->cancelling);
-    pthread_sigmask(SIG_BLOCK, &size_limit, &lent->before);
+    pthread_sigmask(SIG_BLOCK, &foreign, &lent->before);
 }
 
 /* One that was blocked before stays pending for the host. */

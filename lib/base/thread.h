@@ -13,8 +13,9 @@
  * threads; a fault in a host's callback still reaches the host's handler for it. */
 int svl__thread_start(pthread_t *out, const char *name, void *(*run)(void *), void *argument);
 
-/* Between begin and end a host's thread does what is a thread's of ours otherwise: it is not cancelled in the middle,
- * and a write past the limit of a file's size fails, as it does there, instead of ending the process. */
+/* Between begin and end a host's thread does what is a thread's of ours otherwise, under the same mask: signals for it
+ * wait, as a flush that one interrupts is a failed one; a write past the limit of a file's size fails instead of ending
+ * the process. Nor is it cancelled in the middle. */
 struct lent_thread {
     sigset_t before;
     int cancelling;

@@ -57,7 +57,9 @@ static int ask(svl_subscription *s, uint64_t first, uint64_t last)
     int rc = svl__progress_save(s, false, NULL);
     if (rc != SVL_OK)
         s->redrive = before;
-    else if (s->state == SUBSCRIPTION_IDLE && h->started && svl__redrive_is_due(s))
+    /* Who is not scanned any more sees to what the scanner had still before it. */
+    if (s->state == SUBSCRIPTION_IDLE && h->started &&
+        (s->position < h->durable_id || svl__redrive_is_due(s)))
         svl__subscription_ready(s);
     return rc;
 }

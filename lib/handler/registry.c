@@ -555,16 +555,13 @@ void svl__handlers_failed(struct handlers *h)
 }
 
 /* Everybody gets one more turn, up to the stop's id; but nobody polls any more. */
-static void begin_stop(struct handlers *h, uint64_t last_id)
+static void begin_stop(struct handlers *h)
 {
     h->stopping = true;
-    h->stop_id = last_id;
-    if (h->durable_id < last_id)
-        h->durable_id = last_id;
     for (svl_subscription *s = h->first; s; s = s->next) {
         svl__scanner_leave(s);
         if (s->state == SUBSCRIPTION_IDLE || s->state == SUBSCRIPTION_WAITING) {
-            if (s->position < last_id && !s->pulls)
+            if (s->position < h->stop_id && !s->pulls)
                 svl__subscription_ready(s);
             else
                 s->state = SUBSCRIPTION_HALTED;
@@ -585,10 +582,11 @@ static int save_all(struct handlers *h, uint64_t *ticket)
     return rc;
 }
 
-/* Those that are scanned have come to the end, or are ready; they would all read the rest, each for itself. */
+/* Those that are scanned have come to the stop's id, or are ready; they would all read the rest, each for itself. What
+ * handlers emit meanwhile is not waited for: they may go on for ever. */
 static bool is_scanned_through(const struct handlers *h)
 {
-    return svl__scanner_is_done(h->scanner);
+    return svl__scanner_is_done(h->scanner, h->stop_id);
 }
 
 /* `lock` held: waits until nobody is busy. Without a thread to be had it is tried again now and then:
@@ -618,11 +616,12 @@ int svl__handlers_stop(struct handlers *h, uint64_t last_id, int64_t deadline_ns
     pthread_mutex_lock(&h->lock);
     int rc = SVL_OK;
     if (!h->stopping) {
+        h->stop_id = last_id;
         svl__handlers_note_durable(h, last_id);
         rc = wait_for_turns(h, is_scanned_through, deadline_ns);
     }
     if (rc == SVL_OK && !h->stopping)
-        begin_stop(h, last_id);
+        begin_stop(h);
     if (rc == SVL_OK)
         rc = wait_for_turns(h, is_quiet, deadline_ns);
     if (h->failed)

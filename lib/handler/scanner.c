@@ -133,6 +133,7 @@ static void join(svl_subscription *s)
     struct scanner *scanner = s->handlers->scanner;
     if (s->rule == 0 && !add_rule(scanner, s))
         return;
+    s->redriving = false; /* at dead letters last: the position that moves now is the log's */
     s->is_scanned = true;
     scanner->scanned++;
     svl__alone_remove(s);
@@ -144,7 +145,7 @@ void svl__scanner_join(svl_subscription *s)
     if (!may_be_scanned(s) || s->position < s->handlers->durable_id)
         return;
     if (scanner->scanned == 0 && !scanner->is_taken)
-        scanner->position = scanner->saved = s->position;
+        scanner->position = scanner->saved = s->handlers->durable_id;
     if (s->position >= scanner->position) /* C2 */
         join(s);
 }
@@ -152,7 +153,7 @@ void svl__scanner_join(svl_subscription *s)
 void svl__scanner_begin(struct handlers *h)
 {
     struct scanner *scanner = h->scanner;
-    uint64_t first = UINT64_MAX;
+    uint64_t first = h->durable_id;
     for (svl_subscription *s = h->first; s; s = s->next)
         if (may_be_scanned(s) && s->position < first &&
             s->position + SHARED_IDS_MAX >= h->durable_id)
@@ -213,9 +214,9 @@ int64_t svl__scanner_due_ns(const struct scanner *scanner)
     return scanner->retry_ns;
 }
 
-bool svl__scanner_is_done(const struct scanner *scanner)
+bool svl__scanner_is_done(const struct scanner *scanner, uint64_t upto)
 {
-    return scanner->scanned == 0 || scanner->position >= scanner->handlers->durable_id;
+    return scanner->scanned == 0 || scanner->position >= upto;
 }
 
 /* A rule has named a record: C3. */
@@ -269,15 +270,14 @@ static int scan(struct turn *t, uint64_t upto)
     svl_store *store = t->scanner->handlers->options.store;
     svl_query query;
     svl_cursor *cursor;
-    if (svl__store_first_id(store) > t->end + 1)
-        return SVL_E_NOT_FOUND; /* retired */
     svl_query_init(&query, sizeof query);
     query.id_min = t->end + 1;
     query.id_max = upto;
     int rc = svl__store_query_selected(store, &query, NULL, &cursor);
     if (rc != SVL_OK)
         return rc;
-    rc = look_through(t, cursor);
+    /* Retired; asked when the cursor holds what is left: nothing goes between the two. */
+    rc = svl__store_first_id(store) > t->end + 1 ? SVL_E_NOT_FOUND : look_through(t, cursor);
     svl_cursor_close(cursor);
     if (rc != SVL_E_END)
         return rc;

@@ -34,8 +34,8 @@ uint64_t svl__scanner_position(const svl_subscription *s);
 
 /* When there is a turn for it, monotonic: 0 = now, INT64_MAX = not before more is durable. */
 int64_t svl__scanner_due_ns(const struct scanner *scanner);
-/* Nobody is scanned, or all are where the log ends. */
-bool svl__scanner_is_done(const struct scanner *scanner);
+/* Nobody is scanned, or all have seen everything up to `upto`. */
+bool svl__scanner_is_done(const struct scanner *scanner, uint64_t upto);
 /* Looks through a part of the log. False: there was no turn. Lets go of the lock meanwhile. */
 bool svl__scanner_turn(struct scanner *scanner);
 

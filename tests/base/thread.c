@@ -88,6 +88,33 @@ static void test_thread_when_lent_then_a_write_past_the_limit_of_sizes_only_fail
     }
 }
 
+static volatile sig_atomic_t signals_seen;
+
+static void see_signal(int number)
+{
+    (void)number;
+    signals_seen = signals_seen + 1;
+}
+
+static void test_thread_when_lent_then_signals_but_its_own_come_behind_it(void **state)
+{
+    (void)state;
+    struct sigaction see = { .sa_handler = see_signal }, user, trap;
+    struct lent_thread lent;
+    sigaction(SIGUSR1, &see, &user);
+    sigaction(SIGTRAP, &see, &trap);
+    signals_seen = 0;
+    svl__lent_begin(&lent);
+    pthread_kill(pthread_self(), SIGUSR1);
+    assert_int_equal(signals_seen, 0);
+    pthread_kill(pthread_self(), SIGTRAP);
+    assert_int_equal(signals_seen, 1);
+    svl__lent_end(&lent);
+    assert_int_equal(signals_seen, 2);
+    sigaction(SIGUSR1, &user, NULL);
+    sigaction(SIGTRAP, &trap, NULL);
+}
+
 static void test_mark_when_forked_then_only_the_child_is(void **state)
 {
     (void)state;
@@ -114,6 +141,7 @@ int main(void)
         cmocka_unit_test(test_thread_when_started_then_signals_but_its_own_are_blocked),
         cmocka_unit_test(test_wait_when_deadline_passes_then_false),
         cmocka_unit_test(test_thread_when_lent_then_a_write_past_the_limit_of_sizes_only_fails),
+        cmocka_unit_test(test_thread_when_lent_then_signals_but_its_own_come_behind_it),
         cmocka_unit_test(test_mark_when_forked_then_only_the_child_is),
     };
     int failed = cmocka_run_group_tests_name("base/thread", tests, NULL, NULL);

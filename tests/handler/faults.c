@@ -187,10 +187,59 @@ static void test_records_when_memory_is_gone_then_each_done_once(void **state)
     sweep(false);
 }
 
+static int count_records(svl_batch *batch, void *user)
+{
+    const svl_record *records;
+    size_t n, *count = user;
+    assert_ok(svl_batch_records(batch, &records, &n));
+    *count += n;
+    return SVL_OK;
+}
+
+static void do_all(void)
+{
+    while (svl_pump(pipeline, 0, 0, NULL) == SVL_OK)
+        ;
+}
+
+/* Nothing comes behind it that would make anybody look again. */
+static void test_redrive_when_it_cannot_be_stored_then_what_was_published_is_handled(void **state)
+{
+    (void)state;
+    enum { HANDLERS = 6 };
+    static const char *const names[HANDLERS] = { "a", "b", "c", "d", "e", "f" };
+    size_t counts[HANDLERS] = { 0 };
+    svl_options options;
+    svl_stored_options on;
+    assert_ok(svl_options_init(&options, sizeof options));
+    assert_ok(svl_stored_options_init(&on, sizeof on));
+    options.flags = SVL_THREADLESS;
+    on.filter.source = "in";
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_ok(svl_open(path, &options, &pipeline));
+    for (size_t i = 0; i < HANDLERS; i++) {
+        on.name = names[i];
+        assert_ok(svl_on_stored(pipeline, &on, count_records, &counts[i], NULL));
+    }
+    assert_ok(svl_start(pipeline));
+    do_all();
+    assert_ok(svl_publish_text(pipeline, 9, "in", "x"));
+    assert_ok(svl_flush(pipeline, -1)); /* durable, and nobody has looked at it */
+    fail_malloc_after(1, false);
+    int rc = svl_deadletter_redrive(pipeline, names[0], 0, 0);
+    fail_malloc_after(0, false);
+    assert_int_equal(rc, SVL_E_NOMEM);
+    do_all();
+    for (size_t i = 0; i < HANDLERS; i++)
+        assert_int_equal(counts[i], 1);
+    assert_ok(svl_close(pipeline));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_records_when_one_allocation_fails_then_each_done_once),
+        cmocka_unit_test(test_redrive_when_it_cannot_be_stored_then_what_was_published_is_handled),
         cmocka_unit_test(test_records_when_memory_is_gone_then_each_done_once),
     };
     int failed = cmocka_run_group_tests_name("handler/faults", tests, NULL, NULL);

@@ -392,6 +392,35 @@ static void test_redriven_letters_when_to_be_dropped_then_resolved(void **state)
     assert_ok(svl_close(pipeline));
 }
 
+/* One that has seen everything is scanned with the others: it was at dead letters last, of which there were none. */
+static void test_redrive_when_of_none_among_many_handlers_then_the_log_goes_on(void **state)
+{
+    (void)state;
+    static struct script s, others[8];
+    s = (struct script){ .mended = true };
+    svl_stored_options o = letters_quick("orders"), other = letters_quick(NULL);
+    other.filter.source = "elsewhere";
+    letters_open(&s, &o);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        assert_ok(
+            svl_on_stored(pipeline, &other, letters_handle, &others[i], &others[i].subscription));
+    reject_some(&s, 3, 1); /* in vain: it is mended */
+    while (letters_info(&s).backlog > 0)
+        letters_sleep_ms(1);
+    redrive("orders", 0, 0);
+    wait_redriven(&s);
+    for (uint64_t i = 1; i <= 3; i++) {
+        letters_sleep_ms(20); /* its position is written, and it has nothing to do */
+        assert_ok(svl_publish_text(pipeline, 9, "nobody", "x"));
+        assert_ok(svl_flush(pipeline, -1));
+        letters_sleep_ms(20); /* passed */
+        letters_publish("ok");
+        letters_wait_settled(&s, 3 + i);
+    }
+    assert_true(letters_info(&s).records == 6 && !letters_info(&s).redriving);
+    assert_ok(svl_close(pipeline));
+}
+
 int main(void)
 {
 #define LETTER_TEST(f) cmocka_unit_test_setup(f, letters_path)
@@ -409,6 +438,7 @@ int main(void)
         LETTER_TEST(test_redrive_when_unsubscribed_then_goes_on_with_the_next_opener),
         LETTER_TEST(test_redrive_when_the_subscription_pauses_on_failure_then_stands_and_goes_on),
         LETTER_TEST(test_redriven_letters_when_to_be_dropped_then_resolved),
+        LETTER_TEST(test_redrive_when_of_none_among_many_handlers_then_the_log_goes_on),
     };
     return cmocka_run_group_tests_name("handler/redrive", tests, NULL, NULL);
 }

@@ -228,12 +228,143 @@ static void test_handler_when_nothing_for_it_comes_then_scanned_and_nothing_is_w
     assert_ok(svl_close(pipeline));
 }
 
+static size_t count_of(struct want *want)
+{
+    pthread_mutex_lock(&want->lock);
+    size_t n = want->count;
+    pthread_mutex_unlock(&want->lock);
+    return n;
+}
+
+static svl_subscription *subscribe_from(uint64_t start_id)
+{
+    svl_subscription *s;
+    svl_stored_options o;
+    svl_stored_options_init(&o, sizeof o);
+    o.filter.source = "svc-0";
+    o.start_at = start_id ? SVL_START_ID : SVL_START_LATEST;
+    o.start_id = start_id;
+    assert_ok(svl_on_stored(pipeline, &o, take, &wants[0], &s));
+    return s;
+}
+
+/* The scanner is where the log is, not where its first subscription would begin. */
+static void test_handlers_when_the_first_one_starts_far_ahead_then_the_others_are_scanned(
+    void **state)
+{
+    (void)state;
+    enum { BEFORE = 4, BEHIND = 4 };
+    svl_subscription *all[BEFORE + 1 + BEHIND];
+    snprintf(path, sizeof path, "%s", temp_path());
+    make_wants();
+    assert_ok(svl_open(path, NULL, &pipeline));
+    assert_ok(svl_start(pipeline));
+    for (size_t i = 0; i < BEFORE + 1 + BEHIND; i++)
+        all[i] = subscribe_from(i == BEFORE ? 1000000 : 0);
+    for (size_t i = BEFORE; i < BEFORE + 1 + BEHIND; i++) {
+        pthread_mutex_lock(&all[i]->handlers->lock);
+        assert_true(all[i]->is_scanned);
+        pthread_mutex_unlock(&all[i]->handlers->lock);
+    }
+    svl_subscription_info info = { .struct_size = sizeof info };
+    assert_ok(svl_subscription_info_get(all[BEFORE], &info));
+    assert_true(info.position == 999999);
+    publish(0, 9);
+    while (count_of(&wants[0]) < BEFORE + BEHIND) {
+        struct timespec t = { .tv_nsec = 1000000 };
+        nanosleep(&t, NULL);
+    }
+    assert_ok(svl_close(pipeline));
+    assert_true(count_of(&wants[0]) == BEFORE + BEHIND); /* not the one that starts far ahead */
+}
+
+static int count_records(svl_batch *batch, void *user)
+{
+    const svl_record *all;
+    size_t n;
+    uint64_t *count = user;
+    assert_ok(svl_batch_records(batch, &all, &n));
+    *count += n;
+    return SVL_OK;
+}
+
+static void do_all(void)
+{
+    while (svl_pump(pipeline, 0, 0, NULL) == SVL_OK)
+        ;
+}
+
+/* Without a turn of the scanner: more than fits into the segments that are kept. Returns the first id that is. */
+static uint64_t overtake(void)
+{
+    static char body[60000];
+    struct rng random = { 7 };
+    svl_store *store = svl_pipeline_store(pipeline);
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    for (int i = 0; i < 600; i++) {
+        for (size_t at = 0; at < sizeof body; at += 8) {
+            uint64_t number = rng_next(&random);
+            memcpy(body + at, &number, 8);
+        }
+        svl_record record = { .source = slice_of("s"), .body = { body, sizeof body } };
+        assert_ok(svl_store_append(store, &record, 1, NULL));
+    }
+    assert_ok(svl_store_commit(store, -1));
+    assert_ok(svl_store_retain(store, NULL));
+    assert_ok(svl_store_stats_get(store, &stats));
+    assert_true(stats.first_id > 1 && stats.first_id <= 600);
+    return stats.first_id;
+}
+
+static void test_handlers_when_retention_overtakes_the_scanner_then_each_counts_its_loss(
+    void **state)
+{
+    (void)state;
+    enum { COUNT = 6 };
+    svl_subscription *all[COUNT];
+    uint64_t had[COUNT] = { 0 };
+    svl_store_options store;
+    svl_options o;
+    svl_stored_options on;
+    assert_ok(svl_store_options_init(&store, sizeof store));
+    assert_ok(svl_options_init(&o, sizeof o));
+    assert_ok(svl_stored_options_init(&on, sizeof on));
+    store.segment_bytes = 8 << 20;
+    store.commit_bytes = 1 << 20;
+    store.codec = SVL_CODEC_NONE;
+    store.retain_records_max = 100;
+    o.store = &store;
+    o.flags = SVL_THREADLESS;
+    on.filter.source = "s";
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_ok(svl_open(path, &o, &pipeline));
+    for (size_t i = 0; i < COUNT; i++)
+        assert_ok(svl_on_stored(pipeline, &on, count_records, &had[i], &all[i]));
+    assert_ok(svl_start(pipeline));
+    do_all();
+    uint64_t first_id = overtake();
+    for (size_t i = 0; i < COUNT; i++)
+        assert_true(all[i]->is_scanned && had[i] == 0);
+    do_all();
+    for (size_t i = 0; i < COUNT; i++) {
+        svl_subscription_info info = { .struct_size = sizeof info };
+        assert_ok(svl_subscription_info_get(all[i], &info));
+        assert_true(info.lost == first_id - 1 && info.lost + had[i] == 600);
+        assert_true(all[i]->is_scanned);
+    }
+    assert_ok(svl_close(pipeline));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handlers_when_disturbed_at_random_then_each_has_its_records_once),
         cmocka_unit_test(
             test_handler_when_nothing_for_it_comes_then_scanned_and_nothing_is_written),
+        cmocka_unit_test(
+            test_handlers_when_the_first_one_starts_far_ahead_then_the_others_are_scanned),
+        cmocka_unit_test(
+            test_handlers_when_retention_overtakes_the_scanner_then_each_counts_its_loss),
     };
     int failed = cmocka_run_group_tests_name("handler/scanner", tests, NULL, NULL);
     temp_remove_all();

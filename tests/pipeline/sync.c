@@ -2,6 +2,7 @@
  * pipeline's threads, among others who do not wait: each is answered with an id of its own. */
 #include <pthread.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "support/support.h"
 
@@ -76,11 +77,56 @@ static void test_sync_when_many_publish_in_all_ways_then_each_has_an_id_of_its_o
     assert_ok(svl_close(pipeline));
 }
 
+struct endless {
+    uint64_t stored; /* answered with an id */
+    int last;
+};
+
+static void *publish_until_closed(void *argument)
+{
+    struct endless *me = argument;
+    svl_record record = record_of("until the end");
+    uint64_t id, before = 0;
+    while ((me->last = svl_publish_sync(pipeline, &record, -1, &id)) == SVL_OK) {
+        assert_true(id > before);
+        before = id;
+        me->stored++;
+    }
+    return NULL;
+}
+
+/* Whoever is at the work of the pipeline's threads when these end finishes it, or leaves it to them. */
+static void test_sync_when_stopped_amid_then_each_is_stored_or_refused(void **state)
+{
+    for (int round = 0; round < test_times(20); round++) {
+        struct endless all[4] = { { 0 } };
+        pthread_t threads[4];
+        uint64_t stored = 0;
+        start(state);
+        for (int i = 0; i < 4; i++)
+            assert_int_equal(pthread_create(&threads[i], NULL, publish_until_closed, &all[i]), 0);
+        struct timespec pause = { .tv_nsec = round % 5 * 1000000 };
+        nanosleep(&pause, NULL);
+        assert_ok(svl_stop(pipeline, -1));
+        for (int i = 0; i < 4; i++) {
+            pthread_join(threads[i], NULL);
+            assert_int_equal(all[i].last, SVL_E_CLOSED);
+            stored += all[i].stored;
+        }
+        svl_pipeline_stats stats = { .struct_size = sizeof stats };
+        assert_ok(svl_pipeline_stats_get(pipeline, &stats));
+        assert_int_equal(stats.published, stored);
+        assert_int_equal(count_stored(svl_pipeline_store(pipeline)), stored);
+        assert_ok(svl_close(pipeline));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(
             test_sync_when_many_publish_in_all_ways_then_each_has_an_id_of_its_own, start),
+        cmocka_unit_test(test_sync_when_stopped_amid_then_each_is_stored_or_refused),
     };
     int failed = cmocka_run_group_tests_name("pipeline/sync", tests, NULL, NULL);
     temp_remove_all();
