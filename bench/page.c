@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "bench_commit.h"
 #include "bench_config.h"
 #include "chart.h"
 

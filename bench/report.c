@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bench_commit.h"
 #include "bench_config.h"
 
 void report_number(char *out, size_t size, enum metric metric, double number)
