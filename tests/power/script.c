@@ -53,6 +53,8 @@ svl_store_options script_store_options(const struct script *script)
     o.readers_max = 8;
     o.sync_interval_ms = script->flush_every > 3 ? 1000 : 5;
     o.retain_records_max = script->retain_records;
+    if (script->ahead)
+        o.block_bytes = 16 << 10; /* smaller than the records also without a codec */
     if (script->large) {
         o.record_bytes_max = 64 << 10;
         o.commit_bytes = 1 << 20;
