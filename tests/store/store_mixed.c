@@ -14,7 +14,7 @@
 
 #define PAGE 4096
 #define BODY_BYTES 60000
-#define RECORDS 300 /* of incompressible bytes: two segments are full, a third has space for some more */
+#define RECORDS 300 /* of incompressible bytes: two segments are full, a third has space left */
 #define BATCH 10    /* of them are appended at once */
 #define SAMPLE 100  /* pages that are tried */
 
