@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 
 #include "base/checksum.h"
-#include "blocks.h"
+#include "forgery.h"
 #include "store/codec.h"
 
 #define REFUSED_BYTES_MAX (UINT64_C(8) << 20)
@@ -50,60 +50,7 @@ static void release(void *memory, void *user)
     free(memory);
 }
 
-/* --- blocks in pieces --- */
-
-struct forgery {
-    struct block_header header;
-    struct buffer stored[BLOCK_SECTIONS_MAX];
-};
-
-static void take_apart(const struct block *block, struct forgery *f)
-{
-    memset(f, 0, sizeof *f);
-    assert_int_equal(svl__block_header_decode(block->data, block->len, &f->header), SVL_OK);
-    for (uint32_t i = 0; i < f->header.section_count; i++) {
-        const struct section *section = &f->header.sections[i];
-        svl__buffer_append(&f->stored[i], block->data + section->offset, section->stored_len);
-    }
-}
-
-static void put_together(struct forgery *f, struct buffer *out)
-{
-    size_t len = BLOCK_HEADER_BYTES(f->header.section_count);
-    uint8_t *header = buffer_reserve(out, len);
-    assert_non_null(header);
-    out->len = len;
-    for (uint32_t i = 0; i < f->header.section_count; i++) {
-        struct section *section = &f->header.sections[i];
-        section->stored_len = (uint32_t)f->stored[i].len;
-        if (section->encoding != ENCODING_CHUNKS)
-            section->checksum = svl__checksum(f->stored[i].data, f->stored[i].len);
-        svl__buffer_append(out, f->stored[i].data, f->stored[i].len);
-        svl__buffer_free(&f->stored[i]);
-    }
-    f->header.zone.stored_bytes = out->len;
-    svl__block_header_encode(&f->header, out->data);
-}
-
-static uint32_t place_of(const struct forgery *f, unsigned kind)
-{
-    for (uint32_t i = 0; i < f->header.section_count; i++)
-        if (f->header.sections[i].kind == kind)
-            return i;
-    fail_msg("no section %u", kind);
-    return 0;
-}
-
-static void replace(struct forgery *f, unsigned kind, uint8_t encoding, uint8_t codec,
-                    const void *stored, size_t len, uint32_t raw_len)
-{
-    uint32_t i = place_of(f, kind);
-    f->stored[i].len = 0;
-    svl__buffer_append(&f->stored[i], stored, len);
-    f->header.sections[i].encoding = encoding;
-    f->header.sections[i].codec = codec;
-    f->header.sections[i].raw_len = raw_len;
-}
+/* --- blocks --- */
 
 /* Every column is there. */
 static struct block *make_block(void)
@@ -141,19 +88,18 @@ static void compress_zeros(uint32_t codec, struct buffer *out)
 /* Reads all of it in any way: what it took of memory. */
 static uint64_t read_all(struct forgery *f, int *rc)
 {
-    struct buffer bytes = { 0 };
-    put_together(f, &bytes);
+    put_together(f);
     svl__block_reader_destroy(reader);
     assert_int_equal(svl__block_reader_create(&reader), SVL_OK);
     uint64_t before = atomic_load(&live);
     atomic_store(&peak, before);
-    *rc = svl__block_verify(reader, bytes.data, bytes.len);
-    if (svl__block_reader_load(reader, bytes.data, bytes.len) == SVL_OK)
+    *rc = svl__block_verify(reader, f->bytes, f->len);
+    if (svl__block_reader_load(reader, f->bytes, f->len) == SVL_OK)
         for (uint32_t i = 0; i < f->header.zone.count; i++) {
             svl_record record;
             (void)svl__block_reader_record(reader, i, read_attributes, &record);
         }
-    svl__buffer_free(&bytes);
+    throw_away(f);
     return atomic_load(&peak) - before;
 }
 
@@ -183,7 +129,8 @@ static void test_section_when_it_explodes_then_refused_in_little_memory(void **s
                 struct forgery f;
                 take_apart(block, &f);
                 uint8_t encoding = f.header.sections[place_of(&f, kinds[k])].encoding;
-                replace(&f, kinds[k], encoding, (uint8_t)codec, bomb.data, bomb.len, lengths[l]);
+                replace_stored(&f, kinds[k], encoding, (uint8_t)codec, bomb.data, bomb.len,
+                               lengths[l]);
                 assert_refused(&f, REFUSED_BYTES_MAX);
             }
         svl__buffer_free(&bomb);
@@ -205,12 +152,12 @@ static void forge_bodies(const struct block *block, struct forgery *f, uint8_t c
     p += sizeof(uint64_t);
     size_t table_len = (size_t)(p - table);
     take_apart(block, f);
-    replace(f, SECTION_BODY_LENGTHS, ENCODING_BYTES4, SVL_CODEC_NONE, lengths, sizeof lengths,
-            sizeof lengths);
-    replace(f, SECTION_BODIES, ENCODING_CHUNKS, SVL_CODEC_NONE, bomb->data, bomb->len,
-            (uint32_t)bomb->len);
-    replace(f, SECTION_BODY_CHUNKS, ENCODING_TABLE, SVL_CODEC_NONE, table, table_len,
-            (uint32_t)table_len);
+    replace_stored(f, SECTION_BODY_LENGTHS, ENCODING_BYTES4, SVL_CODEC_NONE, lengths,
+                   sizeof lengths, sizeof lengths);
+    replace_stored(f, SECTION_BODIES, ENCODING_CHUNKS, SVL_CODEC_NONE, bomb->data, bomb->len,
+                   (uint32_t)bomb->len);
+    replace_stored(f, SECTION_BODY_CHUNKS, ENCODING_TABLE, SVL_CODEC_NONE, table, table_len,
+                   (uint32_t)table_len);
 }
 
 static void test_chunk_when_it_explodes_then_takes_no_more_than_its_records_say(void **state)
@@ -257,8 +204,8 @@ static void test_keys_when_they_explode_then_within_their_limit(void **state)
     f.header.zone.count = BLOCK_RECORDS_MAX; /* and so many keys, of which four are there */
     f.header.zone.keys = BLOCK_RECORDS_MAX;
     f.header.zone.raw_bytes = BLOCK_RAW_MAX;
-    replace(&f, SECTION_KEY_NAMES, ENCODING_KEYS, SVL_CODEC_NONE, keys, (size_t)(p - keys),
-            (uint32_t)(p - keys));
+    replace_stored(&f, SECTION_KEY_NAMES, ENCODING_KEYS, SVL_CODEC_NONE, keys, (size_t)(p - keys),
+                   (uint32_t)(p - keys));
     assert_refused(&f, BLOCK_RAW_MAX);
     svl__block_release(block);
 }

@@ -575,8 +575,9 @@ static bool is_refusal(int rc)
 }
 
 /* In a child: reads everything, goes on writing, and reads again. */
-static int use_catalog(struct model *m)
+static int use_catalog(void *user)
 {
+    struct model *m = user;
     struct catalog *catalog;
     int rc = svl__catalog_open(&options, &catalog);
     if (rc == SVL_OK)
@@ -594,19 +595,6 @@ static int use_catalog(struct model *m)
         return OUTCOME_WHOLE;
     print_error("after writes: %d, %s\n", rc, svl_last_error());
     return OUTCOME_WRONG_AFTER_WRITES;
-}
-
-static int use_in_child(struct model *m)
-{
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        alarm(20);
-        _exit(use_catalog(m));
-    }
-    int status;
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
 }
 
 static size_t read_file(uint8_t **data)
@@ -645,7 +633,7 @@ static int outcome_of_flip(uint8_t *whole, size_t size, size_t at, uint8_t bit, 
 {
     whole[at] ^= bit;
     write_file(whole, size);
-    int outcome = use_in_child(m);
+    int outcome = use_in_child(use_catalog, m);
     whole[at] ^= bit;
     if (outcome > OUTCOME_REFUSED)
         print_error("byte %zu of page %zu, bit %#x: outcome %d\n", at % 4096, at / 4096, bit,
@@ -670,7 +658,7 @@ static void test_bit_when_flipped_then_refused_or_harmless(void **state)
     }
     assert_in_range(refused, 1, FLIPS - 1);
     write_file(whole, size);
-    assert_int_equal(use_in_child(&m), OUTCOME_WHOLE);
+    assert_int_equal(use_in_child(use_catalog, &m), OUTCOME_WHOLE);
     free(whole);
 }
 

@@ -146,8 +146,9 @@ static bool has_all(struct segment *segment, size_t n)
     return all;
 }
 
-static int use_segment(void)
+static int use_segment(void *user)
 {
+    (void)user;
     struct segment *segment;
     int rc = svl__segment_open(&place, &info, &segment);
     if (rc != SVL_OK)
@@ -165,20 +166,6 @@ static int use_segment(void)
     return OUTCOME_WHOLE;
 }
 
-static int use_in_child(void)
-{
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        alarm(20);
-        _exit(use_segment());
-    }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
-}
-
 /* --- forging --- */
 
 static unsigned outcomes[2];
@@ -191,7 +178,7 @@ static void forge(const char *table, const struct field *field, size_t at, uint6
     if (memcmp(forged, original, original_size) == 0)
         return;
     write_file(forged, original_size);
-    int outcome = use_in_child();
+    int outcome = use_in_child(use_segment, NULL);
     if (outcome > OUTCOME_REFUSED)
         print_error("%s, %s of %#llx: outcome %d\n", table, field->name, (unsigned long long)value,
                     outcome);

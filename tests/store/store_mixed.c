@@ -269,8 +269,9 @@ enum outcome { OUTCOME_WHOLE, OUTCOME_DAMAGED, OUTCOME_WRONG };
 
 /* In a child, so that a signal is a failure here. What no checksum covers, the key index, may miss what is there: then
  * verifying says so. */
-static int use_store(void)
+static int use_store(void *user)
 {
+    (void)user;
     svl_store_options o = options_of(SVL_STORE_READ_ONLY);
     svl_store *store;
     svl_query query;
@@ -289,20 +290,6 @@ static int use_store(void)
     if (rc == SVL_OK)
         return whole && all.damaged + keyed.damaged == 0 ? OUTCOME_WHOLE : OUTCOME_WRONG;
     return rc == SVL_E_CORRUPT ? OUTCOME_DAMAGED : OUTCOME_WRONG;
-}
-
-static int use_in_child(void)
-{
-    fflush(NULL);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        alarm(20);
-        _exit(use_store());
-    }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
 }
 
 static bool is_of_a_tree(const uint8_t *page)
@@ -330,7 +317,7 @@ static void test_page_when_of_another_segment_then_damage_is_told_or_harmless(vo
             continue;
         i++;
         assert_int_equal(pwrite(to, other, PAGE, at), PAGE);
-        int outcome = use_in_child();
+        int outcome = use_in_child(use_store, NULL);
         if (outcome > OUTCOME_DAMAGED)
             print_error("page %lld: outcome %d\n", (long long)at / PAGE, outcome);
         assert_in_range(outcome, OUTCOME_WHOLE, OUTCOME_DAMAGED);
@@ -341,7 +328,7 @@ static void test_page_when_of_another_segment_then_damage_is_told_or_harmless(vo
     close(from);
     print_message("%u harmless, %u damaged\n", outcomes[OUTCOME_WHOLE], outcomes[OUTCOME_DAMAGED]);
     assert_true(outcomes[OUTCOME_DAMAGED] > 0);
-    assert_int_equal(use_in_child(), OUTCOME_WHOLE);
+    assert_int_equal(use_in_child(use_store, NULL), OUTCOME_WHOLE);
 }
 
 int main(void)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -117,6 +118,20 @@ uint64_t rng_below(struct rng *rng, uint64_t n)
 svl_slice slice_of(const char *text)
 {
     return (svl_slice){ text, strlen(text) };
+}
+
+int use_in_child(int (*use)(void *user), void *user)
+{
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(20);
+        _exit(use(user));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 100 + WTERMSIG(status);
 }
 
 void assert_ok_at(int rc, const char *call, const char *file, int line)

@@ -33,6 +33,9 @@ uint64_t rng_below(struct rng *rng, uint64_t n);
 
 svl_slice slice_of(const char *text);
 
+/* What `use` answers in a child of its own, which has 20 s: its exit status, or 100 + the signal that ended it. */
+int use_in_child(int (*use)(void *user), void *user);
+
 /* Asserts SVL_OK, with svl_last_error() in the message. */
 #define assert_ok(call) assert_ok_at((call), #call, __FILE__, __LINE__)
 void assert_ok_at(int rc, const char *call, const char *file, int line);
