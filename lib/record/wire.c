@@ -261,5 +261,8 @@ int svl__wire_decode(const uint8_t *data, size_t len, svl_attribute *attributes,
     out->attributes = out->attribute_count > 0 ? attributes : NULL;
     if (out->attribute_count == 0 && encoded.len == 0)
         return SVL_OK;
-    return svl__attributes_decode(encoded, out->attribute_count, attributes);
+    rc = svl__attributes_decode(encoded, out->attribute_count, attributes);
+    if (rc != SVL_OK)
+        memset(out, 0, sizeof *out);
+    return rc;
 }

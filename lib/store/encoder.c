@@ -90,8 +90,8 @@ static int encode(struct encoder *e, bool all)
         int rc = add_batch(e, e->batches[i]);
         if (rc == SVL_E_FULL) {
             rc = finish_block(e);
-        } else if (rc ==
-                   SVL_OK) { /* the store alone holds it then: its memory is soon used again */
+        } else if (rc == SVL_OK) {
+            /* The store alone holds the batch then: its memory is soon used again. */
             bool ends_block = e->batches[i]->ends_block;
             svl__batch_release(e->batches[i]);
             e->batches[i++] = NULL;

@@ -17,8 +17,8 @@
 #include "state.h"
 
 #define RETRY_MS 100
-#define HOLD_MS                                                                                    \
-    20 /* a private ring dies with the process, and with it what was published and not written */
+/* A private ring dies with the process, and with it what was published and not written. */
+#define HOLD_MS 20
 #define BLOCKS_MAX (JOURNAL_SECTIONS_MAX - 1) /* of a batch; a section is for its operations */
 
 /* `lock` held. */
