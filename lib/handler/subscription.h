@@ -114,9 +114,8 @@ struct svl_subscription {
     struct svl_subscription *name_next;  /* of the same hash */
     struct svl_subscription *alone_next; /* not scanned */
     struct svl_subscription **alone_at;  /* what points to it there */
-    bool
-        is_scanned; /* IDLE: the scanner looks for it, and its position is svl__scanner_position() */
-    size_t rule;    /* the scanner's number of it, from 1; 0: none yet */
+    bool is_scanned; /* IDLE: the scanner looks for it; svl__scanner_position() is where it is */
+    size_t rule;     /* the scanner's number of it, from 1; 0: none yet */
     struct svl_subscription *ready_next; /* the queue */
 
     /* alone whose turn it is */

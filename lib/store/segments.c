@@ -16,8 +16,7 @@ struct segment_entry {
     uint32_t holders;        /* the set is one */
     uint32_t users;
     bool retired;
-    bool
-        is_filled; /* since it was opened: its environment keeps, as memory, the pages of its commits */
+    bool is_filled; /* since it was opened: LMDB keeps what its commits wrote as memory */
     struct segment_entry *newer, *older; /* idle list */
 };
 

@@ -113,6 +113,7 @@ static void test_wire_when_damaged_then_never_reaches_outside(void **state)
             copy[at] = values[v];
             int rc = svl__wire_decode(copy, len, attributes, &out);
             assert_true(rc == SVL_OK || rc == SVL_E_CORRUPT || rc == SVL_E_VERSION);
+            assert_true(rc == SVL_OK || (!out.attributes && !out.body.data));
             if (rc == SVL_OK && out.body.len)
                 assert_in_range((uintptr_t)out.body.data, (uintptr_t)copy,
                                 (uintptr_t)copy + len - out.body.len);
