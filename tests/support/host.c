@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "host.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static void tell(uint32_t level, int32_t code, const char *text, void *user)
         print_message("host: %s\n", text);
 }
 
-static svl_pipeline *open_pipeline(const char *path, const struct host_set_up *set_up)
+static svl_pipeline *open_pipeline(const char *path, const struct host_set_up *set_up, bool *pumps)
 {
     svl_store_options store;
     svl_options options;
@@ -41,6 +42,7 @@ static svl_pipeline *open_pipeline(const char *path, const struct host_set_up *s
     options.store = &store;
     if (set_up && set_up->options)
         set_up->options(&store, &options);
+    *pumps = options.flags & SVL_THREADLESS;
     if (svl_open(path, &options, &p) != SVL_OK)
         give_up("open");
     if (set_up && set_up->handlers)
@@ -50,12 +52,29 @@ static svl_pipeline *open_pipeline(const char *path, const struct host_set_up *s
     return p;
 }
 
-static void answer_all(svl_pipeline *p, int questions, int answers)
+/* Until the next question comes. */
+static void pump(svl_pipeline *p, int questions)
+{
+    struct pollfd asked = { .fd = questions, .events = POLLIN };
+    while (poll(&asked, 1, 0) == 0) {
+        int rc = svl_pump(p, 0, 5, NULL);
+        if (rc != SVL_OK && rc != SVL_E_TIMEOUT)
+            give_up("pump");
+    }
+}
+
+static void answer_all(svl_pipeline *p, bool pumps, int questions, int answers)
 {
     struct question q;
     svl_pipeline_stats stats = { .struct_size = sizeof stats };
     char done = 1;
-    while (read(questions, &q, sizeof q) == (ssize_t)sizeof q) {
+    bool held = false;
+    for (;;) {
+        if (pumps && !held)
+            pump(p, questions);
+        if (read(questions, &q, sizeof q) != (ssize_t)sizeof q)
+            _exit(4);
+        held = q.what == 'h' || (held && q.what != 'g');
         if (q.what == 's') {
             if (svl_pipeline_stats_get(p, &stats) != SVL_OK ||
                 write(answers, &stats, sizeof stats) != (ssize_t)sizeof stats)
@@ -69,7 +88,6 @@ static void answer_all(svl_pipeline *p, int questions, int answers)
         if (write(answers, &done, 1) != 1 || q.what == 'q')
             _exit(q.what == 'q' ? 0 : 3);
     }
-    _exit(4);
 }
 
 void host_start(struct host *host, const char *path, const struct host_set_up *set_up)
@@ -84,11 +102,12 @@ void host_start(struct host *host, const char *path, const struct host_set_up *s
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         close(questions[1]);
         close(answers[0]);
-        svl_pipeline *p = open_pipeline(path, set_up);
+        bool pumps;
+        svl_pipeline *p = open_pipeline(path, set_up, &pumps);
         up = 1;
         if (write(answers[1], &up, 1) != 1)
             _exit(3);
-        answer_all(p, questions[0], answers[1]);
+        answer_all(p, pumps, questions[0], answers[1]);
     }
     close(questions[0]);
     close(answers[1]);
@@ -118,6 +137,18 @@ void host_publish(const struct host *host, const char *text)
 {
     char done;
     ask(host, 'p', text, &done, 1);
+}
+
+void host_hold(const struct host *host)
+{
+    char done;
+    ask(host, 'h', "", &done, 1);
+}
+
+void host_go(const struct host *host)
+{
+    char done;
+    ask(host, 'g', "", &done, 1);
 }
 
 static int end(struct host *host)

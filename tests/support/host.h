@@ -22,6 +22,9 @@ void host_start(struct host *host, const char *path, const struct host_set_up *s
 void host_stats(const struct host *host, svl_pipeline_stats *stats);
 /* Publishes a text in the host. */
 void host_publish(const struct host *host, const char *text);
+/* Of one that has SVL_THREADLESS: it does nothing until host_go(), and is inside of nothing. */
+void host_hold(const struct host *host);
+void host_go(const struct host *host);
 /* svl_stop() and svl_close(); then the process ends. */
 void host_stop(struct host *host);
 void host_kill(struct host *host);
