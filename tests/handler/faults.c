@@ -60,13 +60,15 @@ static int settle(svl_batch *batch, bool rejects)
     return svl_batch_ack(batch);
 }
 
+/* While memory is gone, the same batch comes again and again. */
 static int work_off(svl_consumer *c, bool rejects, int64_t timeout_ms)
 {
     svl_batch *batch;
     int rc;
-    while ((rc = svl_consumer_poll(c, timeout_ms, &batch)) == SVL_OK) {
+    for (int shortages = 0; (rc = svl_consumer_poll(c, timeout_ms, &batch)) == SVL_OK;) {
         int settled = settle(batch, rejects);
-        if (settled != SVL_OK && settled != SVL_E_NOMEM)
+        shortages = settled == SVL_E_NOMEM ? shortages + 1 : 0;
+        if (settled != SVL_OK && (settled != SVL_E_NOMEM || shortages == 5))
             return settled;
     }
     return rc == SVL_E_TIMEOUT ? SVL_OK : rc;
