@@ -158,7 +158,8 @@ static void sweep(bool once)
     assert_ok(script());
     uint64_t calls = fail_malloc_count(), failures = 0;
     struct rng rng = { test_seed() };
-    for (uint64_t n = 1; n < calls; n += 1 + rng_below(&rng, calls / 25 + 1)) {
+    for (uint64_t n = 1; n < calls;
+         n += 1 + rng_below(&rng, calls / (uint64_t)test_times(12) + 1)) {
         start_anew();
         int64_t live = live_allocations();
         fail_malloc_after(n, once);

@@ -112,7 +112,8 @@ static void sweep(bool once)
     assert_ok(script(-1));
     uint64_t calls = fail_malloc_count(), failures = 0;
     struct rng rng = { test_seed() };
-    for (uint64_t n = 1; n < calls; n += 1 + rng_below(&rng, calls / 150 + 1)) {
+    for (uint64_t n = 1; n < calls;
+         n += 1 + rng_below(&rng, calls / (uint64_t)test_times(50) + 1)) {
         if (n % 40 == 0) {
             remove_tree(path); /* small again: as many calls as counted */
             acknowledged = 0;
