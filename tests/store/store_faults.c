@@ -216,7 +216,8 @@ static void test_allocation_when_one_fails_in_a_roll_then_every_record_once(void
     uint64_t calls = UINT64_MAX;
     struct rng rng = { test_seed() };
     /* Some of them: each that fails costs the second after which a commit is tried again. */
-    for (uint64_t n = 0; n <= calls; n += n == 0 ? 1 : 1 + rng_below(&rng, calls / 10 + 1)) {
+    for (uint64_t n = 0; n <= calls;
+         n += n == 0 ? 1 : 1 + rng_below(&rng, calls / (uint64_t)test_times(3) + 1)) {
         svl_store *store;
         uint64_t count;
         copy_tree(nearly_full, path);
@@ -303,7 +304,8 @@ static void test_reader_when_an_allocation_fails_then_every_record_once(void **s
 {
     (void)state;
     uint64_t calls = read_with_failure(0);
-    for (uint64_t n = 1; n <= calls; n++)
+    struct rng rng = { test_seed() };
+    for (uint64_t n = 1; n <= calls; n += 1 + rng_below(&rng, calls / (uint64_t)test_times(15) + 1))
         read_with_failure(n);
 }
 
