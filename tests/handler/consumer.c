@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -721,14 +720,6 @@ static void test_window_when_open_then_the_poll_waits_for_it(void **state)
     assert_ok(svl_close(pipeline));
 }
 
-static void limit_files(rlim_t bytes)
-{
-    struct rlimit limit;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = bytes;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 /* Whoever acknowledges is a thread of the host's: it is told, and does not wait until there is space. */
 static void test_ack_when_the_disk_is_full_then_says_so_and_the_batch_comes_again(void **state)
 {
@@ -740,7 +731,7 @@ static void test_ack_when_the_disk_is_full_then_says_so_and_the_batch_comes_agai
     publish_some(1);
     svl_batch *batch = poll_one(c);
     assert_ok(svl_batch_emit(batch, 0, &out));
-    limit_files(4096);
+    set_disk_full(true);
     letters_publish("other");
     do {
         letters_sleep_ms(1);
@@ -748,7 +739,7 @@ static void test_ack_when_the_disk_is_full_then_says_so_and_the_batch_comes_agai
     } while (stats.disk_full_waits == 0);
     assert_int_equal(svl_batch_ack(batch), SVL_E_NO_SPACE);
     assert_non_null(strstr(svl_last_error(), "comes again"));
-    limit_files(RLIM_INFINITY);
+    set_disk_full(false);
     batch = poll_one(c);
     assert_first(batch, 1);
     assert_ok(svl_batch_emit(batch, 0, &out));
