@@ -135,8 +135,11 @@ int svl__directory_sync(int directory, const char *name)
 
 int svl__directory_open_shared(const char *path, int *out)
 {
+    int fd;
     *out = -1;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    do
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
     if (fd < 0) {
         if (errno == ENOENT)
             return SVL_E_NOT_FOUND;
@@ -169,6 +172,28 @@ int svl__directory_open(const char *path, int *out)
     }
     *out = fd;
     return SVL_OK;
+}
+
+int svl__directory_list(int directory, const char *name, DIR **out)
+{
+    int fd;
+    do
+        fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    *out = fd < 0 ? NULL : fdopendir(fd);
+    if (*out)
+        return SVL_OK;
+    int rc = svl__fail_errno(errno, "listing of %s", name);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+int svl__directory_next(DIR *listing, const char *name, const struct dirent **entry)
+{
+    errno = 0;
+    *entry = readdir(listing);
+    return *entry || errno == 0 ? SVL_OK : svl__fail_errno(errno, "listing of %s", name);
 }
 
 int svl__directory_check_local(int directory, const char *path)

@@ -2,6 +2,7 @@
 #ifndef SVL_BASE_FILE_H
 #define SVL_BASE_FILE_H
 
+#include <dirent.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +29,12 @@ int svl__directory_open(const char *path, int *out);
 
 /* The same for a directory that others may own, such as /dev/shm. */
 int svl__directory_open_shared(const char *path, int *out);
+
+/* What is in an open directory, from its beginning on: closed by closedir(). `name` is for the words. */
+int svl__directory_list(int directory, const char *name, DIR **out);
+/* *entry is NULL behind the last one. An error is not taken for that: whoever looks for what is not there would find
+ * it so. */
+int svl__directory_next(DIR *listing, const char *name, const struct dirent **entry);
 
 /* SVL_E_FILE_SYSTEM on a network file system or an unknown FUSE. */
 int svl__directory_check_local(int directory, const char *path);
