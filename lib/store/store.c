@@ -231,7 +231,10 @@ static int read_contents(const svl_store *store, struct contents *contents)
 /* What is flushed in a directory is lost with the directory's own name: so that is flushed first. */
 static int sync_name(const svl_store *store)
 {
-    int parent = openat(store->directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int parent;
+    do
+        parent = openat(store->directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (parent < 0 && errno == EINTR);
     if (parent < 0 && errno == EACCES)
         return SVL_OK; /* a directory that the caller may not read cannot be flushed either */
     if (parent < 0)
