@@ -315,8 +315,10 @@ static void clear(struct attached *a, size_t i)
 {
     if (svl__attach_page_lock(a->page_fd, i) != SVL_OK)
         return; /* it is being made */
-    svl__attach_page_clear(a->page, i);
+    uint64_t state = svl__attach_page_clear(a->page, i);
     svl__attach_page_unlock(a->page_fd, i, 1);
+    if (attach_state_of(state) == ATTACH_MAKING)
+        a->look_again = true;
 }
 
 static void find_all(struct attached *a)
