@@ -496,6 +496,7 @@ static int again(char **arguments)
         return 2;
     }
     struct result *result = calloc(1, sizeof *result);
+    printf("%s %s %s\n", arguments[1], arguments[2], arguments[3]); /* stdout's memory is no leak */
     use(&c, result);
     printf("%s; %s gave %d: %s\n%s\n", result->struck ? "it struck" : "it did not strike",
            result->call, result->rc, result->words,

@@ -150,7 +150,7 @@ static void wait_for_rings(struct run *run)
     for (int i = 0; i < WAIT_MS && count_rings() > 1; i++)
         nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
     if (count_rings() > 1)
-        run_wrong(run, "%u rings are left behind", count_rings() - 1);
+        run_wrong(run, "%u rings of others stay", count_rings() - 1);
 }
 
 static void judge_pipeline(const struct script *script, struct run *run)
