@@ -359,7 +359,7 @@ static void wait_for_orders(int orders, int answers)
 static svl_publisher *attach(struct run *run)
 {
     svl_attach_options o;
-    svl_publisher *publisher;
+    svl_publisher *publisher = NULL;
     int rc = svl_attach_options_init(&o, sizeof o);
     o.ring_bytes = 64 << 10;
     o.ring_directory = ring_directory;
