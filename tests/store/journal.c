@@ -1,6 +1,6 @@
 /* The journal alone: what was flushed comes back, whatever became of the rest. */
 #define _GNU_SOURCE
-#include "store/journal_files.h"
+#include "store/journal_scan.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -332,6 +332,49 @@ static void test_file_when_of_another_store_or_version_then_refused(void **state
     unlink(newest);
 }
 
+/* Lengths that wrap around to what the batch has. */
+static void test_section_when_longer_than_its_batch_then_refused(void **state)
+{
+    (void)state;
+    static uint8_t bytes[2 * JOURNAL_PAGE];
+    struct journal_section sections[] = { { JOURNAL_WIRE, 1, bytes, SIZE_MAX - 63 },
+                                          { JOURNAL_WIRE, 2, bytes, 128 } };
+    struct journal_batch batch = {
+        .sequence = 1, .first_id = 1, .count = 3, .section_count = 2, .sections = sections
+    };
+    struct journal_batch_header header = { .salt = 5 }, read;
+    struct journal_section found[JOURNAL_SECTIONS_MAX];
+    struct buffer whole = { .data = bytes };
+    svl__journal_batch_encode(&batch, &header, bytes);
+    assert_true(svl__journal_batch_decode(bytes, sizeof bytes, 5, &read));
+    whole.len = read.length;
+    assert_int_equal(read.length, read.header_len + 64);
+    assert_false(svl__journal_read_tables(&whole, &read, NULL, found));
+}
+
+static void test_file_when_its_header_names_another_batch_before_then_corrupt(void **state)
+{
+    (void)state;
+    struct replayed r;
+    struct journal_recovery recovery;
+    struct journal *journal = open_ok(&r);
+    next_id = 1;
+    for (uint64_t sequence = 1; sequence <= 8; sequence++) /* in more than one file */
+        assert_ok(write_one(journal, sequence, 20000));
+    flush_ok(journal, 8);
+    struct journal_file_header header = journal->current->header;
+    svl__journal_close(journal);
+    uint8_t bytes[JOURNAL_FILE_HEADER_BYTES];
+    header.chain ^= 1;
+    svl__journal_file_header_encode(&header, bytes);
+    find_newest();
+    int fd = open(newest, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, bytes, sizeof bytes, 0), sizeof bytes);
+    close(fd);
+    assert_int_equal(open_journal(&journal, &r, &recovery), SVL_E_CORRUPT);
+    assert_non_null(strstr(svl_last_error(), "does not follow"));
+}
+
 /* Operations alone, up to number `op`. */
 static void write_operations(struct journal *journal, uint64_t op, size_t len)
 {
@@ -491,6 +534,8 @@ int main(void)
         JOURNAL_TEST(test_unflushed_pages_when_lost_or_torn_then_a_prefix_is_left),
         JOURNAL_TEST(test_flushed_batch_when_damaged_then_corrupt_and_named),
         JOURNAL_TEST(test_file_when_of_another_store_or_version_then_refused),
+        cmocka_unit_test(test_section_when_longer_than_its_batch_then_refused),
+        JOURNAL_TEST(test_file_when_its_header_names_another_batch_before_then_corrupt),
         JOURNAL_TEST(test_file_when_something_of_it_is_in_no_other_place_then_stays),
         JOURNAL_TEST(test_journal_when_a_write_has_failed_then_takes_no_more),
         JOURNAL_TEST(test_journal_when_a_flush_has_failed_then_it_is_not_tried_again),
