@@ -122,6 +122,7 @@ struct svl_store {
     pthread_mutex_t retain_lock;  /* one retention at a time; before catalog_lock */
     pthread_mutex_t catalog_lock; /* one change at a time: committer, rings, retention */
     struct catalog_state catalog_state;
+    uint64_t retired_records, retired_bytes; /* since open; guarded by catalog_lock */
 
     svl_store_stats stats;                                  /* the counters; guarded by `lock` */
     struct ring_position ring_positions[JOURNAL_RINGS_MAX]; /* found at open */
