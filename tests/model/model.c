@@ -33,7 +33,7 @@ static void be_process(unsigned process, int64_t ends_ns, enum fault fault)
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     alarm((unsigned)((ends_ns - monotonic_ns()) / 1000000000) + OVERTIME_S);
     if (process == 0) {
-        fault_arm(fault, fault == FAULT_EFFECT ? 5 : 40);
+        fault_arm(fault, fault == FAULT_EFFECT ? 3 : 10);
         write_season(path, ends_ns);
     } else {
         read_season(path, process - 1);
