@@ -107,7 +107,9 @@ static void pass_over(struct model_subscription *s, uint64_t id)
     uint8_t fate = atomic_load(fate_of(s, id));
     if (fate & (FATE_DONE | FATE_GIVEN_UP | FATE_LOST))
         return;
-    if (id < first_kept_of(s)) {
+    if (id >= s->first_kept)
+        s->first_kept = first_kept_of(s);
+    if (id < s->first_kept) {
         s->overtaken = true;
         settle_one(s, id, FATE_LOST);
     } else if (fate & FATE_SHOWN) {
@@ -150,6 +152,8 @@ static void check_batch(struct model_subscription *s, svl_batch *batch, const sv
             wrong(subscription_name(s->number), "record %llu out of order",
                   (unsigned long long)records[i].id);
         settle_one(s, records[i].id, again ? FATE_GIVEN_UP : FATE_SHOWN);
+        if (!again && i == 0) /* what is before it stays so, also if this batch comes to nothing */
+            s->next = records[i].id;
         id = records[i].id + 1;
     }
 }

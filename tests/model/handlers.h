@@ -23,8 +23,9 @@ struct model_subscription {
     pthread_mutex_t
         lock; /* of all below; held from a batch's acknowledgement until that is noted */
     struct rng rng;
-    uint64_t next; /* all that it wants before this id is settled */
-    uint64_t done; /* in this life */
+    uint64_t next;       /* all that it wants before this id is settled */
+    uint64_t first_kept; /* of the store, at least */
+    uint64_t done;       /* in this life */
     uint64_t emitted;
     bool mended;    /* it does not fail any more */
     bool overtaken; /* by retention */

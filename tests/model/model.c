@@ -24,7 +24,7 @@
 #define SECONDS 8
 #define SEASON_S 30
 #define FAULT_S 4
-#define OVERTIME_S 240 /* for what is left at a season's end, on a busy machine */
+#define OVERTIME_S 600 /* for what is left at a season's end, on a busy machine */
 
 static char path[512];
 

@@ -16,7 +16,7 @@
 #include "season.h"
 
 #define ASKERS 2
-#define SETTLE_S_MAX 100
+#define STALL_S_MAX 60
 #define LIFE_MS_MIN INT64_C(250)
 #define LIFE_MS 2500
 /* Of the ledger, for what the last life adds. */
@@ -269,35 +269,60 @@ static void join_publishers(struct life *l)
         pthread_join(l->publisher_threads[i], NULL);
 }
 
-static bool is_settled(struct life *l, unsigned subscription)
+struct rest {
+    svl_subscription_info info;
+    uint64_t letters; /* not resolved */
+};
+
+static struct rest rest_of(struct life *l, unsigned subscription)
 {
-    svl_subscription_info info = { .struct_size = sizeof info };
-    uint64_t letters;
-    must(svl_subscription_info_get(season.subscriptions[subscription].handle, &info), "writer",
+    struct rest rest = { .info.struct_size = sizeof rest.info };
+    must(svl_subscription_info_get(season.subscriptions[subscription].handle, &rest.info), "writer",
          "svl_subscription_info_get");
-    must(svl_deadletter_count(l->pipeline, subscription_name(subscription), &letters), "writer",
-         "svl_deadletter_count");
-    return info.backlog == 0 && info.in_flight == 0 && !info.redriving && letters == 0;
+    must(svl_deadletter_count(l->pipeline, subscription_name(subscription), &rest.letters),
+         "writer", "svl_deadletter_count");
+    return rest;
+}
+
+static bool is_settled(const struct rest *rest)
+{
+    return rest->info.backlog == 0 && rest->info.in_flight == 0 && !rest->info.redriving &&
+           rest->letters == 0;
+}
+
+/* It may take its time, but it goes on. */
+static void settle(struct life *l, unsigned subscription)
+{
+    struct asker a = asker_of(l, "writer");
+    struct rest rest;
+    int64_t again_ns = 0, moved_ns = monotonic_ns();
+    uint64_t settled = 0;
+    while (rest = rest_of(l, subscription), !is_settled(&rest) && !has_failed()) {
+        uint64_t now_settled = rest.info.records + rest.info.position + rest.info.resolved;
+        if (now_settled != settled)
+            moved_ns = monotonic_ns();
+        settled = now_settled;
+        if (monotonic_ns() - moved_ns > STALL_S_MAX * INT64_C(1000000000))
+            wrong("writer",
+                  "%s stands at %llu, %llu behind, %llu in flight, %llu dead letters, paused %u, "
+                  "redriving %u",
+                  subscription_name(subscription), (unsigned long long)rest.info.position,
+                  (unsigned long long)rest.info.backlog, (unsigned long long)rest.info.in_flight,
+                  (unsigned long long)rest.letters, rest.info.paused, rest.info.redriving);
+        if (subscription != 1 && monotonic_ns() > again_ns) {
+            redrive(&a, subscription, true);
+            again_ns = monotonic_ns() + 100000000;
+        }
+        must(svl_flush(l->pipeline, -1), "writer", "svl_flush");
+        sleep_us(2000);
+    }
 }
 
 /* Whatever is left is delivered until there is nothing left. */
 static void settle_everything(struct life *l)
 {
-    struct asker a = asker_of(l, "writer");
-    int64_t until_ns = monotonic_ns() + SETTLE_S_MAX * INT64_C(1000000000);
-    for (unsigned i = 0; i < SUBSCRIPTIONS; i++) {
-        int64_t again_ns = 0;
-        while (!is_settled(l, i) && !has_failed()) {
-            if (monotonic_ns() > until_ns)
-                wrong("writer", "%s does not settle what is left", subscription_name(i));
-            if (i != 1 && monotonic_ns() > again_ns) {
-                redrive(&a, i, true);
-                again_ns = monotonic_ns() + 100000000;
-            }
-            must(svl_flush(l->pipeline, -1), "writer", "svl_flush");
-            sleep_us(2000);
-        }
-    }
+    for (unsigned i = 0; i < SUBSCRIPTIONS; i++)
+        settle(l, i);
 }
 
 static void check_subscriptions(void)
