@@ -90,12 +90,13 @@ static uint64_t ring_bytes(void)
     return is_long() ? 8 * MIB : MIB;
 }
 
-/* What waits in memory is twice tail_bytes at most; as much again are LMDB's pages of a commit and the batches kept for
- * the next records; a block is held by its builder, the codec and each reader in several forms; and a few MiB of threads
- * and contexts. */
+/* What waits in memory is twice tail_bytes at most, and as much again is room that its batches have left; a commit holds
+ * blocks and LMDB's pages of them; a block is held by its builder, the codec and each reader in several forms. The rest
+ * depends on no option: 4 MiB of batches kept for the next records, LMDB's lists of pages, some 3 MiB for each of two
+ * environments, contexts of the codec, stacks, and what is free between all these. */
 static uint64_t memory_max(const svl_store_options *o)
 {
-    return 4 * o->tail_bytes + 2 * o->commit_bytes + 16 * o->block_bytes + 12 * MIB;
+    return 4 * o->tail_bytes + 2 * o->commit_bytes + 16 * o->block_bytes + 20 * MIB;
 }
 
 static uint64_t anonymous_bytes(void)
