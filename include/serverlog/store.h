@@ -132,6 +132,8 @@ typedef struct svl_store_stats {
     uint64_t retired_bytes;
     uint64_t disk_full_waits; /* times that writing paused for a full disk */
     uint64_t damaged;         /* blocks and files found damaged since open */
+    uint64_t appended;        /* by svl_store_append(), of records_in */
+    uint64_t clock_records;   /* that tell of a step of the clock, of records_in */
 } svl_store_stats;
 
 /* One finding of svl_store_verify(): `what` names the file and the place. Borrowed until it returns. */

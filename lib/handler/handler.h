@@ -87,6 +87,7 @@ struct handlers_stats {
     uint64_t emitted;
     uint64_t dead_letters;
     uint64_t dropped;
+    uint64_t resolved;
     uint64_t callbacks_running;
 };
 void svl__handlers_stats_get(struct handlers *handlers, struct handlers_stats *stats);

@@ -215,6 +215,7 @@ static void count(svl_subscription *s, const struct settling *x, size_t items)
     h->emitted += emitted;
     h->dead_letters += x->letters;
     h->dropped += x->dropped;
+    h->resolved += resolved;
 }
 
 /* `lock` held. D3, D5: all effects and the position, in one batch of the journal; without effects the

@@ -103,10 +103,18 @@ static int open_live(svl_subscription *s, uint64_t from, uint64_t to)
                                      svl__filter_selection(s->filter), &s->live.cursor);
 }
 
+/* SVL_E_NOT_FOUND: retention has come past `from`. Asked when the cursor holds what is left: nothing goes between the
+ * two. */
 static int open_source(svl_subscription *s, uint64_t from, uint64_t to)
 {
     source_of(s)->end = to;
-    return s->redriving ? open_letters(s, from, to) : open_live(s, from, to);
+    if (s->redriving)
+        return open_letters(s, from, to);
+    int rc = open_live(s, from, to);
+    if (rc != SVL_OK || svl__store_first_id(s->handlers->options.store) <= from)
+        return rc;
+    svl__reading_close(s);
+    return SVL_E_NOT_FOUND;
 }
 
 static size_t record_bytes(const svl_record *r)
@@ -240,6 +248,8 @@ int svl__reading_fill(svl_subscription *s, uint64_t position, uint32_t records_m
             rc = open_source(s, d->scanned + 1, limit);
         }
     }
+    if (rc == SVL_E_NOT_FOUND) /* up to there; the next turn counts what was retired behind it */
+        rc = SVL_OK;
     if (rc == SVL_E_END) {
         d->at_end = source->end >= upto;
         d->scanned = source->end;

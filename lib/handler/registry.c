@@ -521,6 +521,7 @@ void svl__handlers_stats_get(struct handlers *h, struct handlers_stats *stats)
                                       .emitted = h->emitted,
                                       .dead_letters = h->dead_letters,
                                       .dropped = h->dropped,
+                                      .resolved = h->resolved,
                                       .callbacks_running = h->running };
     pthread_mutex_unlock(&h->lock);
 }

@@ -177,7 +177,7 @@ struct handlers {
     bool failed; /* the store: nothing is handed out or written any more */
     uint64_t durable_id;
     uint64_t stop_id;
-    uint64_t emitted, dead_letters, dropped;
+    uint64_t emitted, dead_letters, dropped, resolved;
     uint32_t unnamed;                  /* handlers without a name that were ever registered */
     bool short_of_threads, short_told; /* no worker could be started; the log was told */
     void (*last)(void *);

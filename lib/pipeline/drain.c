@@ -109,6 +109,7 @@ static int add_frame(struct drain *d, const struct ring_frame *frame)
 
 static void tell_damaged(struct drain *d, int code)
 {
+    atomic_fetch_add_explicit(&d->pipeline->ring_damaged, 1, memory_order_relaxed);
     svl__log(d->pipeline->log, SVL_SEVERITY_ERROR, code,
              "a ring frame that holds no record was skipped: %s", svl_last_error());
 }
@@ -271,6 +272,7 @@ static int feed_items(struct drain *d)
     if (rc != SVL_OK)
         return rc;
     d->is_unfed = false;
+    atomic_fetch_add_explicit(&p->gap_records, d->round.has_gap, memory_order_relaxed);
     if (is_own)
         settle_own(d, items, ticket);
     else

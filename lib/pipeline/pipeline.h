@@ -79,7 +79,7 @@ struct svl_pipeline {
                             before it */
     uint64_t gap_total;  /* the ring's drops that are told with it; 0: none under way */
 
-    _Atomic uint64_t published, unprocessed;
+    _Atomic uint64_t published, unprocessed, gap_records, ring_damaged;
     uint64_t ring_recovered, ring_unfinished, ring_missing; /* set at start */
 };
 

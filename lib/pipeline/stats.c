@@ -47,6 +47,9 @@ int svl_pipeline_stats_get(svl_pipeline *pipeline, svl_pipeline_stats *stats)
         .attached_damaged = attached.damaged,
         .unprocessed = atomic_load_explicit(&pipeline->unprocessed, memory_order_relaxed),
         .suspects = svl__crash_suspects(pipeline->crash),
+        .resolved = handlers.resolved,
+        .gap_records = atomic_load_explicit(&pipeline->gap_records, memory_order_relaxed),
+        .ring_damaged = atomic_load_explicit(&pipeline->ring_damaged, memory_order_relaxed),
     };
     add_ring(pipeline, &now);
     return svl__options_fill(stats, &now, sizeof now, STATS_FIRST_SIZE, "svl_pipeline_stats");

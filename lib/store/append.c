@@ -29,9 +29,14 @@ static int append_encoded(svl_store *store, struct feed_item *items, size_t n, u
 {
     struct feed feed = { .items = items, .count = n };
     int rc = svl__store_feed_durably(store, &feed);
-    if (rc == SVL_OK && first_id)
+    if (rc != SVL_OK)
+        return rc;
+    if (first_id)
         *first_id = items[0].id;
-    return rc;
+    pthread_mutex_lock(&store->lock);
+    store->stats.appended += n;
+    pthread_mutex_unlock(&store->lock);
+    return SVL_OK;
 }
 
 int svl_store_append(svl_store *store, const svl_record *records, size_t n, uint64_t *first_id)

@@ -35,8 +35,8 @@ static bool is_retirable(const svl_store *store, const struct segment_info *info
            info->ingest_max_ns < oldest_ns;
 }
 
-/* One catalog transaction for all that goes. */
-static int retire(svl_store *store, const struct segment_info *infos, size_t n)
+/* One catalog transaction for all that goes, `gone` together, which is counted as the first id moves. */
+static int retire(svl_store *store, const struct segment_info *infos, size_t n, struct totals gone)
 {
     pthread_mutex_lock(&store->catalog_lock);
     struct catalog_state state = store->catalog_state;
@@ -53,8 +53,11 @@ static int retire(svl_store *store, const struct segment_info *infos, size_t n)
         else
             svl__catalog_abort(change);
     }
-    if (rc == SVL_OK)
+    if (rc == SVL_OK) {
         store->catalog_state = state;
+        store->retired_records += gone.records;
+        store->retired_bytes += gone.bytes;
+    }
     pthread_mutex_unlock(&store->catalog_lock);
     return rc;
 }
@@ -78,17 +81,6 @@ static struct totals sum(const svl_store *store, const struct segment_info *info
         totals.records += segment_records(&infos[i]);
     }
     return totals;
-}
-
-static void note_retired(svl_store *store, const struct segment_info *infos, size_t n)
-{
-    struct totals gone = sum(store, infos, n);
-    for (size_t i = 0; i < n; i++)
-        svl__segments_retire(&store->segments, infos[i].first_id);
-    pthread_mutex_lock(&store->lock);
-    store->stats.retired_records += gone.records;
-    store->stats.retired_bytes += gone.bytes;
-    pthread_mutex_unlock(&store->lock);
 }
 
 static int64_t retention_now_ns(svl_store *store)
@@ -123,13 +115,13 @@ int svl__store_retain_now(svl_store *store, uint64_t *records)
             totals.records -= one.records;
             gone++;
         }
+        struct totals retired = sum(store, infos, gone);
         if (gone > 0)
-            rc = retire(store, infos, gone);
-        if (rc == SVL_OK && gone > 0) {
-            note_retired(store, infos, gone);
-            if (records)
-                *records = sum(store, infos, gone).records;
-        }
+            rc = retire(store, infos, gone, retired);
+        for (size_t i = 0; rc == SVL_OK && i < gone; i++)
+            svl__segments_retire(&store->segments, infos[i].first_id);
+        if (rc == SVL_OK && records)
+            *records = retired.records;
     }
     svl__free(infos);
     pthread_mutex_unlock(&store->retain_lock);

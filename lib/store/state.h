@@ -97,6 +97,7 @@ struct svl_store {
     int64_t last_flush_ns; /* monotonic: when it began */
     uint64_t
         step_ticket; /* flusher's: the batch whose record tells of a step of the clock; 0 = none */
+    uint64_t clock_ticket; /* the last one that held such a record; 0 = none did */
     struct batch *written_first, *written_last; /* in the journal, not flushed yet */
     size_t written_batches, written_values;     /* in that list */
 
@@ -121,6 +122,7 @@ struct svl_store {
     pthread_mutex_t retain_lock;  /* one retention at a time; before catalog_lock */
     pthread_mutex_t catalog_lock; /* one change at a time: committer, rings, retention */
     struct catalog_state catalog_state;
+    uint64_t retired_records, retired_bytes; /* since open; guarded by catalog_lock */
 
     svl_store_stats stats;                                  /* the counters; guarded by `lock` */
     struct ring_position ring_positions[JOURNAL_RINGS_MAX]; /* found at open */

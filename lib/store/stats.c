@@ -102,9 +102,15 @@ int svl_store_stats_get(svl_store *store, svl_store_stats *stats)
         svl__journal_stats_get(store->journal, &journal);
     if (rc != SVL_OK)
         return rc;
-    uint64_t first_id = svl__store_first_id(store);
+    /* Together, so that what is not kept any more is counted as retired. */
+    pthread_mutex_lock(&store->catalog_lock);
+    uint64_t floor = store->catalog_state.retention_floor, first_id = floor ? floor : 1;
+    uint64_t retired_records = store->retired_records, retired_bytes = store->retired_bytes;
+    pthread_mutex_unlock(&store->catalog_lock);
     pthread_mutex_lock(&store->lock);
     svl_store_stats now = store->stats;
+    now.retired_records = retired_records;
+    now.retired_bytes = retired_bytes;
     now.failed = store->failed != 0;
     now.last_id = store->tail.durable_id;
     now.tail_bytes = svl__store_memory(store);

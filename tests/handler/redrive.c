@@ -68,6 +68,9 @@ static void test_letters_when_redriven_then_done_once_and_resolved(void **state)
     }
     svl_subscription_info info = letters_info(&s);
     assert_true(info.resolved == 30 && info.dead_letters == 30 && info.records == 60);
+    svl_pipeline_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_pipeline_stats_get(pipeline, &stats));
+    assert_int_equal(stats.resolved, 30);
     assert_int_equal(s.last_attempt, 1);
     assert_ok(svl_store_verify(svl_pipeline_store(pipeline), NULL, NULL, NULL));
     assert_ok(svl_close(pipeline));

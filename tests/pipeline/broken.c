@@ -47,8 +47,8 @@ static void assert_failed(int rc)
     assert_non_null(strstr(svl_last_error(), "open again"));
 }
 
-/* A pipeline with its thread in a handler and two records behind that one, the first of them broken. */
-static svl_pipeline *open_with_a_broken_ring(uint32_t close_timeout_ms)
+/* A pipeline with its thread in a handler and two records behind that one, the first of them at *second. */
+static svl_pipeline *open_and_hold(uint32_t close_timeout_ms, uint64_t *second)
 {
     svl_pipeline *p;
     snprintf(path, sizeof path, "%s", temp_path());
@@ -66,11 +66,38 @@ static svl_pipeline *open_with_a_broken_ring(uint32_t close_timeout_ms)
     assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "one"));
     while (!atomic_load(&in_handler))
         pause_ms(1);
-    uint64_t second = svl__ring_tail(p->ring);
+    *second = svl__ring_tail(p->ring);
     assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "two"));
     assert_ok(svl_publish_text(p, SVL_SEVERITY_INFO, "in", "three"));
+    return p;
+}
+
+static svl_pipeline *open_with_a_broken_ring(uint32_t close_timeout_ms)
+{
+    uint64_t second;
+    svl_pipeline *p = open_and_hold(close_timeout_ms, &second);
     atomic_store(frame_header(p->ring, second), UINT64_C(0x4141414141414141));
     return p;
+}
+
+/* Only what is in the frame: the ring goes on. */
+static void test_record_when_written_over_in_the_ring_then_skipped_and_counted(void **state)
+{
+    (void)state;
+    uint64_t second;
+    svl_pipeline *p = open_and_hold(0, &second);
+    _Atomic uint64_t *record = frame_header(p->ring, second) + 2; /* behind header and tag */
+    atomic_store(record, UINT64_MAX);
+    atomic_store(&may_return, 1);
+    assert_ok(svl_flush(p, -1));
+    svl_pipeline_stats stats = { .struct_size = sizeof stats };
+    svl_store_stats stored = { .struct_size = sizeof stored };
+    assert_ok(svl_pipeline_stats_get(p, &stats));
+    assert_ok(svl_store_stats_get(svl_pipeline_store(p), &stored));
+    assert_int_equal(stats.ring_damaged, 1);
+    assert_int_equal(stats.published, 3);
+    assert_int_equal(stored.records_in, 2);
+    assert_ok(svl_close(p));
 }
 
 static void test_ring_when_written_over_then_stops_and_the_rest_comes_at_the_next_start(
@@ -124,6 +151,7 @@ static void test_log_when_it_blocks_then_all_others_know_and_close_frees_nothing
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_record_when_written_over_in_the_ring_then_skipped_and_counted),
         cmocka_unit_test(
             test_ring_when_written_over_then_stops_and_the_rest_comes_at_the_next_start),
         cmocka_unit_test(

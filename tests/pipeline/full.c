@@ -147,14 +147,16 @@ static void test_ring_when_full_and_drop_then_a_gap_record_says_how_many(void **
     assert_ok(svl_query_init(&query, sizeof query));
     query.source = slice_of("serverlog.gap");
     assert_ok(svl_store_query(svl_pipeline_store(pipeline), &query, &cursor));
-    uint64_t told = 0, gap_id = 0;
+    uint64_t told = 0, gap_id = 0, gap_records = 0;
     while (svl_cursor_next(cursor, 0, &record) == SVL_OK) {
         assert_int_equal(record->attribute_count, 1);
         told += (uint64_t)record->attributes[0].i64;
         gap_id = record->id;
+        gap_records++;
     }
     svl_cursor_close(cursor);
     assert_true(told == dropped);
+    assert_int_equal(stats_now().gap_records, gap_records);
     assert_true(gap_id > 1 && gap_id < stored()); /* between those before and those after */
     assert_ok(svl_close(pipeline));
 }

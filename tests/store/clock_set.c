@@ -83,6 +83,15 @@ static uint64_t first_id(svl_store *store)
     return stats.first_id;
 }
 
+static void assert_counted(svl_store *store, uint64_t appended, uint64_t clock_records)
+{
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_store_stats_get(store, &stats));
+    assert_int_equal(stats.appended, appended);
+    assert_int_equal(stats.clock_records, clock_records);
+    assert_int_equal(stats.records_in, appended + clock_records);
+}
+
 static uint64_t retain(svl_store *store)
 {
     uint64_t retired;
@@ -137,6 +146,7 @@ static void test_clock_when_set_back_then_told_once(void **state)
         append(store, 1);
         assert_ok(svl_store_flush(store, -1));
         assert_true(steps(store) == 1);
+        assert_counted(store, i == 0 ? 3 : 1, i == 0);
         assert_ok(svl_store_close(store));
         store = open_store();
         assert_ok(svl_store_close(store)); /* from now on only the catalog knows */

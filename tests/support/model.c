@@ -115,7 +115,7 @@ static bool key_matches(const svl_query *q, svl_slice key)
     return compare(key, q->key_low) >= 0 && (q->key_high.len == 0 || compare(key, q->key_high) < 0);
 }
 
-static bool matches(const svl_query *q, uint64_t id, const svl_record *r)
+bool model_matches(const svl_query *q, uint64_t id, const svl_record *r)
 {
     return id >= q->id_min && (q->id_max == 0 || id <= q->id_max) &&
            (q->time_min_ns == 0 || r->time_ns >= q->time_min_ns) &&
@@ -135,7 +135,7 @@ void model_assert_query(svl_store *store, const struct model *model, const svl_q
     for (size_t i = 0; i < model->count && (query->limit == 0 || found < query->limit); i++) {
         const struct model_record *m = &model->records[backward ? model->count - 1 - i : i];
         svl_record expected = model_record(m->number);
-        if (!matches(query, m->id, &expected))
+        if (!model_matches(query, m->id, &expected))
             continue;
         if (at == n) {
             assert_ok(svl_cursor_next_many(cursor, 0, 1 + m->number % 300, &records, &n));
@@ -158,7 +158,7 @@ void model_assert_query(svl_store *store, const struct model *model, const svl_q
 
 svl_query model_random_query(struct rng *rng, const struct model *model)
 {
-    static char low[64], high[64], source[32], type[32];
+    static _Thread_local char low[64], high[64], source[32], type[32];
     svl_query q;
     svl_query_init(&q, sizeof q);
     uint64_t first = model->count ? model->records[0].id : 1, n = model->count + 2;

@@ -26,7 +26,9 @@ void model_assert_record(const svl_record *record, const struct model_record *ex
 
 /* Asserts that the cursor of `query` gives exactly the model's records that match, in order. */
 void model_assert_query(svl_store *store, const struct model *model, const svl_query *query);
-/* A query with random conditions. Its slices live until the next call. */
+/* Whether the record, under that id, meets all conditions of the query but its pattern. */
+bool model_matches(const svl_query *query, uint64_t id, const svl_record *record);
+/* A query with random conditions. Its slices live until the next call in this thread. */
 svl_query model_random_query(struct rng *rng, const struct model *model);
 
 #endif
