@@ -159,6 +159,17 @@ int svl__reader_look(svl_store *store)
     return rc;
 }
 
+bool svl__reader_finds_retired(svl_store *store, struct segment_entry *entry)
+{
+    struct error_words words;
+    if (!store->reader)
+        return false;
+    svl__words_keep(&words);
+    int rc = svl__reader_look(store);
+    svl__words_restore(&words);
+    return rc == SVL_OK && svl__segment_is_retired(&store->segments, entry);
+}
+
 int svl__reader_open(svl_store *store)
 {
     struct journal_options options = { .directory = store->directory };

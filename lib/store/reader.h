@@ -2,8 +2,11 @@
 #ifndef SVL_STORE_READER_H
 #define SVL_STORE_READER_H
 
+#include <stdbool.h>
+
 #include <serverlog/store.h>
 
+struct segment_entry;
 struct store_reader;
 
 /* Makes store->reader and takes a first look; after the catalog and the set of segments. */
@@ -11,6 +14,9 @@ int svl__reader_open(svl_store *store);
 /* Looks what has become durable, into tail and segments. Any thread. SVL_E_ACCESS: the writer is in
  * another PID namespace. */
 int svl__reader_look(svl_store *store);
+/* Whether the writer has retired a segment that cannot be used here: it was not open yet, and its file is gone. Looks;
+ * the words of that failure stay. False in the writer. Any thread. */
+bool svl__reader_finds_retired(svl_store *store, struct segment_entry *entry);
 /* From now on a thread does so at each ring of the bell. */
 int svl__reader_listen(svl_store *store);
 /* Ends that thread. */

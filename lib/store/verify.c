@@ -36,7 +36,8 @@ static int verify_segment(struct verify *v, struct segment_entry *entry)
     struct segment *segment;
     int rc = svl__segment_use(&v->store->segments, entry, &segment);
     if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN) {
-        report(rc, svl_last_error(), v);
+        if (!svl__reader_finds_retired(v->store, entry))
+            report(rc, svl_last_error(), v);
         return SVL_OK;
     }
     if (rc != SVL_OK)

@@ -2,6 +2,7 @@
  * each record once and in order, while the writer commits, rolls, recycles, dies and comes back; and a
  * reader that dies harms nobody. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -495,6 +496,60 @@ static void test_reader_when_retention_takes_a_segment_then_gap_and_no_damage(vo
     assert_ok(svl_store_close(store));
 }
 
+/* The newest segment's file name, "" without one. */
+static void find_newest(char name[64])
+{
+    DIR *listing = opendir(path);
+    assert_non_null(listing);
+    name[0] = 0;
+    for (struct dirent *entry; (entry = readdir(listing));)
+        if (strstr(entry->d_name, ".seg") && strlen(entry->d_name) < 64 &&
+            !strstr(entry->d_name, "lock") && strcmp(entry->d_name, name) > 0)
+            strcpy(name, entry->d_name);
+    closedir(listing);
+}
+
+/* The first block is verified: the writer retires all segments that are there now. */
+static int wait_for_retention(uint64_t done, uint64_t total, void *waited)
+{
+    char name[64], file[600];
+    (void)done, (void)total;
+    if ((*(int *)waited)++ > 0)
+        return SVL_OK;
+    find_newest(name);
+    snprintf(file, sizeof file, "%s/%s", path, name);
+    for (int i = 0; i < 20000 && access(file, F_OK) == 0; i++)
+        sleep_ms(1);
+    return access(file, F_OK) == 0 ? SVL_E_TIMEOUT : SVL_OK;
+}
+
+static void test_reader_when_segments_are_retired_meanwhile_then_verifies_the_rest(void **state)
+{
+    (void)state;
+    svl_store_options o = small_options();
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    int waited = 0;
+    o.codec = SVL_CODEC_NONE;
+    o.retain_records_max = 500;
+    pid_t writer = start_writer(&o, 30000, UINT64_MAX);
+    wait_ready();
+    svl_store *store = open_reader();
+    assert_ok(svl_store_stats_get(store, &stats));
+    for (int i = 0; i < 20000 && stats.segments < 3; i++) {
+        assert_ok(svl_store_close(store)); /* it holds no segment open that it reads then */
+        store = open_reader();
+        assert_ok(svl_store_stats_get(store, &stats));
+    }
+    assert_true(stats.segments >= 3);
+    int rc = svl_store_verify(store, NULL, wait_for_retention, &waited);
+    if (rc != SVL_OK)
+        print_error("%s\n", svl_last_error());
+    assert_ok(rc);
+    assert_true(waited > 0);
+    stop_writer(writer);
+    assert_ok(svl_store_close(store));
+}
+
 static void test_store_when_read_only_then_nothing_is_written(void **state)
 {
     (void)state;
@@ -723,6 +778,8 @@ int main(void)
             test_store_when_more_readers_died_than_it_has_places_then_others_read, start),
         cmocka_unit_test_setup(test_reader_when_retention_takes_a_segment_then_gap_and_no_damage,
                                start),
+        cmocka_unit_test_setup(
+            test_reader_when_segments_are_retired_meanwhile_then_verifies_the_rest, start),
         cmocka_unit_test_setup(test_store_when_read_only_then_nothing_is_written, start),
         cmocka_unit_test_setup(test_store_when_its_writer_was_killed_then_read_without_one, start),
         cmocka_unit_test_setup(test_bell_when_forged_then_records_are_right, start),
