@@ -22,7 +22,7 @@
 #define BLOCK_RAW_MAX (UINT64_C(64) << 20) /* uncompressed; a record of any allowed size fits */
 #define BLOCK_CHUNK_BYTES 16384            /* bodies are compressed in chunks of about this many */
 
-/* What a query reads to skip a block without touching it: also the value in the zones table. */
+/* What a query reads to skip a block without touching it: also, under a seal, the value in the zones table. */
 struct zone {
     uint64_t first_id;
     uint32_t count;
@@ -36,6 +36,7 @@ struct zone {
 };
 #define ZONE_BYTES 72
 void svl__zone_encode(const struct zone *zone, uint8_t out[ZONE_BYTES]);
+bool svl__zone_equal(const struct zone *a, const struct zone *b);
 /* SVL_E_CORRUPT for sizes, orders or flags that cannot be. */
 int svl__zone_decode(const void *data, size_t len, struct zone *zone);
 
@@ -105,8 +106,8 @@ void svl__block_reader_destroy(struct block_reader *reader);
 /* Takes up a block: checks its header; columns and bodies are decoded when first asked for. `data` is
  * borrowed until the next load. After a failure there is no block: what is asked then is SVL_E_STATE. */
 int svl__block_reader_load(struct block_reader *reader, const void *data, size_t len);
-/* The same for bytes that were found under `zone`: SVL_E_CORRUPT also for a whole block of other records,
- * which would bring ids that nobody asked for. */
+/* The same for bytes that were found under `zone`: SVL_E_CORRUPT also for a whole block that says anything else of
+ * itself: it would bring records that nobody asked for. */
 int svl__block_reader_load_of(struct block_reader *reader, const struct zone *zone,
                               const void *data, size_t len);
 const struct zone *svl__block_reader_zone(const struct block_reader *reader); /* from the header */

@@ -105,11 +105,12 @@ int svl__block_reader_load_of(struct block_reader *reader, const struct zone *zo
 {
     int rc = svl__block_reader_load(reader, data, len);
     const struct zone found = reader->header.zone;
-    if (rc != SVL_OK || (found.first_id == zone->first_id && found.count == zone->count))
+    if (rc != SVL_OK || svl__zone_equal(&found, zone))
         return rc;
     reader->data = NULL;
     reader->header.zone = (struct zone){ 0 };
-    return svl__fail(SVL_E_CORRUPT, "block of record %llu: that of record %llu is in its place",
+    return svl__fail(SVL_E_CORRUPT,
+                     "block of record %llu: another one, of record %llu, is in its place",
                      (unsigned long long)zone->first_id, (unsigned long long)found.first_id);
 }
 

@@ -7,7 +7,7 @@
  *   'R' ring name                  a crash ring: 1 byte (1 = its file was made) · its directory
  *   'V' key                        a value that an operation has put
  *
- * Every value ends with the XXH3-64 of key and value: one that is damaged never passes for another's.
+ * Every value ends with a seal (seal.h): one that is damaged never passes for another's.
  * All are checked at open, so that none is missed for a damaged key. */
 #include "catalog.h"
 
@@ -19,10 +19,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "lmdb_env.h"
+#include "seal.h"
 
 #define CATALOG_NAME "catalog.mdb"
 #define CREATION_NAME "catalog.new"
@@ -31,7 +31,6 @@
 #define STATE_BYTES 72
 #define SEGMENT_BYTES 128
 #define KEY_MAX 481
-#define SUM_BYTES 8
 
 struct catalog {
     struct lmdb_env lmdb;
@@ -64,17 +63,9 @@ static int error(const struct catalog *catalog, int code, const char *what)
     return rc;
 }
 
-static uint64_t sum_of(const MDB_val *key, const uint8_t *value, size_t len)
-{
-    return svl__checksum_seeded(value, len, svl__checksum(key->mv_data, key->mv_size));
-}
-
 static bool is_sealed(const MDB_val *key, const MDB_val *value)
 {
-    const uint8_t *bytes = value->mv_data;
-    size_t len = value->mv_size;
-    return len >= SUM_BYTES &&
-           load_u64(bytes + len - SUM_BYTES) == sum_of(key, bytes, len - SUM_BYTES);
+    return svl__is_sealed(SEAL_PLACE_CATALOG, key, value);
 }
 
 static int damaged(const char *what)
@@ -160,12 +151,12 @@ static size_t segment_key(uint64_t first_id, uint8_t out[9])
     return 9;
 }
 
-/* The last SUM_BYTES of `value` are for the checksum. */
+/* The last SEAL_BYTES of `value` are for the seal. */
 static int put(struct catalog_change *change, const void *key, size_t key_len, uint8_t *value,
                size_t len)
 {
     MDB_val k = { key_len, (void *)(uintptr_t)key }, v = { len, value };
-    store_u64(value + len - SUM_BYTES, sum_of(&k, value, len - SUM_BYTES));
+    store_u64(value + len - SEAL_BYTES, svl__seal(SEAL_PLACE_CATALOG, &k, value, len - SEAL_BYTES));
     return error(change->catalog, mdb_put(change->txn, change->catalog->table, &k, &v, 0), "put");
 }
 
@@ -372,12 +363,12 @@ static int take_ring(const MDB_val *key, const MDB_val *value, void *user)
     struct ring_name ring = { .directory = "" };
     const uint8_t *bytes = value->mv_data;
     size_t len = value->mv_size;
-    if (!is_sealed(key, value) || key->mv_size - 1 >= sizeof ring.name || len < 1 + SUM_BYTES ||
-        len - 1 - SUM_BYTES >= sizeof ring.directory || bytes[0] > 1)
+    if (!is_sealed(key, value) || key->mv_size - 1 >= sizeof ring.name || len < 1 + SEAL_BYTES ||
+        len - 1 - SEAL_BYTES >= sizeof ring.directory || bytes[0] > 1)
         return damaged("a crash ring's entry");
     memcpy(ring.name, (const uint8_t *)key->mv_data + 1, key->mv_size - 1);
     ring.made = bytes[0];
-    memcpy(ring.directory, bytes + 1, len - 1 - SUM_BYTES);
+    memcpy(ring.directory, bytes + 1, len - 1 - SEAL_BYTES);
     svl__buffer_append(out, &ring, sizeof ring);
     return out->failed ? SVL_E_NOMEM : SVL_OK;
 }
@@ -457,7 +448,7 @@ int svl__catalog_value(struct catalog *catalog, svl_slice key, struct buffer *ou
         if (!is_sealed(&k, &v))
             rc = damaged("a value");
         else
-            svl__buffer_append(out, value, v.mv_size - SUM_BYTES);
+            svl__buffer_append(out, value, v.mv_size - SEAL_BYTES);
         if (out->failed)
             rc = SVL_E_NOMEM;
     }
@@ -504,11 +495,11 @@ static size_t ring_key(const struct ring_name *ring, uint8_t out[sizeof ring->na
 
 int svl__catalog_put_ring(struct catalog_change *change, const struct ring_name *ring)
 {
-    uint8_t key[sizeof ring->name + 1], value[1 + sizeof ring->directory + SUM_BYTES];
+    uint8_t key[sizeof ring->name + 1], value[1 + sizeof ring->directory + SEAL_BYTES];
     size_t len = 1 + strlen(ring->directory);
     value[0] = ring->made;
     memcpy(value + 1, ring->directory, len - 1);
-    return put(change, key, ring_key(ring, key), value, len + SUM_BYTES);
+    return put(change, key, ring_key(ring, key), value, len + SEAL_BYTES);
 }
 
 int svl__catalog_remove_ring(struct catalog_change *change, const struct ring_name *ring)
@@ -525,11 +516,11 @@ int svl__catalog_put_value(struct catalog_change *change, svl_slice key, svl_sli
     size_t key_len = value_key(key, bytes);
     if (!value.data)
         return del(change, bytes, key_len);
-    uint8_t *sealed = svl__malloc(value.len + SUM_BYTES);
+    uint8_t *sealed = svl__malloc(value.len + SEAL_BYTES);
     if (!sealed)
         return SVL_E_NOMEM;
     memcpy(sealed, value.data, value.len);
-    int rc = put(change, bytes, key_len, sealed, value.len + SUM_BYTES);
+    int rc = put(change, bytes, key_len, sealed, value.len + SEAL_BYTES);
     svl__free(sealed);
     return rc;
 }

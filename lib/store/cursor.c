@@ -1,7 +1,8 @@
 /* cursor.c - from unit to unit, and the records handed out.
  *
  * Forwards the walk is: segments, blocks of the tail, batches of the tail; backwards the reverse. A
- * damaged block is reported once and passed. */
+ * damaged block, or one whose zone is, is reported once and passed; a damaged key index is reported once, and all
+ * blocks of its segment are read. */
 #include "cursor.h"
 
 #include <string.h>
@@ -39,14 +40,8 @@ static int name_place(const svl_cursor *cursor, int rc)
                         (unsigned long long)cursor->unit_block);
 }
 
-static int load_block(svl_cursor *cursor, const struct zone *zone, const void *data, size_t len,
-                      uint64_t id_min)
+static int note_damage(svl_cursor *cursor, int rc)
 {
-    cursor->explanation.blocks_decoded++;
-    int rc = svl__block_reader_load_of(cursor->reader, zone, data, len);
-    if (rc == SVL_OK)
-        rc = svl__unit_filter_block(cursor, id_min);
-    rc = name_place(cursor, rc);
     if (rc == SVL_E_CORRUPT) {
         pthread_mutex_lock(&cursor->store->lock);
         cursor->store->stats.damaged++;
@@ -55,16 +50,28 @@ static int load_block(svl_cursor *cursor, const struct zone *zone, const void *d
     return rc;
 }
 
+static int load_block(svl_cursor *cursor, const struct zone *zone, const void *data, size_t len,
+                      uint64_t id_min)
+{
+    cursor->explanation.blocks_decoded++;
+    int rc = svl__block_reader_load_of(cursor->reader, zone, data, len);
+    if (rc == SVL_OK)
+        rc = svl__unit_filter_block(cursor, id_min);
+    return note_damage(cursor, name_place(cursor, rc));
+}
+
 static void leave_segment(svl_cursor *cursor)
 {
     cursor->in_segment = false;
     cursor->segment_next++;
 }
 
-/* Damage of its tables: no way to what follows in it. */
-static int leave_damaged(svl_cursor *cursor, int rc)
+/* Damage of the zone that comes next: its block is passed. */
+static int pass_zone(svl_cursor *cursor, struct segment *segment, int rc)
 {
-    if (svl__is_damage(rc))
+    bool backward = cursor->conditions.backward;
+    uint64_t *at = backward ? &cursor->segment_to : &cursor->segment_from;
+    if (svl__is_damage(rc) && svl__segment_pass_zone(segment, *at, backward, at) != SVL_OK)
         leave_segment(cursor);
     return rc;
 }
@@ -80,7 +87,7 @@ static int fetch_zones(svl_cursor *cursor, struct segment *segment)
                                 &cursor->zone_count);
     if (rc != SVL_OK)
         cursor->zone_count = 0;
-    return leave_damaged(cursor, rc);
+    return pass_zone(cursor, segment, rc);
 }
 
 /* Blocks lie without a gap (S1): what lies between the ids looked at and `zone` (NULL: no more of them) is
@@ -133,6 +140,14 @@ static int next_zone(svl_cursor *cursor, struct segment *segment, const struct s
     }
 }
 
+static int missing_zone(const struct segment_info *info, uint64_t first_id)
+{
+    char name[SEGMENT_NAME_BYTES];
+    svl__segment_name(info, name);
+    return svl__fail(SVL_E_CORRUPT, "%s, zone of block %llu: it is missing", name,
+                     (unsigned long long)first_id);
+}
+
 /* The same, for the blocks that the key index names. */
 static int next_candidate(svl_cursor *cursor, struct segment *segment,
                           const struct segment_info *info, struct zone *zone)
@@ -145,11 +160,9 @@ static int next_candidate(svl_cursor *cursor, struct segment *segment,
         size_t n;
         int rc = svl__segment_zones(segment, first_id, first_id, false, zone, 1, &n);
         if (rc == SVL_OK && (n == 0 || zone->first_id != first_id))
-            rc = svl__fail(SVL_E_CORRUPT,
-                           "segment %llu: the key index names block %llu, which it has not",
-                           (unsigned long long)info->first_id, (unsigned long long)first_id);
+            rc = missing_zone(info, first_id);
         if (rc != SVL_OK)
-            return leave_damaged(cursor, rc);
+            return rc;
         cursor->explanation.blocks++;
         if (svl__conditions_meet_zone(c, zone))
             return SVL_OK;
@@ -170,19 +183,23 @@ static int enter_segment(svl_cursor *cursor, struct segment *segment,
     cursor->zone_count = cursor->zone_next = 0;
     cursor->candidates.len = 0;
     cursor->candidate_next = 0;
-    cursor->in_segment = c->key.kind == SVL_KEY_ANY;
-    if (cursor->in_segment)
+    cursor->in_segment = true;
+    cursor->walks_zones = c->key.kind == SVL_KEY_ANY;
+    if (cursor->walks_zones)
         return SVL_OK;
     int rc = svl__segment_find_keys(segment, &c->key, cursor->segment_from, cursor->segment_to,
                                     &cursor->candidates);
-    if (rc == SVL_OK) {
-        uint64_t named = cursor->candidates.len / sizeof(uint64_t);
-        uint64_t skipped = info->blocks > named ? info->blocks - named : 0;
-        cursor->explanation.blocks += skipped;
-        cursor->explanation.blocks_skipped_key += skipped;
-        cursor->in_segment = true;
+    if (svl__is_damage(rc)) {
+        cursor->walks_zones = true;
+        return rc;
     }
-    return leave_damaged(cursor, rc);
+    if (rc != SVL_OK)
+        return rc;
+    uint64_t named = cursor->candidates.len / sizeof(uint64_t);
+    uint64_t skipped = info->blocks > named ? info->blocks - named : 0;
+    cursor->explanation.blocks += skipped;
+    cursor->explanation.blocks_skipped_key += skipped;
+    return SVL_OK;
 }
 
 /* The bytes of the next block of the segment, and its zone. */
@@ -191,9 +208,8 @@ static int read_segment(svl_cursor *cursor, struct segment *segment,
 {
     int rc = cursor->in_segment ? SVL_OK : enter_segment(cursor, segment, info);
     if (rc == SVL_OK)
-        rc = cursor->conditions.key.kind == SVL_KEY_ANY
-                 ? next_zone(cursor, segment, info, zone)
-                 : next_candidate(cursor, segment, info, zone);
+        rc = cursor->walks_zones ? next_zone(cursor, segment, info, zone)
+                                 : next_candidate(cursor, segment, info, zone);
     if (rc != SVL_OK)
         return rc;
     cursor->unit_segment = *info;
@@ -238,7 +254,7 @@ static int next_in_segments(svl_cursor *cursor)
         struct zone zone;
         int rc = svl__segment_use(set, cursor->segments[at], &segment);
         if (rc == SVL_OK) {
-            rc = read_segment(cursor, segment, &info, &zone);
+            rc = note_damage(cursor, read_segment(cursor, segment, &info, &zone));
             svl__segment_unuse(set, cursor->segments[at]);
         } else if (svl__is_damage(rc)) {
             bool retired = svl__reader_finds_retired(cursor->store, cursor->segments[at]);

@@ -85,6 +85,7 @@ struct svl_cursor {
 
     /* the segment at hand: zones fetched, some at a time; with a key condition its candidates */
     bool in_segment;
+    bool walks_zones; /* else candidates are asked; also where the index is damaged */
     uint64_t segment_from, segment_to; /* ids still to look at */
     struct zone zones[ZONES_AT_ONCE];
     size_t zone_count, zone_next;

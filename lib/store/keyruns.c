@@ -9,8 +9,6 @@
 #include "keyset.h"
 #include "record/wire.h"
 
-#define RUN_PREFIX 4
-
 /* --- merging ---
  *
  * A tournament of the sets' next keys. Leaf `i` of the tree is set `i`; an inner node keeps who lost there, node 0 who
@@ -143,16 +141,7 @@ static void advance(struct tournament *t)
     t->losers[0] = winner;
 }
 
-static int put_key(MDB_cursor *cursor, uint32_t run, svl_slice key, const uint8_t *ids, size_t len)
-{
-    uint8_t bytes[RUN_PREFIX + RECORD_KEY_MAX];
-    store_u32(bytes, __builtin_bswap32(run));
-    memcpy(bytes + RUN_PREFIX, key.data, key.len);
-    MDB_val k = { RUN_PREFIX + key.len, bytes }, v = { len, (void *)(uintptr_t)ids };
-    return mdb_cursor_put(cursor, &k, &v, MDB_APPEND);
-}
-
-static int write_run(MDB_cursor *cursor, uint32_t run, struct tournament *t)
+static int write_run(struct key_chunk_writer *writer, struct tournament *t)
 {
     uint8_t ids[RUN_BLOCKS * VARINT_BYTES_MAX];
     const struct contender *next = winner_of(t);
@@ -168,86 +157,121 @@ static int write_run(MDB_cursor *cursor, uint32_t run, struct tournament *t)
             advance(t);
             next = winner_of(t);
         } while (next && t->losers[0].head == head && svl__key_compare(next->key, key) == 0);
-        code = put_key(cursor, run, key, ids, (size_t)(end - ids));
+        code = svl__key_chunk_add(writer, key, (svl_slice){ ids, (size_t)(end - ids) });
     }
-    return code;
+    return code == 0 ? svl__key_chunk_end(writer) : code;
 }
 
-int svl__keyrun_append(MDB_txn *txn, MDB_dbi table, uint32_t run, struct key_set *const *sets,
-                       size_t n)
+int svl__keyrun_append(const struct key_runs *runs, struct key_set *const *sets, size_t n)
 {
-    struct tournament t;
-    if (!tournament_begin(&t, sets, n))
-        return ENOMEM;
+    struct tournament t = { 0 };
+    struct key_chunk_writer *writer = svl__malloc(sizeof *writer);
     MDB_cursor *cursor;
-    int code = mdb_cursor_open(txn, table, &cursor);
+    int code = writer && tournament_begin(&t, sets, n) ? 0 : ENOMEM;
+    if (code == 0)
+        code = mdb_cursor_open(runs->txn, runs->table, &cursor);
     if (code == 0) {
-        code = write_run(cursor, run, &t);
+        svl__key_chunk_begin(writer, cursor, runs->place, runs->count);
+        code = write_run(writer, &t);
         mdb_cursor_close(cursor);
     }
     tournament_end(&t);
+    svl__free(writer);
     return code;
 }
 
 /* --- lookup --- */
 
-static int take_ids(const MDB_val *value, struct buffer *out)
+/* SVL_E_CORRUPT (bare): they are no ids that ascend. */
+static int take_ids(svl_slice ids, struct buffer *out)
 {
-    struct reader r = reader_of(value->mv_data, value->mv_size);
+    struct reader r = reader_of(ids.data, ids.len);
     uint64_t id = 0;
     while (reader_left(&r) > 0) {
         uint64_t delta = read_varint(&r);
         if (r.failed || delta == 0 || __builtin_add_overflow(id, delta, &id))
-            return svl__fail(SVL_E_CORRUPT, "an entry of the key index");
+            return SVL_E_CORRUPT;
         svl__buffer_append(out, &id, sizeof id);
     }
     return out->failed ? SVL_E_NOMEM : SVL_OK;
 }
 
-/* From the first key of the run that can match on, until one lies behind the condition. *run becomes the
- * next one that may hold something: the file's number of runs may be any, but entries are as many as they are. */
-static int find_in_run(MDB_cursor *cursor, uint32_t *run, const struct key_condition *condition,
-                       struct buffer *out, int *code)
+/* The ids of the chunk's keys that match: they follow each other. */
+static int take_matches(const struct key_chunk *chunk, const struct key_condition *condition,
+                        struct buffer *out)
 {
-    uint8_t bytes[RUN_PREFIX + RECORD_KEY_MAX];
-    store_u32(bytes, __builtin_bswap32(*run));
-    if (condition->low.len > 0)
-        memcpy(bytes + RUN_PREFIX, condition->low.data, condition->low.len);
-    MDB_val key = { RUN_PREFIX + condition->low.len, bytes }, value;
-    *code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    while (*code == 0) {
-        const uint8_t *found = key.mv_data;
-        uint32_t of = key.mv_size > RUN_PREFIX ? __builtin_bswap32(load_u32(found)) : 0;
-        if (key.mv_size <= RUN_PREFIX || of < *run)
-            return svl__fail(SVL_E_CORRUPT, "an entry of the key index, or its place");
-        svl_slice raw = { found + RUN_PREFIX, key.mv_size - RUN_PREFIX };
-        int place = of == *run ? svl__key_locate(condition, raw) : 0;
-        if (of != *run || place > 0) {
-            *run = of != *run ? of : *run + 1;
-            return SVL_OK;
-        }
-        int rc = place == 0 ? take_ids(&value, out) : SVL_OK;
-        if (rc != SVL_OK)
-            return rc;
-        *code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    uint32_t low = 0, high = chunk->count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (svl__key_locate(condition, svl__key_chunk_key(chunk, middle)) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    if (*code == MDB_NOTFOUND) {
-        *code = 0;
-        *run = UINT32_MAX;
-    }
-    return SVL_OK;
+    int rc = SVL_OK;
+    while (rc == SVL_OK && low < chunk->count &&
+           svl__key_locate(condition, svl__key_chunk_key(chunk, low)) == 0)
+        rc = take_ids(svl__key_chunk_ids(chunk, low++), out);
+    return rc;
 }
 
-int svl__keyruns_find(MDB_txn *txn, MDB_dbi table, uint32_t runs,
-                      const struct key_condition *condition, struct buffer *out, int *code)
+/* The chunk found first covers the least key that can match; each one behind it follows the one before. */
+static bool is_expected(const struct key_chunk *chunk, uint32_t run, const uint32_t *number,
+                        const struct key_condition *condition)
+{
+    if (chunk->run != run)
+        return false;
+    if (number)
+        return chunk->number == *number;
+    return chunk->number == 0 ||
+           svl__key_compare(svl__key_chunk_key(chunk, 0), condition->low) <= 0;
+}
+
+/* From the chunk that covers the first key that can match to the one that covers the last (K1). */
+static int find_in_run(MDB_cursor *cursor, uint64_t place, uint32_t run,
+                       const struct key_condition *condition, struct buffer *out, int *code)
+{
+    /* The next key in order is that with a zero behind it: chunks stand under what they end before. */
+    uint8_t bytes[RUN_PREFIX_BYTES + RECORD_KEY_MAX + 1] = { 0 };
+    store_u32(bytes, __builtin_bswap32(run));
+    if (condition->low.len > 0)
+        memcpy(bytes + RUN_PREFIX_BYTES, condition->low.data, condition->low.len);
+    MDB_val key = { RUN_PREFIX_BYTES + condition->low.len + 1, bytes }, value;
+    struct key_chunk chunk = { 0 };
+    uint32_t next = 0;
+    const uint32_t *expected = NULL;
+    *code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    while (*code == 0) {
+        int rc = svl__key_chunk_open(place, &key, &value, &chunk);
+        if (rc != SVL_OK)
+            return rc;
+        if (!is_expected(&chunk, run, expected, condition))
+            return svl__fail(SVL_E_CORRUPT, "key index, run %u: a chunk is missing", run);
+        rc = take_matches(&chunk, condition, out);
+        if (rc == SVL_E_CORRUPT)
+            return svl__key_chunk_damaged(&key, "the blocks of a key");
+        if (rc != SVL_OK || chunk.end.len == 0 || svl__key_locate(condition, chunk.end) > 0)
+            return rc;
+        next = chunk.number + 1;
+        expected = &next;
+        *code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    if (*code != MDB_NOTFOUND)
+        return SVL_OK;
+    *code = 0;
+    return svl__fail(SVL_E_CORRUPT, "key index, run %u: its last chunk is missing", run);
+}
+
+int svl__keyruns_find(const struct key_runs *runs, const struct key_condition *condition,
+                      struct buffer *out, int *code)
 {
     MDB_cursor *cursor;
-    *code = mdb_cursor_open(txn, table, &cursor);
+    *code = mdb_cursor_open(runs->txn, runs->table, &cursor);
     if (*code != 0)
         return SVL_OK;
     int rc = SVL_OK;
-    for (uint32_t run = 0; run < runs && rc == SVL_OK && *code == 0;) {
-        rc = find_in_run(cursor, &run, condition, out, code);
+    for (uint32_t run = 0; run < runs->count && rc == SVL_OK && *code == 0; run++) {
+        rc = find_in_run(cursor, runs->place, run, condition, out, code);
         /* A wide range names a block many times over: keep memory by the number of blocks. */
         if (out->len > RUN_BLOCKS * sizeof(uint64_t) * 4)
             svl__ids_sort_unique(out);
@@ -256,25 +280,73 @@ int svl__keyruns_find(MDB_txn *txn, MDB_dbi table, uint32_t runs,
     return rc;
 }
 
-int svl__keyruns_count(MDB_txn *txn, MDB_dbi table, uint64_t *ids, int *code)
+/* --- checking --- */
+
+/* Where a walk over the whole table stands. */
+struct check {
+    uint32_t run, number; /* that the next chunk must have */
+    svl_slice end;        /* where the chunk before it ended: in LMDB's memory, which stays */
+    struct buffer found;
+    uint64_t ids;
+};
+
+/* The chunk's first key is where the one before it ended, and each other behind the key before it. */
+static bool is_in_order(const struct check *check, const struct key_chunk *chunk, uint32_t i)
+{
+    svl_slice key = svl__key_chunk_key(chunk, i);
+    if (chunk->end.len > 0 && svl__key_compare(key, chunk->end) >= 0)
+        return false;
+    if (i > 0)
+        return svl__key_compare(svl__key_chunk_key(chunk, i - 1), key) < 0;
+    return chunk->number == 0 || svl__key_compare(check->end, key) == 0;
+}
+
+/* What is wrong with it, or NULL. */
+static const char *check_chunk(struct check *check, const struct key_chunk *chunk)
+{
+    if (chunk->run != check->run || chunk->number != check->number)
+        return "a chunk before it is missing";
+    for (uint32_t i = 0; i < chunk->count; i++) {
+        check->found.len = 0;
+        if (!is_in_order(check, chunk, i))
+            return "its keys are out of order";
+        if (take_ids(svl__key_chunk_ids(chunk, i), &check->found) == SVL_E_CORRUPT)
+            return "the blocks of a key";
+        check->ids += check->found.len / sizeof(uint64_t);
+    }
+    bool is_last = chunk->end.len == 0;
+    check->run += is_last;
+    check->number = is_last ? 0 : chunk->number + 1;
+    check->end = chunk->end;
+    return NULL;
+}
+
+int svl__keyruns_check(const struct key_runs *runs, uint64_t *ids, int *code)
 {
     MDB_cursor *cursor;
     MDB_val key, value;
-    struct buffer found = { 0 };
+    struct check check = { 0 };
     int rc = SVL_OK;
     *ids = 0;
-    *code = mdb_cursor_open(txn, table, &cursor);
+    *code = mdb_cursor_open(runs->txn, runs->table, &cursor);
     if (*code != 0)
         return SVL_OK;
     while (rc == SVL_OK && (*code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-        found.len = 0;
-        rc = take_ids(&value, &found);
-        *ids += found.len / sizeof(uint64_t);
+        struct key_chunk chunk;
+        rc = svl__key_chunk_open(runs->place, &key, &value, &chunk);
+        const char *what = rc == SVL_OK ? check_chunk(&check, &chunk) : NULL;
+        if (what)
+            rc = svl__key_chunk_damaged(&key, what);
+        if (check.found.failed)
+            rc = SVL_E_NOMEM;
     }
     if (*code == MDB_NOTFOUND)
         *code = 0;
+    if (rc == SVL_OK && *code == 0 && (check.run != runs->count || check.number != 0))
+        rc = svl__fail(SVL_E_CORRUPT, "key index: it ends in run %u of %u", check.run, runs->count);
+    *ids = check.ids;
     mdb_cursor_close(cursor);
-    svl__buffer_free(&found);
+    svl__buffer_free(&check.found);
     return rc;
 }
 

@@ -2,10 +2,8 @@
  *
  * One random B+tree insert a record costs twenty times the append; so nothing is inserted at random.
  * After 256 blocks, 256 K records or 8 MiB of keys the sorted key sets of these blocks are merged into
- * one run, appended under its own number: packed pages, no page rewritten. A lookup descends once a run.
- *
- *   key    run number (big-endian u32), then the raw key
- *   value  the first record ids of the blocks that hold it: varints, the first as it is, then deltas */
+ * one run, appended under its own number: packed pages, no page rewritten. A lookup descends once a run,
+ * and reads there the one chunk that covers the key (keychunk.h: K1). */
 #ifndef SVL_STORE_KEYRUNS_H
 #define SVL_STORE_KEYRUNS_H
 
@@ -14,23 +12,31 @@
 
 #include "base/bytes.h"
 #include "block.h"
+#include "keychunk.h"
 
-#define RUN_BLOCKS 256
 #define RUN_RECORDS (256u << 10)
 #define RUN_KEY_BYTES (8u << 20)
 
-/* Appends the merge of `n` (at most RUN_BLOCKS) key sets, whose blocks ascend, as run `run`. Returns an
- * LMDB code. */
-int svl__keyrun_append(MDB_txn *txn, MDB_dbi table, uint32_t run, struct key_set *const *sets,
-                       size_t n);
+/* The runs of a segment: the table "keys", as a transaction sees it. */
+struct key_runs {
+    MDB_txn *txn;
+    MDB_dbi table;
+    uint64_t place; /* seal.h */
+    uint32_t count;
+};
 
-/* Appends to `out` (u64 each, in no order, perhaps repeated) the first ids of the blocks that runs 0 to
- * runs - 1 name for keys that match. SVL_OK, SVL_E_CORRUPT, SVL_E_NOMEM; *code is LMDB's. */
-int svl__keyruns_find(MDB_txn *txn, MDB_dbi table, uint32_t runs,
-                      const struct key_condition *condition, struct buffer *out, int *code);
+/* Appends the merge of `n` (at most RUN_BLOCKS) key sets, whose blocks ascend, as run `count`. At least one has a
+ * key. Returns an LMDB code. */
+int svl__keyrun_append(const struct key_runs *runs, struct key_set *const *sets, size_t n);
 
-/* How many block ids all entries of the table name, together: likewise. */
-int svl__keyruns_count(MDB_txn *txn, MDB_dbi table, uint64_t *ids, int *code);
+/* Appends to `out` (u64 each, in no order, perhaps repeated) the first ids of the blocks that the runs
+ * name for keys that match. SVL_OK, SVL_E_CORRUPT also for a chunk that is missing, SVL_E_NOMEM; *code is LMDB's. */
+int svl__keyruns_find(const struct key_runs *runs, const struct key_condition *condition,
+                      struct buffer *out, int *code);
+
+/* Checks that the table holds the runs and nothing else, each whole and in order: likewise. *ids is how many block
+ * ids all keys have, together. */
+int svl__keyruns_check(const struct key_runs *runs, uint64_t *ids, int *code);
 
 /* Sorts ascending and drops repetitions. */
 void svl__ids_sort_unique(struct buffer *ids);

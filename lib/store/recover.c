@@ -162,9 +162,10 @@ static int append_record(const svl_record *record, struct buffer *wire, struct b
 static int check_block(const struct journal_batch *in, const struct journal_section *section,
                        uint64_t id, struct block_reader *reader)
 {
-    struct zone expected = { .first_id = id, .count = section->count };
-    int rc = svl__block_reader_load_of(reader, &expected, section->data, section->len);
+    int rc = svl__block_reader_load(reader, section->data, section->len);
     const struct zone *zone = svl__block_reader_zone(reader);
+    if (rc == SVL_OK && (zone->first_id != id || zone->count != section->count))
+        rc = damaged_batch(in, "its block has other records");
     if (rc == SVL_OK &&
         (zone->ingest_min_ns != in->ingest_ns || zone->ingest_max_ns != in->ingest_ns))
         rc = damaged_batch(in, "its block has records of another time");

@@ -129,6 +129,8 @@ static int create_object(const struct segment_place *place, const struct segment
         return SVL_E_NOMEM;
     segment->info = *info;
     segment->indexed_to = info->first_id - 1;
+    segment->zones_place = svl__seal_place(info->uuid, "zones");
+    segment->keys_place = svl__seal_place(info->uuid, "keys");
     memcpy(segment->store_uuid, place->store_uuid, sizeof segment->store_uuid);
     pthread_mutex_init(&segment->lock, NULL);
     return SVL_OK;
@@ -279,43 +281,65 @@ static int read_key_set(struct segment *segment, struct block_reader *reader,
     return rc;
 }
 
+/* A block that cannot be read: any key may be there. */
+static void add_lost(struct pending *pending, uint64_t first_id)
+{
+    pending->lost[pending->lost_count++] = first_id;
+    pending->blocks++;
+}
+
 /* One block's. What is damaged harms no other block. */
 static int add_key_set(struct segment *segment, struct block_reader *reader,
                        const struct zone *zone, struct buffer *bytes, struct pending *pending)
 {
     struct key_set *set = NULL;
-    if (pending->blocks == RUN_BLOCKS)
-        return damaged(segment, "too many blocks lack an index");
     int rc = read_key_set(segment, reader, zone, bytes, &set);
-    pending->blocks++;
     pending->records += zone->count;
+    if (rc == SVL_E_CORRUPT || rc == SVL_E_CODEC || rc == SVL_E_VERSION) {
+        svl__fail_at(rc, "%s, block of record %llu", segment->lmdb.name,
+                     (unsigned long long)zone->first_id);
+        add_lost(pending, zone->first_id);
+        return SVL_OK;
+    }
+    pending->blocks++;
     if (set) {
         pending->key_bytes += svl__key_set_bytes(set);
         pending->sets[pending->set_count++] = set;
     }
-    if (rc != SVL_E_CORRUPT && rc != SVL_E_CODEC && rc != SVL_E_VERSION)
+    return rc;
+}
+
+/* The block that begins with record *from, which becomes what is behind it. */
+static int read_pending_block(struct segment *segment, struct block_reader *reader,
+                              struct buffer *bytes, uint64_t *from, uint64_t to,
+                              struct pending *pending)
+{
+    struct zone zone;
+    size_t n;
+    if (pending->blocks == RUN_BLOCKS)
+        return damaged(segment, "too many blocks lack an index");
+    int rc = svl__segment_zones(segment, *from, to, false, &zone, 1, &n);
+    if (rc == SVL_OK && (n == 0 || zone.first_id != *from))
+        rc = svl__fail(SVL_E_CORRUPT, "%s, zone of block %llu: it is missing", segment->lmdb.name,
+                       (unsigned long long)*from);
+    if (rc == SVL_E_CORRUPT) {
+        add_lost(pending, *from);
+        return svl__segment_pass_zone(segment, *from, false, from);
+    }
+    if (rc != SVL_OK)
         return rc;
-    svl__fail_at(rc, "%s, block of record %llu", segment->lmdb.name,
-                 (unsigned long long)zone->first_id);
-    pending->lost[pending->lost_count++] = zone->first_id;
-    return SVL_OK;
+    *from = zone.first_id + zone.count;
+    return add_key_set(segment, reader, &zone, bytes, pending);
 }
 
 static int read_pending(struct segment *segment, uint64_t from, uint64_t to,
                         struct pending *pending)
 {
-    struct zone zone;
     struct buffer bytes = { 0 };
     struct block_reader *reader;
-    size_t n = 0;
     int rc = svl__block_reader_create(&reader);
-    while (rc == SVL_OK && from <= to) {
-        rc = svl__segment_zones(segment, from, to, false, &zone, 1, &n);
-        if (rc != SVL_OK || n == 0)
-            break;
-        rc = add_key_set(segment, reader, &zone, &bytes, pending);
-        from = zone.first_id + zone.count;
-    }
+    while (rc == SVL_OK && from <= to)
+        rc = read_pending_block(segment, reader, &bytes, &from, to, pending);
     svl__block_reader_destroy(reader);
     svl__buffer_free(&bytes);
     return rc;

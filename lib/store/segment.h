@@ -7,7 +7,7 @@
  *   S5  an LMDB read transaction never outlives one call.
  *
  * segment.c opening, creating, checking the file · segment_write.c commits · segment_read.c zones,
- * blocks, key lookup · keyruns.c the B+tree key index in sorted runs */
+ * blocks, key lookup · keyruns.c the B+tree key index in sorted runs · seal.c what ends its values */
 #ifndef SVL_STORE_SEGMENT_H
 #define SVL_STORE_SEGMENT_H
 
@@ -103,9 +103,13 @@ uint64_t svl__segment_block_bytes(const struct block *block);
 /* --- reading: any thread, beside a commit --- */
 
 /* The zones of blocks that reach into ids [id_min, id_max], ascending or, with `backward`, descending:
- * up to `max` of them. */
+ * up to `max` of them, those before a damaged one; SVL_E_CORRUPT if that comes first. */
 int svl__segment_zones(struct segment *segment, uint64_t id_min, uint64_t id_max, bool backward,
                        struct zone *zones, size_t max, size_t *n);
+
+/* Where a walk over zones goes on that met a damaged one at `id`: *next is the first id of the zone behind it,
+ * UINT64_MAX if there is none; or, backward, the id before its own, 0 if there is none. */
+int svl__segment_pass_zone(struct segment *segment, uint64_t id, bool backward, uint64_t *next);
 
 /* Copies the block that starts at `first_id`, which a zone or the index names, into `out` (emptied
  * first). SVL_E_CORRUPT if it is not there. */
@@ -113,7 +117,7 @@ int svl__segment_read_block(struct segment *segment, uint64_t first_id, struct b
 
 /* The first record ids of the blocks in [id_min, id_max] that hold a key that matches, ascending, each
  * once: appended to `out` as u64. Runs are asked for what they cover, the key sets kept in memory for
- * the blocks above. Never leaves one out. */
+ * the blocks above. Never leaves one out: SVL_E_CORRUPT if a part of the index that it reads is damaged. */
 int svl__segment_find_keys(struct segment *segment, const struct key_condition *condition,
                            uint64_t id_min, uint64_t id_max, struct buffer *out);
 

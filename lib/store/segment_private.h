@@ -1,7 +1,7 @@
 /* segment_private - struct segment, shared by the segment's files.
  *
- * The file's tables: "blocks", "zones" (keys: first record id, native u64, MDB_INTEGERKEY), "keys"
- * (keyruns.h) and "meta", whose one entry "segment" is
+ * The file's tables: "blocks" and "zones" (keys: first record id, native u64, MDB_INTEGERKEY; of a zone the value
+ * is as in zone.c, with a seal behind it: seal.h), "keys" (keychunk.h) and "meta", whose one entry "segment" is
  *
  *   offset  bytes  what
  *   0       4      format version, 1
@@ -21,16 +21,19 @@
 
 #include "keyruns.h"
 #include "lmdb_env.h"
+#include "seal.h"
 #include "segment.h"
 
 #define SEGMENT_VERSION 1
 #define SEGMENT_META_BYTES 136
+#define SEGMENT_ZONE_BYTES (ZONE_BYTES + SEAL_BYTES)
 
 struct segment {
     struct lmdb_env lmdb;
     MDB_dbi blocks, zones, keys, meta;
     uint8_t store_uuid[16];
-    pthread_mutex_t lock; /* everything below; never held across I/O */
+    uint64_t zones_place, keys_place; /* seal.h */
+    pthread_mutex_t lock;             /* everything below; never held across I/O */
     struct segment_info info;
     uint32_t runs;
     uint64_t indexed_to;

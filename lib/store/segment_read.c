@@ -12,16 +12,24 @@ static int damaged(const struct segment *segment, const char *what, uint64_t id)
                      (unsigned long long)id);
 }
 
+static int damaged_zone(const struct segment *segment, const char *what, uint64_t id)
+{
+    return svl__fail(SVL_E_CORRUPT, "%s, zone of block %llu: %s", segment->lmdb.name,
+                     (unsigned long long)id, what);
+}
+
 static int decode_zone(const struct segment *segment, const MDB_val *key, const MDB_val *value,
                        struct zone *zone)
 {
     if (key->mv_size != sizeof(uint64_t))
         return damaged(segment, "a zone's key has bytes:", key->mv_size);
     uint64_t first_id = load_u64(key->mv_data);
-    int rc = svl__zone_decode(value->mv_data, value->mv_size, zone);
-    if (rc == SVL_E_CORRUPT || (rc == SVL_OK && zone->first_id != first_id))
-        return damaged(segment, "the zone of block", first_id);
-    return rc;
+    if (!svl__is_sealed(segment->zones_place, key, value))
+        return damaged_zone(segment, "damaged", first_id);
+    int rc = svl__zone_decode(value->mv_data, value->mv_size - SEAL_BYTES, zone);
+    if (rc == SVL_OK && zone->first_id != first_id)
+        rc = SVL_E_CORRUPT;
+    return rc == SVL_E_CORRUPT ? damaged_zone(segment, "it cannot be one", first_id) : rc;
 }
 
 /* Stands the cursor on the last zone whose first id is at or below `id`. */
@@ -71,6 +79,45 @@ int svl__segment_zones(struct segment *segment, uint64_t id_min, uint64_t id_max
     rc = svl__lmdb_error(&segment->lmdb, mdb_cursor_open(txn, segment->zones, &cursor), "zones");
     if (rc == SVL_OK) {
         rc = read_zones(segment, cursor, id_min, id_max, backward, zones, max, n);
+        mdb_cursor_close(cursor);
+    }
+    svl__lmdb_end_read(&segment->lmdb, txn);
+    return rc;
+}
+
+/* The key of the zone at which the cursor stands. */
+static uint64_t zone_key(const MDB_val *key)
+{
+    return key->mv_size == sizeof(uint64_t) ? load_u64(key->mv_data) : 0;
+}
+
+/* What keys say is of damaged pages perhaps: never back, so that every walk ends. */
+static int pass_zone(MDB_cursor *cursor, uint64_t id, bool backward, uint64_t *next)
+{
+    uint64_t behind = id + 1;
+    MDB_val key = { sizeof behind, &behind }, value;
+    int code = backward ? seek_at_or_below(cursor, id, &key, &value)
+                        : mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    uint64_t found = code == 0 ? zone_key(&key) : 0;
+    if (backward)
+        *next = found > 0 && found <= id ? found - 1 : 0;
+    else if (code == 0)
+        *next = found > id ? found : behind;
+    else
+        *next = UINT64_MAX;
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
+int svl__segment_pass_zone(struct segment *segment, uint64_t id, bool backward, uint64_t *next)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    int rc = svl__lmdb_begin_read(&segment->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    rc = svl__lmdb_error(&segment->lmdb, mdb_cursor_open(txn, segment->zones, &cursor), "zones");
+    if (rc == SVL_OK) {
+        rc = svl__lmdb_error(&segment->lmdb, pass_zone(cursor, id, backward, next), "zones");
         mdb_cursor_close(cursor);
     }
     svl__lmdb_end_read(&segment->lmdb, txn);
@@ -142,7 +189,8 @@ int svl__segment_find_keys(struct segment *segment, const struct key_condition *
     if (rc != SVL_OK)
         return rc;
     int code;
-    rc = svl__keyruns_find(txn, segment->keys, runs, condition, out, &code);
+    struct key_runs all = { txn, segment->keys, segment->keys_place, runs };
+    rc = svl__keyruns_find(&all, condition, out, &code);
     if (rc == SVL_E_CORRUPT)
         svl__fail_at(rc, "%s", segment->lmdb.name);
     if (rc == SVL_OK)

@@ -29,10 +29,10 @@ struct verify {
 
 static void report(struct verify *v, int code, const char *format, uint64_t id)
 {
-    char what[200], place[96];
+    char what[400], place[96];
     snprintf(place, sizeof place, "%s: block %llu: ", v->segment->lmdb.name,
              (unsigned long long)id);
-    snprintf(what, sizeof what, "%s%.90s", place, format);
+    snprintf(what, sizeof what, "%s%.300s", place, format);
     v->damaged = true;
     v->damage(code, what, v->user);
 }
@@ -66,14 +66,6 @@ static int verify_keys(struct verify *v, const struct zone *zone)
     return rc;
 }
 
-static bool same_zone(const struct zone *a, const struct zone *b)
-{
-    uint8_t x[ZONE_BYTES], y[ZONE_BYTES];
-    svl__zone_encode(a, x);
-    svl__zone_encode(b, y);
-    return memcmp(x, y, sizeof x) == 0;
-}
-
 static int verify_block(struct verify *v, const struct zone *zone)
 {
     if (zone->first_id != v->next_id)
@@ -93,7 +85,7 @@ static int verify_block(struct verify *v, const struct zone *zone)
         report(v, rc, svl_last_error(), zone->first_id);
         return SVL_OK;
     }
-    if (!same_zone(zone, svl__block_reader_zone(v->reader)))
+    if (!svl__zone_equal(zone, svl__block_reader_zone(v->reader)))
         report(v, SVL_E_CORRUPT, "its zone says something else", zone->first_id);
     return verify_keys(v, zone);
 }
@@ -107,7 +99,8 @@ static int verify_blocks(struct verify *v)
         rc = svl__segment_zones(v->segment, v->next_id, v->last_id, false, &zone, 1, &n);
         if (rc == SVL_E_CORRUPT) {
             report(v, rc, svl_last_error(), v->next_id);
-            return SVL_OK; /* without zones there is no next block */
+            rc = svl__segment_pass_zone(v->segment, v->next_id, false, &v->next_id);
+            continue;
         }
         if (rc == SVL_OK && n == 0) {
             report(v, SVL_E_CORRUPT, "this and all behind it are missing", v->next_id);
@@ -151,7 +144,8 @@ static int verify_count(struct verify *v)
     int code, rc = svl__lmdb_begin_read(&s->lmdb, &txn);
     if (rc != SVL_OK)
         return rc;
-    rc = svl__keyruns_count(txn, s->keys, &ids, &code);
+    struct key_runs runs = { txn, s->keys, s->keys_place, s->runs };
+    rc = svl__keyruns_check(&runs, &ids, &code);
     if (rc == SVL_OK)
         rc = svl__lmdb_error(&s->lmdb, code, "key index");
     svl__lmdb_end_read(&s->lmdb, txn);

@@ -66,7 +66,8 @@ static int append_run(struct commit *c)
 {
     struct segment *s = c->segment;
     if (c->set_count > 0) {
-        int code = svl__keyrun_append(c->txn, s->keys, c->runs, c->sets, c->set_count);
+        struct key_runs runs = { c->txn, s->keys, s->keys_place, c->runs };
+        int code = svl__keyrun_append(&runs, c->sets, c->set_count);
         if (code != 0)
             return svl__lmdb_error(&s->lmdb, code, "key index");
         c->runs++;
@@ -84,9 +85,10 @@ static int append_block(struct commit *c, struct block *block)
     if (block->zone.first_id != c->info.last_id + 1)
         return SVL__INTERNAL("a block does not follow its segment");
     uint64_t id = block->zone.first_id;
-    uint8_t zone[ZONE_BYTES];
-    svl__zone_encode(&block->zone, zone);
+    uint8_t zone[SEGMENT_ZONE_BYTES];
     MDB_val key = { sizeof id, &id }, value = { block->len, block->data };
+    svl__zone_encode(&block->zone, zone);
+    store_u64(zone + ZONE_BYTES, svl__seal(s->zones_place, &key, zone, ZONE_BYTES));
     int code = mdb_put(c->txn, s->blocks, &key, &value, MDB_APPEND);
     if (code == 0) {
         value = (MDB_val){ sizeof zone, zone };
@@ -115,8 +117,8 @@ static uint64_t used_bytes(struct segment *s)
     return ((uint64_t)info.me_last_pgno + 1) * PAGE_BYTES;
 }
 
-/* What the keys of a block take in a run at most: twice their bytes for pages that long keys leave half
- * empty; and of each one the run's number, the ids, and LMDB's own. */
+/* What the keys of a block take in a run at most: twice their bytes, for chunks that end before a long key, and pages
+ * that such chunks leave half empty; and of each one its ids, its place in a chunk, and a share of LMDB's own. */
 static uint64_t run_bytes(const struct key_set *keys)
 {
     return 2 * svl__key_set_bytes(keys) + UINT64_C(16) * svl__key_set_count(keys);

@@ -34,6 +34,14 @@ void svl__zone_encode(const struct zone *zone, uint8_t out[ZONE_BYTES])
     store_u32(out + 68, zone->flags);
 }
 
+bool svl__zone_equal(const struct zone *a, const struct zone *b)
+{
+    uint8_t x[ZONE_BYTES], y[ZONE_BYTES];
+    svl__zone_encode(a, x);
+    svl__zone_encode(b, y);
+    return memcmp(x, y, sizeof x) == 0;
+}
+
 static bool is_possible(const struct zone *zone)
 {
     return zone->count > 0 && zone->count <= BLOCK_RECORDS_MAX && zone->first_id > 0 &&

@@ -3,7 +3,7 @@ import pathlib
 from collections import namedtuple
 
 import journal
-from basics import Cursor, as_i64, check, checksum, known, u32_at, u64_at
+from basics import Cursor, as_i64, check, checksum, known, u16_at, u32_at, u64_at
 from blocks import Block, read_zone
 from lmdb_file import LmdbFile
 from runtime import read_bell
@@ -60,7 +60,9 @@ class Segment:
         check(path.exists(), f"{self.name} is missing")
         file = LmdbFile(path, entry.map_bytes)
         self.read_meta(dict(file.table(b"meta")).get(b"segment", b""), entry, store_uuid)
-        zones, blocks = dict(file.table(b"zones")), dict(file.table(b"blocks"))
+        zones = {first_id: self.unsealed(b"zones", first_id.to_bytes(8, "little"), value)
+                 for first_id, value in file.table(b"zones")}
+        blocks = dict(file.table(b"blocks"))
         check(list(zones) == list(blocks) and len(blocks) == self.range.blocks, f"{self.name}: its blocks")
         self.records, self.block_keys = [], {}
         self.codecs, self.encodings = set(), set()
@@ -75,7 +77,7 @@ class Segment:
             self.encodings |= block.encodings
             next_id += block.zone.count
         check(next_id == self.range.last_id + 1, f"{self.name}: it ends at {next_id - 1}")
-        self.index = self.read_index(file.table(b"keys"))
+        self.index = self.read_index([(key, self.unsealed(b"keys", key, value)) for key, value in file.table(b"keys")])
         self.check_index()
 
     def read_meta(self, meta, entry, store_uuid):
@@ -83,6 +85,7 @@ class Segment:
         known(u32_at(meta, 0) == 1 and u32_at(meta, 8) == 0, f"{self.name}: version {u32_at(meta, 0)}")
         check(meta[16:32] == entry.uuid and meta[32:48] == store_uuid and u64_at(meta, 48) == entry.first_id,
               f"{self.name}: it is not the segment that the catalog names")
+        self.uuid = meta[16:32]
         self.runs = u32_at(meta, 12)
         self.indexed_to = u64_at(meta, 64)
         self.range = range_of(u64_at(meta, 56), [u64_at(meta, at) for at in range(72, 128, 8)])
@@ -92,24 +95,52 @@ class Segment:
         else:
             check(self.range == entry.range, f"{self.name}: it is not what the catalog says")
 
-    def read_index(self, entries):
+    def unsealed(self, table, key, value):
+        seal = checksum(value[:-8], checksum(key, checksum(table, checksum(self.uuid))))
+        check(len(value) >= 8 and u64_at(value, len(value) - 8) == seal, f"{self.name}: the seal of {key!r} in {table!r}")
+        return value[:-8]
+
+    def read_index(self, chunks):
         """For each key the blocks that runs name for it; runs cover blocks behind those of the run before."""
-        index, last_run, last_id, before = {}, -1, 0, 0
-        for key, value in entries:
-            run, key = int.from_bytes(key[:4], "big"), key[4:]
-            check(key and run < self.runs and run in (last_run, last_run + 1), f"{self.name}: a key of run {run}")
-            if run != last_run:
-                last_run, before = run, last_id
-            cursor, id = Cursor(value, f"{self.name}: key {key!r}"), 0
+        index, run, number, last_id, before, end = {}, 0, 0, 0, 0, None
+        for place, value in chunks:
+            what = f"{self.name}: chunk {number} of run {run}"
+            is_last = len(place) == 4
+            check(len(place) >= 4 and int.from_bytes(place[:4], "big") == run + is_last and run < self.runs and
+                  len(value) >= 6 and u32_at(value, 0) == number, f"{what}: its place")
+            for i, (key, ids) in enumerate(self.entries_of(value, what)):
+                follows = i > 0 and key > end or i == 0 and (number == 0 or key == end)
+                check(follows and (is_last or key < place[4:]), f"{what}: key {key!r} is not in order")
+                end = key
+                for id in ids:
+                    check(before < id <= self.indexed_to, f"{what}: it names block {id}")
+                    index.setdefault(key, []).append(id)
+                last_id = max(last_id, ids[-1])
+            end = place[4:]
+            run, number = (run + 1, 0) if is_last else (run, number + 1)
+            if is_last:
+                before = last_id
+        check((run, number) == (self.runs, 0), f"{self.name}: {run} runs of {self.runs}")
+        return index
+
+    def entries_of(self, chunk, what):
+        """Keys and their ids."""
+        n, at, found = u16_at(chunk, 4), 6, []
+        table = len(chunk) - 4 * n
+        check(n > 0 and table > 6, f"{what}: {n} keys")
+        for i in range(n):
+            key_end, ids_end = u16_at(chunk, table + 4 * i), u16_at(chunk, table + 4 * i + 2)
+            check(at < key_end < ids_end <= table, f"{what}: the place of key {i}")
+            cursor, id, ids = Cursor(chunk[key_end:ids_end], f"{what}: key {i}"), 0, []
             while cursor.left() > 0:
                 delta = cursor.varint()
                 check(delta > 0, f"{cursor.what}: its blocks")
                 id += delta
-                check(before < id <= self.indexed_to, f"{cursor.what}: it names block {id} in run {run}")
-                index.setdefault(key, []).append(id)
-            last_id = max(last_id, id)
-        check(last_run == self.runs - 1, f"{self.name}: {last_run + 1} runs of {self.runs}")
-        return index
+                ids.append(id)
+            found.append((chunk[at:key_end], ids))
+            at = ids_end
+        check(at == table, f"{what}: bytes behind its keys")
+        return found
 
     def check_index(self):
         """The index is what the blocks say: no key more, none less; what no run covers is not much."""

@@ -1,4 +1,4 @@
-/* forge.c - a block's checksums: see the table in store/block_format.h. */
+/* forge.c - a block's checksums: see the table in store/block_format.h; of a segment's file: see store/segment_private.h. */
 #include "forge.h"
 
 #include <serverlog/store.h>
@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "store/block_format.h"
+#include "store/segment_private.h"
 
 /* Rows of the section table. */
 #define ROW_CODEC 3
@@ -74,4 +75,66 @@ void forge_block(uint8_t *data, size_t len)
     store_u64(data + ZONE_STORED_BYTES, len);
     forge_sections(data, len, sections);
     store_u64(data + header - BLOCK_SUM_BYTES, svl__checksum(data, header - BLOCK_SUM_BYTES));
+}
+
+/* See the byte table in store/lmdb_check.c. */
+#define PAGE 4096
+#define PAGE_HEADER 16
+#define NODE_HEADER 8
+#define FLAG_LEAF 2
+#define NODE_BIGDATA 1
+
+/* The value of a leaf's node, in its page or in those that it points to, as far as the file has it; NULL: none. */
+static uint8_t *find_value(uint8_t *file, size_t size, size_t node, size_t key, size_t len)
+{
+    size_t at = node + NODE_HEADER + key;
+    if (load_u16(file + node + 4) & NODE_BIGDATA) {
+        if (at + sizeof(uint64_t) > size || load_u64(file + at) >= size / PAGE)
+            return NULL;
+        at = load_u64(file + at) * PAGE + PAGE_HEADER;
+    }
+    return at <= size && len <= size - at ? file + at : NULL;
+}
+
+/* What the segment says of itself. */
+static void forge_meta(uint8_t *bytes, size_t len, const uint8_t uuid[16])
+{
+    if (len < SEGMENT_META_BYTES)
+        return;
+    memcpy(bytes + 16, uuid, 16);
+    memcpy(bytes + 32, uuid, 16);
+    store_u64(bytes + 128, svl__checksum(bytes, 128));
+}
+
+/* Keys of eight bytes are numbers, of blocks and zones; the others, but "segment", are of chunks. */
+static void forge_entry(uint8_t *file, size_t size, size_t node, const uint8_t uuid[16])
+{
+    size_t len = load_u16(file + node) | (size_t)load_u16(file + node + 2) << 16;
+    MDB_val key = { load_u16(file + node + 6), file + node + NODE_HEADER };
+    uint8_t *value = find_value(file, size, node, key.mv_size, len);
+    bool is_number = key.mv_size == sizeof(uint64_t);
+    if (!value || load_u16(file + node + 4) > NODE_BIGDATA || key.mv_size < RUN_PREFIX_BYTES ||
+        node + NODE_HEADER + key.mv_size > size || len < SEAL_BYTES)
+        return;
+    uint64_t place = svl__seal_place(uuid, is_number ? "zones" : "keys");
+    if (is_number && len != SEGMENT_ZONE_BYTES)
+        forge_block(value, len); /* or nothing: a list of free pages */
+    else if (key.mv_size == 7 && memcmp(key.mv_data, "segment", 7) == 0)
+        forge_meta(value, len, uuid);
+    else
+        store_u64(value + len - SEAL_BYTES, svl__seal(place, &key, value, len - SEAL_BYTES));
+}
+
+void forge_entries(uint8_t *file, size_t size, const uint8_t uuid[16])
+{
+    for (size_t page = 2 * PAGE; page + PAGE <= size; page += PAGE) {
+        if (load_u16(file + page + 10) != FLAG_LEAF)
+            continue;
+        size_t lower = load_u16(file + page + 12);
+        for (size_t i = PAGE_HEADER; i + 2 <= lower && lower <= PAGE; i += 2) {
+            size_t at = load_u16(file + page + i);
+            if (at + NODE_HEADER <= PAGE)
+                forge_entry(file, size, page + at, uuid);
+        }
+    }
 }

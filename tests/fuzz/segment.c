@@ -3,16 +3,14 @@
  * open say.
  *
  * The input is a byte of switches and a sparse file (sparse.h). Unless told not to, the checksums of what the segment
- * says of itself and of its blocks are made right; LMDB's pages have none. */
+ * says of itself, of its blocks, zones and key index are made right; LMDB's pages have none. */
 #include <serverlog/store.h>
 #include <string.h>
 
-#include "base/checksum.h"
 #include "forge.h"
 #include "fuzz.h"
 #include "place.h"
 #include "sparse.h"
-#include "store/block_format.h"
 #include "store/segment_private.h"
 
 enum {
@@ -23,35 +21,10 @@ enum {
 #define FILE_MAX (96 << 10)
 #define NAME "00000000000000000001-01.seg"
 #define MAP_BYTES (UINT64_C(8) << 20)
-#define RECORDS 60 /* that the catalog of a full one counts */
-#define PAGE 4096
+#define RECORDS 60     /* that the catalog of a full one counts */
 #define ID_MAX 1000000 /* what lies beyond is no id of these files */
 
 static uint8_t file[FILE_MAX];
-
-/* Behind the key "segment": what the segment says of itself. */
-static void forge_meta(uint8_t *bytes, size_t left)
-{
-    if (left < SEGMENT_META_BYTES)
-        return;
-    memcpy(bytes + 16, place_uuid, sizeof place_uuid);
-    memcpy(bytes + 32, place_uuid, sizeof place_uuid);
-    store_u64(bytes + 128, svl__checksum(bytes, 128));
-}
-
-static void forge_file(size_t size)
-{
-    static const char name[] = "segment";
-    for (size_t at = 2 * PAGE; at + BLOCK_HEADER_BYTES(0) <= size; at++) {
-        const uint8_t *p = file + at;
-        size_t left = size - at;
-        if (memcmp(p, name, sizeof name - 1) == 0)
-            forge_meta(file + at + sizeof name - 1, left - (sizeof name - 1));
-        /* As long as its zone says: what lies behind it is another node or free. */
-        if (load_u32(p) == BLOCK_MAGIC && load_u64(p + BLOCK_ZONE_AT + 56) <= left)
-            forge_block(file + at, load_u64(p + BLOCK_ZONE_AT + 56));
-    }
-}
 
 static int open_store(svl_store **out)
 {
@@ -153,7 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     }
     size_t size = sparse_unpack(data + 1, len - 1, file, sizeof file);
     if (!(data[0] & AS_IS))
-        forge_file(size);
+        forge_entries(file, size, place_uuid);
     place_begin(data[0] & FULL ? &full : &active);
     place_write(place_store(), NAME, file, size);
     use();

@@ -205,19 +205,45 @@ static void test_lookup_when_segment_has_no_keys_then_finds_nothing(void **state
     svl__segment_close(segment);
 }
 
-static int put_entry(struct segment *segment, svl_slice key, svl_slice value)
+/* --- what a file may hold --- */
+
+static MDB_txn *begin_forging(struct segment *segment)
 {
     MDB_txn *txn;
-    uint8_t bytes[64] = { 0 }; /* run 0 */
-    memcpy(bytes + 4, key.data, key.len);
-    MDB_val k = { 4 + key.len, bytes }, v = { value.len, (void *)(uintptr_t)value.data };
     assert_ok(svl__lmdb_begin_write(&segment->lmdb, &txn));
-    int code = mdb_put(txn, segment->keys, &k, &v, 0);
-    assert_ok(svl__lmdb_commit(&segment->lmdb, txn));
-    return code;
+    return txn;
 }
 
-static void test_entry_when_no_list_of_ids_then_corrupt(void **state)
+#define LAST_OF_RUN_0 "\0\0\0\1"
+
+/* Puts a chunk with a right seal in the place of run 0's last one. */
+static void put_chunk(struct segment *segment, uint8_t *value, size_t len)
+{
+    MDB_txn *txn = begin_forging(segment);
+    MDB_val k = { 4, (void *)(uintptr_t)LAST_OF_RUN_0 }, v = { len + SEAL_BYTES, value };
+    store_u64(value + len, svl__seal(segment->keys_place, &k, value, len));
+    assert_int_equal(mdb_put(txn, segment->keys, &k, &v, 0), 0);
+    assert_ok(svl__lmdb_commit(&segment->lmdb, txn));
+}
+
+static int find_exactly(struct segment *segment, svl_slice key)
+{
+    struct key_condition exact = { .kind = SVL_KEY_EXACT, .low = key };
+    struct buffer found = { 0 };
+    int rc = svl__segment_find_keys(segment, &exact, 1, UINT64_MAX, &found);
+    svl__buffer_free(&found);
+    return rc;
+}
+
+static struct segment *segment_with_one_run(void)
+{
+    model_start();
+    struct segment *segment = segment_new(1, MAP_BYTES);
+    segment->runs = 1;
+    return segment;
+}
+
+static void test_chunk_when_it_has_no_list_of_ids_then_corrupt(void **state)
 {
     (void)state;
     static const struct {
@@ -230,58 +256,180 @@ static void test_entry_when_no_list_of_ids_then_corrupt(void **state)
         { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", 10 },     /* more than 64 bits */
         { "\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x01", 11 }, /* past the last id */
     };
-    model_start();
-    struct segment *segment = segment_new(1, MAP_BYTES);
-    commit_new(segment, 3, 30, true);
-    segment->runs = 1;
-    struct key_condition exact = { .kind = SVL_KEY_EXACT, .low = words("zebra") };
-    struct key_condition other = { .kind = SVL_KEY_EXACT, .low = words("zebr") };
+    struct segment *segment = segment_with_one_run();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct buffer found = { 0 };
-        svl_slice value = { cases[i].bytes, cases[i].len };
-        assert_int_equal(put_entry(segment, exact.low, value), 0);
-        assert_int_equal(svl__segment_find_keys(segment, &exact, 1, UINT64_MAX, &found),
-                         SVL_E_CORRUPT);
-        svl__buffer_free(&found);
-        assert_found(segment, &other, 1, UINT64_MAX);
+        uint8_t value[64] = "\0\0\0\0\1\0zebra";
+        size_t ids = 11 + cases[i].len;
+        memcpy(value + 11, cases[i].bytes, cases[i].len);
+        store_u16(value + ids, 11);
+        store_u16(value + ids + 2, (uint16_t)ids);
+        put_chunk(segment, value, ids + 4);
+        assert_int_equal(find_exactly(segment, words("zebra")), SVL_E_CORRUPT);
+        assert_ok(find_exactly(segment, words("zebr")));
     }
     svl__segment_close(segment);
-    model_free();
 }
 
-/* The number of runs is the file's word. */
-static void test_lookup_when_the_file_says_to_have_all_runs_there_can_be_then_ends(void **state)
+static void test_chunk_when_its_table_lies_then_corrupt(void **state)
 {
     (void)state;
-    model_start();
-    struct segment *segment = segment_new(1, MAP_BYTES);
-    commit_new(segment, 3, 30, true);
-    commit_new(segment, 3, 30, true);
-    segment->runs = UINT32_MAX;
-    struct key_condition exact = { .kind = SVL_KEY_EXACT, .low = words("zebra") };
-    struct key_condition all = { .kind = SVL_KEY_PREFIX };
-    assert_found(segment, &exact, 1, UINT64_MAX);
-    assert_found(segment, &all, 1, UINT64_MAX);
+    static const struct {
+        size_t at;
+        uint16_t number;
+    } cases[] = {
+        { 4, 0 },       /* no keys */
+        { 4, 2 },       /* a table that begins in the ids */
+        { 4, 3 },       /* one that begins before the value */
+        { 4, 0xffff },  /* likewise */
+        { 12, 6 },      /* a key of no bytes */
+        { 12, 5 },      /* of less */
+        { 12, 12 },     /* no ids */
+        { 12, 0xffff }, /* a key that ends behind the value */
+        { 14, 11 },     /* no ids */
+        { 14, 10 },     /* less */
+        { 14, 13 },     /* ids that reach into the table */
+        { 14, 0xffff }, /* behind the value */
+    };
+    struct segment *segment = segment_with_one_run();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint8_t value[24] = "\0\0\0\0\1\0zebra\5\x0b\0\x0c\0";
+        put_chunk(segment, value, 16);
+        assert_ok(find_exactly(segment, words("zebra")));
+        store_u16(value + cases[i].at, cases[i].number);
+        put_chunk(segment, value, 16);
+        assert_int_equal(find_exactly(segment, words("zebra")), SVL_E_CORRUPT);
+    }
+    for (size_t len = 0; len < 16; len++) {
+        uint8_t value[24] = "\0\0\0\0\1\0zebra\5\x0b\0\x0c\0";
+        put_chunk(segment, value, len);
+        assert_int_equal(find_exactly(segment, words("zebra")), SVL_E_CORRUPT);
+    }
     svl__segment_close(segment);
-    model_free();
 }
 
-static void test_entry_when_without_a_key_then_corrupt(void **state)
+/* Three blocks with the keys 100 to 899, a run of some chunks; the second of two. */
+static struct segment *segment_of_chunks(uint64_t first_id)
+{
+    struct segment *segment = segment_new(first_id, MAP_BYTES);
+    for (unsigned n = 0; n < 3; n++) {
+        struct records records = { .first_id = first_id + 800 * n };
+        for (unsigned i = 0; i < 800; i++) {
+            char key[16];
+            snprintf(key, sizeof key, "%u", 100 + i);
+            svl_record record = { .key = words(key) };
+            records_add(&records, &record, 1);
+        }
+        struct block *block = block_of(SVL_CODEC_NONE, &records);
+        assert_ok(svl__segment_commit(segment, &block, 1, n != 1));
+        svl__block_release(block);
+        records_free(&records);
+    }
+    assert_int_equal(segment->runs, 2);
+    return segment;
+}
+
+/* How many lookups of the keys 000 to 999 are refused; all others find what there is. */
+static unsigned count_refused(struct segment *segment, uint64_t first_id)
+{
+    unsigned refused = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "%03u", i);
+        struct key_condition exact = { .kind = SVL_KEY_EXACT, .low = words(key) };
+        struct buffer found = { 0 };
+        int rc = svl__segment_find_keys(segment, &exact, 1, UINT64_MAX, &found);
+        assert_true(rc == SVL_OK || rc == SVL_E_CORRUPT);
+        refused += rc == SVL_E_CORRUPT;
+        if (rc == SVL_OK) {
+            bool is_there = i >= 100 && i < 900;
+            assert_int_equal(found.len, (is_there ? 3 : 0) * sizeof(uint64_t));
+            for (size_t n = 0; n < found.len / sizeof(uint64_t); n++)
+                assert_true(load_u64(found.data + n * sizeof(uint64_t)) == first_id + 800 * n);
+        }
+        svl__buffer_free(&found);
+    }
+    return refused;
+}
+
+static void test_lookup_when_a_chunk_is_missing_then_corrupt_for_what_it_covers(void **state)
 {
     (void)state;
+    for (unsigned chunk = 0;; chunk++) {
+        struct segment *segment = segment_of_chunks(1);
+        assert_int_equal(count_refused(segment, 1), 0);
+        MDB_txn *txn = begin_forging(segment);
+        MDB_cursor *cursor;
+        MDB_val key, value;
+        assert_int_equal(mdb_cursor_open(txn, segment->keys, &cursor), 0);
+        int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+        for (unsigned i = 0; i < chunk && code == 0; i++)
+            code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+        if (code == 0)
+            assert_int_equal(mdb_cursor_del(cursor, 0), 0);
+        mdb_cursor_close(cursor);
+        assert_ok(svl__lmdb_commit(&segment->lmdb, txn));
+        assert_in_range(count_refused(segment, 1), code == 0 ? 40 : 0, code == 0 ? 250 : 0);
+        svl__segment_close(segment);
+        svl__segment_file_remove(place.directory, "00000000000000000001-01.seg");
+        if (code != 0) {
+            assert_true(chunk > 10);
+            break;
+        }
+    }
+}
+
+/* Copies the value of the `from`-th chunk of one segment to the place of the `to`-th of the other. */
+static void copy_chunk(struct segment *one, unsigned from, struct segment *other, unsigned to)
+{
+    MDB_val key, value;
+    uint8_t copy[CHUNK_BYTES_MAX];
+    size_t len = 0;
+    for (int n = 0; n < 2; n++) {
+        struct segment *segment = n == 0 ? one : other;
+        MDB_txn *txn = begin_forging(segment);
+        MDB_cursor *cursor;
+        assert_int_equal(mdb_cursor_open(txn, segment->keys, &cursor), 0);
+        assert_int_equal(mdb_cursor_get(cursor, &key, &value, MDB_FIRST), 0);
+        for (unsigned i = 0; i < (n == 0 ? from : to); i++)
+            assert_int_equal(mdb_cursor_get(cursor, &key, &value, MDB_NEXT), 0);
+        if (n == 0) {
+            len = value.mv_size;
+            memcpy(copy, value.mv_data, len);
+        } else {
+            value = (MDB_val){ len, copy };
+            assert_int_equal(mdb_cursor_put(cursor, &key, &value, MDB_CURRENT), 0);
+        }
+        mdb_cursor_close(cursor);
+        assert_ok(svl__lmdb_commit(&segment->lmdb, txn));
+    }
+}
+
+static void test_lookup_when_another_chunk_is_in_the_place_of_one_then_corrupt(void **state)
+{
+    (void)state;
+    struct segment *one = segment_of_chunks(1), *other = segment_of_chunks(5000);
+    copy_chunk(one, 1, one, 2); /* of the same run */
+    assert_in_range(count_refused(one, 1), 40, 250);
+    copy_chunk(other, 0, one, 0); /* the same keys, of another segment */
+    assert_in_range(count_refused(one, 1), 180, 500);
+    assert_int_equal(count_refused(other, 5000), 0);
+    svl__segment_close(one);
+    svl__segment_close(other);
+}
+
+/* The number of runs is the file's word: there must be as many. */
+static void test_lookup_when_the_file_says_to_have_more_runs_then_corrupt(void **state)
+{
+    (void)state;
+    static const uint32_t runs[] = { 3, 4, UINT32_MAX };
     model_start();
     struct segment *segment = segment_new(1, MAP_BYTES);
     commit_new(segment, 3, 30, true);
-    segment->runs = 2;
-    MDB_txn *txn;
-    MDB_val key = { 4, (void *)(uintptr_t) "\0\0\0\1" }, value = { 1, (void *)(uintptr_t) "\1" };
-    struct key_condition all = { .kind = SVL_KEY_PREFIX };
-    struct buffer found = { 0 };
-    assert_ok(svl__lmdb_begin_write(&segment->lmdb, &txn));
-    assert_int_equal(mdb_put(txn, segment->keys, &key, &value, 0), 0);
-    assert_ok(svl__lmdb_commit(&segment->lmdb, txn));
-    assert_int_equal(svl__segment_find_keys(segment, &all, 1, UINT64_MAX, &found), SVL_E_CORRUPT);
-    svl__buffer_free(&found);
+    commit_new(segment, 3, 30, true);
+    for (size_t i = 0; i < sizeof runs / sizeof runs[0]; i++) {
+        segment->runs = runs[i];
+        assert_int_equal(find_exactly(segment, words("zebra")), SVL_E_CORRUPT);
+    }
     svl__segment_close(segment);
     model_free();
 }
@@ -335,9 +483,11 @@ int main(void)
         SEGMENT_TEST(test_lookup_when_over_many_runs_then_finds_what_a_walk_finds),
         SEGMENT_TEST(test_run_when_256_blocks_wait_then_is_made_unasked),
         SEGMENT_TEST(test_lookup_when_segment_has_no_keys_then_finds_nothing),
-        SEGMENT_TEST(test_entry_when_no_list_of_ids_then_corrupt),
-        SEGMENT_TEST(test_lookup_when_the_file_says_to_have_all_runs_there_can_be_then_ends),
-        SEGMENT_TEST(test_entry_when_without_a_key_then_corrupt),
+        SEGMENT_TEST(test_chunk_when_it_has_no_list_of_ids_then_corrupt),
+        SEGMENT_TEST(test_chunk_when_its_table_lies_then_corrupt),
+        SEGMENT_TEST(test_lookup_when_a_chunk_is_missing_then_corrupt_for_what_it_covers),
+        SEGMENT_TEST(test_lookup_when_another_chunk_is_in_the_place_of_one_then_corrupt),
+        SEGMENT_TEST(test_lookup_when_the_file_says_to_have_more_runs_then_corrupt),
         cmocka_unit_test(test_ids_when_sorted_then_ascend_each_once),
         cmocka_unit_test(test_ids_when_far_apart_then_ascend_as_well),
     };

@@ -65,7 +65,7 @@ static void test_commit_when_blocks_are_mostly_keys_then_fits_its_segments(void 
     (void)state;
     static const struct shape shapes[] = {
         { 8, false, 0, 600000 },                 /* many records in few bytes of blocks */
-        { 3, false, 4096, 300000 },              /* short keys, short blocks */
+        { 3, false, 4096, 900000 },              /* short keys, short blocks */
         { 100, true, SEGMENT_BYTES / 8, 60000 }, /* keys that do not compress, large blocks */
         { 480, true, SEGMENT_BYTES / 8, 20000 },
     };
