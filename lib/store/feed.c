@@ -309,7 +309,8 @@ static void open_batch(svl_store *store, struct batch *batch)
 static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
 {
     size_t done = 0;
-    bool news = more || feed->urgent || feed->space_wanted;
+    bool first_record = feed->count > 0 && store->unwritten_bytes == 0; /* due before values are */
+    bool news = more || first_record || feed->urgent || feed->space_wanted;
     if (!store->queue_first && !store->open)
         store->held_since_ns = svl__monotonic_ns();
     if (batch_for(store, feed))

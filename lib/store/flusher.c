@@ -6,10 +6,12 @@
  *                                             +--> encoder: its block, which is written instead
  *
  * A flush starts at once when somebody waits or when the last one started sync_interval ago, else when that has
- * passed: so at once after a quiet moment, and never when idle. One flush acknowledges all who wait. Until it is
- * due a batch is held in memory, so that its block may be encoded and its bytes be written once: not when the
- * encoder is behind, when somebody wants a ring's space, or for longer than HOLD_MS. What is not encoded when it
- * is written goes as the wire records that it is: nothing here waits for the encoder. */
+ * passed: so at once after a quiet moment, and never when idle. Records look only at the last flush that had records
+ * in it: else one would wait out the interval that the position of a handler, written some time after the last
+ * record, has begun. So there are at most two flushes an interval for which nobody waits. One flush acknowledges all
+ * who wait. Until it is due a batch is held in memory, so that its block may be encoded and its bytes be written
+ * once: not when the encoder is behind, when somebody wants a ring's space, or for longer than HOLD_MS. What is not
+ * encoded when it is written goes as the wire records that it is: nothing here waits for the encoder. */
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -432,7 +434,10 @@ static int64_t flush_due_ns(const svl_store *store)
         store->commit_upto > store->tail.encoded_id && store->tail.ahead_count > 0;
     if (store->closing || store->flush_wanted > store->durable_ticket || commit_waits_for_it)
         return 0;
-    return store->last_flush_ns + store->options.sync_interval_ms * NS_PER_MS;
+    /* unwritten_bytes: a record waits for its flush */
+    int64_t last_ns =
+        store->unwritten_bytes > 0 ? store->last_records_flush_ns : store->last_flush_ns;
+    return last_ns + store->options.sync_interval_ms * NS_PER_MS;
 }
 
 static int64_t write_due_ns(const svl_store *store)
@@ -470,6 +475,13 @@ static void tell_clock(svl_store *store)
         tell_step(store, step_ns);
 }
 
+static bool has_records(const struct batch *list)
+{
+    while (list && list->count == 0)
+        list = list->next;
+    return list != NULL;
+}
+
 static int write_and_flush(svl_store *store)
 {
     int64_t now = svl__monotonic_ns();
@@ -484,6 +496,8 @@ static int write_and_flush(svl_store *store)
         return rc;
     pthread_mutex_lock(&store->lock);
     store->last_flush_ns = svl__monotonic_ns();
+    if (has_records(store->written_first))
+        store->last_records_flush_ns = store->last_flush_ns;
     pthread_mutex_unlock(&store->lock);
     return flush(store);
 }

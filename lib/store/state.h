@@ -92,9 +92,10 @@ struct svl_store {
     uint64_t durable_ticket; /* all up to it are durable */
     int64_t ingest_last_ns;
     struct clock_watch clock;
-    int64_t clock_kept_ns; /* flusher's: its forward_ns as fed last for the next open */
-    int64_t clock_step_ns; /* found at open, for the flusher to tell; 0 = none */
-    int64_t last_flush_ns; /* monotonic: when it began */
+    int64_t clock_kept_ns;         /* flusher's: its forward_ns as fed last for the next open */
+    int64_t clock_step_ns;         /* found at open, for the flusher to tell; 0 = none */
+    int64_t last_flush_ns;         /* monotonic: when it began */
+    int64_t last_records_flush_ns; /* of these the last that had records in it */
     uint64_t
         step_ticket; /* flusher's: the batch whose record tells of a step of the clock; 0 = none */
     uint64_t clock_ticket; /* the last one that held such a record; 0 = none did */

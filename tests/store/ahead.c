@@ -104,7 +104,7 @@ static svl_store_options options(void)
 static void hold(svl_store *in)
 {
     pthread_mutex_lock(&in->lock);
-    in->last_flush_ns = in->held_since_ns = INT64_MAX / 2;
+    in->last_flush_ns = in->last_records_flush_ns = in->held_since_ns = INT64_MAX / 2;
     pthread_mutex_unlock(&in->lock);
 }
 
@@ -394,6 +394,61 @@ static void test_group_when_larger_than_a_block_then_in_one_batch(void **state)
 
 /* --- memory --- */
 
+/* --- when a flush is due --- */
+
+static int64_t flush_due_ns(void)
+{
+    pthread_mutex_lock(&store->lock);
+    int64_t due_ns = svl__flush_due_ns(store);
+    pthread_mutex_unlock(&store->lock);
+    return due_ns;
+}
+
+/* As a handler's position: a batch without records. */
+static void feed_value(void)
+{
+    struct store_op op = { slice_of("position"), slice_of("1") };
+    struct feed one = { .ops = &op, .op_count = 1, .atomic = true };
+    assert_ok(svl__store_feed(store, &one, NULL));
+}
+
+static void feed_record(void)
+{
+    uint8_t wire[512];
+    struct numbered made;
+    make(&made, ++fed);
+    svl__wire_encode(&made.record, 1, wire);
+    struct feed_item item = { .wire = wire, .len = svl__wire_size(&made.record) };
+    struct feed one = { .items = &item, .count = 1 };
+    assert_ok(svl__store_feed(store, &one, NULL));
+}
+
+static void test_record_when_a_value_was_flushed_before_then_its_flush_is_due_at_once(void **state)
+{
+    (void)state;
+    int64_t hour_ns = INT64_C(3600000) * NS_PER_MS;
+    pthread_mutex_lock(&store->lock);
+    store->options.sync_interval_ms = 3600000; /* nobody lives to see its end */
+    store->last_records_flush_ns = svl__monotonic_ns() - hour_ns;
+    pthread_mutex_unlock(&store->lock);
+    feed_value();
+    assert_ok(svl_store_flush(store, -1));
+    feed_value();
+    pthread_mutex_lock(&store->lock);
+    store->held_since_ns = svl__monotonic_ns() + hour_ns;
+    pthread_mutex_unlock(&store->lock);
+    assert_true(flush_due_ns() > svl__monotonic_ns());
+    feed_record();
+    assert_true(flush_due_ns() <= svl__monotonic_ns());
+    work(); /* flushed, and the next one waits for that */
+    assert_records(store, 1);
+    feed_record();
+    pthread_mutex_lock(&store->lock);
+    store->held_since_ns = svl__monotonic_ns() + hour_ns;
+    pthread_mutex_unlock(&store->lock);
+    assert_true(flush_due_ns() > svl__monotonic_ns());
+}
+
 static int64_t allocations_left = INT64_MAX;
 
 static void *take(size_t size, void *user)
@@ -437,6 +492,7 @@ int main(void)
 {
     const svl_allocator allocator = { sizeof allocator, 0, take, take_again, give_back, NULL };
     const struct CMUnitTest tests[] = {
+        TEST(test_record_when_a_value_was_flushed_before_then_its_flush_is_due_at_once),
         TEST(test_batch_when_encoded_in_time_then_written_as_its_block),
         TEST(test_batch_when_not_encoded_in_time_then_written_as_wire),
         TEST(test_blocks_when_flushes_come_between_then_each_record_is_written_once),
