@@ -392,8 +392,6 @@ static void test_group_when_larger_than_a_block_then_in_one_batch(void **state)
     assert_ok(svl_store_close(copy));
 }
 
-/* --- memory --- */
-
 /* --- when a flush is due --- */
 
 static int64_t flush_due_ns(void)
@@ -448,6 +446,8 @@ static void test_record_when_a_value_was_flushed_before_then_its_flush_is_due_at
     pthread_mutex_unlock(&store->lock);
     assert_true(flush_due_ns() > svl__monotonic_ns());
 }
+
+/* --- memory --- */
 
 static int64_t allocations_left = INT64_MAX;
 
