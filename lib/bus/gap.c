@@ -2,6 +2,7 @@
 #include "gap.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void svl__gap_look(struct gap *gap, const struct ring *ring, uint64_t total)
 {
@@ -11,6 +12,19 @@ void svl__gap_look(struct gap *gap, const struct ring *ring, uint64_t total)
         gap->position = svl__ring_tail(ring);
     gap->count += total - gap->total;
     gap->total = total;
+}
+
+void svl__gap_uuid(const uint8_t ring_uuid[16], uint8_t out[16])
+{
+    for (size_t i = 0; i < 16; i++)
+        out[i] = (uint8_t)~ring_uuid[i];
+}
+
+bool svl__gap_is_told(const uint8_t ring_uuid[16], const uint8_t uuid[16])
+{
+    uint8_t told[16];
+    svl__gap_uuid(ring_uuid, told);
+    return memcmp(told, uuid, sizeof told) == 0;
 }
 
 void svl__gap_record(const struct gap *gap, struct gap_record *out)

@@ -26,6 +26,11 @@ struct gap_record {
 };
 #define GAP_WIRE_BYTES_MAX 256
 
+/* The journal says how many of a ring's drops are told as the position of a ring of this uuid, which no ring has, in
+ * the batch that has the record: killed before the ring knows, they are not told again. */
+void svl__gap_uuid(const uint8_t ring_uuid[16], uint8_t out[16]);
+bool svl__gap_is_told(const uint8_t ring_uuid[16], const uint8_t uuid[16]);
+
 /* The record of source "serverlog.gap" that says how many. */
 void svl__gap_record(const struct gap *gap, struct gap_record *out);
 

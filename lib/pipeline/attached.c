@@ -42,7 +42,7 @@ struct attached_ring {
     struct buffer fed; /* struct fed, ascending: not durable yet */
 
     struct gap gap;
-    uint64_t gap_total, gap_ticket; /* told with this ticket; 0: none under way */
+    uint64_t told; /* of its drops, in the journal */
 };
 
 /* A record that somebody in another process waits for. */
@@ -80,7 +80,6 @@ struct attached {
     pthread_mutex_t lock; /* Z1 */
     struct attached_ring rings[ATTACH_SLOTS];
     struct buffer awaited; /* struct awaited */
-    uint64_t written_ticket;
 
     _Atomic uint64_t publishers, records, refused, damaged;
 };
@@ -265,7 +264,12 @@ static void give_up(struct attached *a, size_t i, uint64_t found, int code)
 static void enter(struct attached *a, size_t i, uint64_t found, struct ring *ring,
                   struct buffer fed)
 {
-    uint64_t start = svl__ring_drained(ring);
+    uint64_t start = svl__ring_drained(ring), told = svl__ring_dropped_told_get(ring);
+    uint8_t gap_uuid[16];
+    svl__gap_uuid(svl__ring_uuid(ring), gap_uuid);
+    uint64_t known = a->position_of(gap_uuid, a->user);
+    if (told < known)
+        told = known;
     pthread_mutex_lock(&a->lock);
     a->rings[i] = (struct attached_ring){ .ring = ring,
                                           .state = attach_state_as(found, ATTACH_READY),
@@ -274,7 +278,8 @@ static void enter(struct attached *a, size_t i, uint64_t found, struct ring *rin
                                           .released = start,
                                           .passed = start,
                                           .fed = fed,
-                                          .gap.total = svl__ring_dropped_told_get(ring) };
+                                          .gap.total = told,
+                                          .told = told };
     pthread_mutex_unlock(&a->lock);
     svl__outcome_settle(ring, start);
     svl__outcome_tell(ring);
@@ -399,7 +404,7 @@ static bool is_done(struct attached *a, struct attached_ring *r)
         r->gap.count != 0)
         return false;
     pthread_mutex_lock(&a->lock);
-    bool done = r->fed.len == 0 && r->gap_total == 0 && svl__foreign_is_released(r->ring);
+    bool done = r->fed.len == 0 && r->told >= r->gap.total && svl__foreign_is_released(r->ring);
     pthread_mutex_unlock(&a->lock);
     return done;
 }
@@ -658,17 +663,16 @@ static void settle(const struct attached_ring *r, uint64_t position)
     svl__outcome_tell(r->ring);
 }
 
-/* `lock` held. A ring's drops count as told once the record that tells is written. */
-static void tell_gap(const struct attached *a, struct attached_ring *r)
+/* `lock` held. The record that tells of so many of the ring's drops is written. */
+static void tell_gap(struct attached_ring *r, uint64_t told)
 {
-    if (r->gap_total == 0 || r->gap_ticket > a->written_ticket)
-        return;
+    if (told > r->told)
+        r->told = told;
     if (svl__foreign_is_whole(r->ring))
-        svl__ring_dropped_told(r->ring, r->gap_total);
-    r->gap_total = 0;
+        svl__ring_dropped_told(r->ring, r->told);
 }
 
-void svl__attached_fed(struct attached *a, size_t i, uint64_t end, uint64_t ticket, bool with_gap)
+void svl__attached_fed(struct attached *a, size_t i, uint64_t end, uint64_t ticket)
 {
     struct attached_ring *r = &a->rings[i];
     struct fed fed = { ticket, end };
@@ -681,11 +685,6 @@ void svl__attached_fed(struct attached *a, size_t i, uint64_t end, uint64_t tick
     else
         svl__buffer_append(&r->fed, &fed, sizeof fed);
     r->fed.failed = false;
-    if (with_gap) {
-        r->gap_total = r->gap.total - r->gap.count;
-        r->gap_ticket = ticket;
-        tell_gap(a, r); /* perhaps it is written already */
-    }
     pthread_mutex_unlock(&a->lock);
 }
 
@@ -722,20 +721,17 @@ void svl__attached_dropped(struct attached *a, size_t i, struct outcome_tag tag)
         svl__outcome_tell(a->rings[i].ring);
 }
 
-void svl__attached_written(struct attached *a, const struct ring_position *rings, uint32_t n,
-                           uint64_t ticket)
+void svl__attached_written(struct attached *a, const struct ring_position *rings, uint32_t n)
 {
     if (!a || atomic_load_explicit(&a->publishers, memory_order_relaxed) == 0)
         return;
     bool orphan = false;
     pthread_mutex_lock(&a->lock);
-    a->written_ticket = ticket;
-    for (size_t i = 0; i < ATTACH_SLOTS; i++)
-        if (a->rings[i].ring)
-            tell_gap(a, &a->rings[i]);
     for (uint32_t k = 0; k < n; k++) {
         for (size_t i = 0; i < ATTACH_SLOTS; i++) {
             struct attached_ring *r = &a->rings[i];
+            if (r->ring && svl__gap_is_told(svl__ring_uuid(r->ring), rings[k].uuid))
+                tell_gap(r, rings[k].position);
             if (!r->ring || memcmp(rings[k].uuid, svl__ring_uuid(r->ring), 16) != 0)
                 continue;
             uint64_t position = rings[k].position;

@@ -90,8 +90,7 @@ struct gap *svl__attached_gap(struct attached *attached, size_t i);
 /* The round, up to `end`, is about to be fed (how many bytes then wait for the journal); was fed with `ticket`; or
  * nothing of it is stored. */
 uint64_t svl__attached_note(struct attached *attached, size_t i, uint64_t end);
-void svl__attached_fed(struct attached *attached, size_t i, uint64_t end, uint64_t ticket,
-                       bool with_gap);
+void svl__attached_fed(struct attached *attached, size_t i, uint64_t end, uint64_t ticket);
 void svl__attached_passed(struct attached *attached, size_t i, uint64_t end);
 /* A record of the round that was fed and is waited for; that an ingest handler dropped. */
 void svl__attached_await(struct attached *attached, size_t i, struct outcome_tag tag, uint64_t id,
@@ -100,8 +99,8 @@ void svl__attached_dropped(struct attached *attached, size_t i, struct outcome_t
 
 /* --- the flusher; `attached` may be NULL --- */
 
-void svl__attached_written(struct attached *attached, const struct ring_position *rings, uint32_t n,
-                           uint64_t ticket);
+void svl__attached_written(struct attached *attached, const struct ring_position *rings,
+                           uint32_t n);
 /* Also the pipeline thread, after it has fed; and who closes the store. */
 void svl__attached_durable(struct attached *attached, uint64_t ticket);
 

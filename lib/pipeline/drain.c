@@ -169,28 +169,12 @@ static void pass(svl_pipeline *p, struct ring *ring, uint64_t end)
     pthread_mutex_unlock(&p->release_lock);
 }
 
-/* The ring's drops count as told once the gap record is written; perhaps it is already. */
-static void await_gap(struct drain *d, uint64_t ticket)
-{
-    svl_pipeline *p = d->pipeline;
-    uint64_t total = d->gap.total - d->gap.count;
-    pthread_mutex_lock(&p->release_lock);
-    bool written = p->written_ticket >= ticket;
-    if (written)
-        svl__ring_dropped_told(d->ring, total);
-    p->gap_total = written ? 0 : total;
-    p->gap_ticket = ticket;
-    pthread_mutex_unlock(&p->release_lock);
-}
-
 /* The round has its ids and its ticket: of the own ring. */
 static void settle_own(struct drain *d, const struct feed_item *items, uint64_t ticket)
 {
     svl_pipeline *p = d->pipeline;
     size_t n;
     const struct waiter *waiters = svl__round_waiters(&d->round, &n);
-    if (d->round.has_gap)
-        await_gap(d, ticket);
     for (size_t i = 0; i < n; i++)
         svl__slots_fed(p->slots, waiters[i].tag, items[waiters[i].item].id, ticket);
     if (n > 0)
@@ -207,7 +191,7 @@ static void settle_attached(struct drain *d, const struct feed_item *items, uint
         struct outcome_tag tag = { waiters[k].tag.number, waiters[k].tag.generation };
         svl__attached_await(a, d->at, tag, items[waiters[k].item].id, ticket);
     }
-    svl__attached_fed(a, d->at, d->end, ticket, d->round.has_gap);
+    svl__attached_fed(a, d->at, d->end, ticket);
     svl__attached_durable(a, svl__store_durable_ticket(d->pipeline->store));
 }
 
@@ -222,6 +206,16 @@ static uint64_t capacity_of(const struct drain *d)
 {
     return d->at == OWN_RING ? svl__ring_capacity(d->ring)
                              : svl__attached_capacity(d->pipeline->attached, d->at);
+}
+
+/* How many of its ring's drops are told with the round. */
+static struct ring_position told_with(const struct drain *d)
+{
+    const struct gap *gap =
+        d->at == OWN_RING ? &d->gap : svl__attached_gap(d->pipeline->attached, d->at);
+    struct ring_position told = { .position = gap->total - gap->count };
+    svl__gap_uuid(uuid_of(d), told.uuid);
+    return told;
 }
 
 /* The round is about to be fed. How many bytes of its ring then wait for the journal. */
@@ -260,9 +254,12 @@ static int feed_items(struct drain *d)
     struct feed_item *items = svl__round_items(&d->round);
     struct ring_position position = { .position = d->end };
     memcpy(position.uuid, uuid_of(d), sizeof position.uuid);
+    const struct ring_position told = told_with(d);
     struct feed feed = { .items = items,
                          .count = count,
                          .ring = &position,
+                         .told = d->round.has_gap ? &told : NULL,
+                         .told_item = d->round.gap_item,
                          .urgent = d->round.waiters.len > 0,
                          .flushed_by_caller = d->is_helped };
     /* The rest of the ring is for the producers, however long the journal would hold it. */
@@ -430,7 +427,6 @@ static void drain_begin(struct drain *d, svl_pipeline *p, struct ring *ring, boo
     p->releasing = ring;
     p->noted_position = p->released_position = svl__ring_drained(ring);
     p->passed_position = p->released_position;
-    p->gap_total = 0;
     pthread_mutex_unlock(&p->release_lock);
 }
 

@@ -74,10 +74,6 @@ struct svl_pipeline {
     uint64_t released_position;
     uint64_t
         passed_position; /* drained behind it, but nothing of that was stored: dropped records */
-    uint64_t written_ticket; /* all up to it that came from a ring is in the journal */
-    uint64_t gap_ticket; /* of the last gap record: its place in the ring is also that of what came
-                            before it */
-    uint64_t gap_total;  /* the ring's drops that are told with it; 0: none under way */
 
     _Atomic uint64_t published, unprocessed, gap_records, ring_damaged;
     uint64_t ring_recovered, ring_unfinished, ring_missing; /* set at start */

@@ -55,6 +55,7 @@ bool svl__round_add_gap(struct round *r, struct gap *told, uint64_t ring_end)
     add_item(r, wire, len, true, false, ring_end);
     told->count = 0;
     r->has_gap = true;
+    r->gap_item = round_count(r) - 1;
     return true;
 }
 

@@ -23,7 +23,8 @@ struct round {
     struct buffer scratch; /* records that handlers made or changed, and gap records */
     struct buffer waiters; /* struct waiter */
     size_t bytes;
-    bool has_gap; /* a gap record is in it */
+    bool has_gap;    /* a gap record is in it */
+    size_t gap_item; /* its number */
 };
 
 void svl__round_begin(struct round *round);

@@ -19,19 +19,15 @@
 #define WAIT_MS_MIN 1000
 #define LOOK_NS 10000000
 
-static void on_written(const struct ring_position *rings, uint32_t n, uint64_t ticket, void *user)
+static void on_written(const struct ring_position *rings, uint32_t n, void *user)
 {
     svl_pipeline *p = user;
     pthread_mutex_lock(&p->release_lock);
-    p->written_ticket = ticket;
     for (uint32_t i = 0; i < n && p->releasing; i++) {
-        if (memcmp(rings[i].uuid, svl__ring_uuid(p->releasing), sizeof rings[i].uuid) != 0)
-            continue;
-        if (p->gap_total != 0 && ticket >= p->gap_ticket) {
-            svl__ring_dropped_told(p->releasing, p->gap_total);
-            p->gap_total = 0;
-        }
-        if (rings[i].position <= p->released_position)
+        if (svl__gap_is_told(svl__ring_uuid(p->releasing), rings[i].uuid))
+            svl__ring_dropped_told(p->releasing, rings[i].position);
+        if (memcmp(rings[i].uuid, svl__ring_uuid(p->releasing), sizeof rings[i].uuid) != 0 ||
+            rings[i].position <= p->released_position)
             continue;
         uint64_t position = rings[i].position;
         if (position == p->noted_position && p->passed_position > position)
@@ -40,7 +36,7 @@ static void on_written(const struct ring_position *rings, uint32_t n, uint64_t t
         p->released_position = position;
     }
     pthread_mutex_unlock(&p->release_lock);
-    svl__attached_written(p->attached, rings, n, ticket);
+    svl__attached_written(p->attached, rings, n);
 }
 
 static void on_failed(svl_pipeline *p)
@@ -89,6 +85,16 @@ void svl__pipeline_observe_writes(svl_pipeline *p)
 static uint64_t position_of(const uint8_t uuid[16], void *store)
 {
     return svl__store_ring_position(store, uuid);
+}
+
+/* Drops that the journal tells of, by a process that was killed before its ring knew. */
+static void take_told(svl_pipeline *p, struct ring *ring)
+{
+    uint8_t gap_uuid[16];
+    svl__gap_uuid(svl__ring_uuid(ring), gap_uuid);
+    uint64_t told = svl__store_ring_position(p->store, gap_uuid);
+    if (told > svl__ring_dropped_told_get(ring))
+        svl__ring_dropped_told(ring, told);
 }
 
 static void tell_recovered(svl_pipeline *p, const struct ring *ring)
@@ -218,6 +224,7 @@ static int recover_ring(svl_pipeline *p, const struct ring_name *name)
         return rc;
     }
     p->recovered = ring;
+    take_told(p, ring);
     svl__mark_page_use_ring(p, ring);
     rc = svl__drain_crashed(p, ring, wait_ms(p));
     int stored = wait_stored(p);

@@ -157,15 +157,22 @@ static uint64_t batch_bytes(const struct batch *batch)
     return batch ? batch->wire.len + batch->ops.len : 0;
 }
 
-/* A batch that names as many rings as it can takes nothing of another one. */
-static bool has_place(const struct batch *batch, const struct ring_position *ring)
+/* The places that a position still needs. */
+static uint32_t places_for(const struct batch *batch, const struct ring_position *ring)
 {
-    if (!ring || batch->ring_count < JOURNAL_RINGS_MAX)
-        return true;
+    if (!ring)
+        return 0;
     for (uint32_t i = 0; i < batch->ring_count; i++)
         if (memcmp(batch->rings[i].uuid, ring->uuid, sizeof ring->uuid) == 0)
-            return true;
-    return false;
+            return 0;
+    return 1;
+}
+
+/* A batch that names as many rings as it can takes nothing of another one. */
+static bool has_place(const struct batch *batch, const struct feed *feed)
+{
+    return batch->ring_count + places_for(batch, feed->ring) + places_for(batch, feed->told) <=
+           JOURNAL_RINGS_MAX;
 }
 
 /* Bytes of the block under way behind a batch that is closed: one that is not half full goes on in the next. */
@@ -182,7 +189,7 @@ static bool find_share(const svl_store *store, const struct feed *feed, size_t f
     *share = (struct share){ 0, 0 };
     uint64_t max = svl__journal_batch_bytes_max(store->journal);
     uint64_t used = batch_bytes(batch) + ops_size(feed), block_bytes = store->options.block_bytes;
-    if (!batch || !has_place(batch, feed->ring) || used > max)
+    if (!batch || !has_place(batch, feed) || used > max)
         return false;
     uint64_t room = block_fed < block_bytes ? block_bytes - block_fed : 0;
     *share = take_groups(feed, from, max - used < room ? max - used : room);
@@ -282,6 +289,8 @@ static void fill(svl_store *store, struct feed *feed, size_t *done)
         item->id = store->next_id++;
         svl__batch_append(batch, item->wire, item->len);
     }
+    if (feed->told && feed->told_item >= *done && feed->told_item - *done < share.records)
+        note_ring(batch, feed->told);
     *done += share.records;
     if (feed->ring && share.records > 0) {
         /* A batch says up to where of the ring it holds the records: else they would come again. */

@@ -33,7 +33,7 @@ void svl__store_tell_written(svl_store *store, const struct batch *batch)
 {
     struct store_observer observer = begin(store);
     if (observer.written)
-        observer.written(batch->rings, batch->ring_count, batch->ticket, observer.user);
+        observer.written(batch->rings, batch->ring_count, observer.user);
     end(store);
 }
 

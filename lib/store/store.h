@@ -27,10 +27,10 @@
 /* Who wants to know. All are called without a lock held, one at a time for each kind; none may wait for
  * the store. NULL members are not called. */
 struct store_observer {
-    /* The records of ring bytes up to these positions are in the journal file, with all that was fed up to
-     * `ticket`: the ring may be released (they survive the process; not yet power loss). Flusher thread,
-     * for batches that hold something of a ring. */
-    void (*written)(const struct ring_position *rings, uint32_t n, uint64_t ticket, void *user);
+    /* The records of ring bytes up to these positions are in the journal file: the ring may be released (they
+     * survive the process; not yet power loss). Flusher thread, for batches that hold something of a ring, in their
+     * order. */
+    void (*written)(const struct ring_position *rings, uint32_t n, void *user);
     /* Everything up to record `id` and feed ticket `ticket` is durable. Flusher thread; also once after
      * the store has failed, with the last values. */
     void (*durable)(uint64_t id, uint64_t ticket, void *user);
@@ -99,6 +99,9 @@ struct feed {
     const struct ring_position
         *ring; /* the ring they came from, and the position behind all that was
                                          taken from it, dropped records included; NULL: no ring */
+    const struct ring_position
+        *told; /* another position, which is in the batch of item `told_item`; NULL: none */
+    size_t told_item;
     bool atomic;
     bool urgent;            /* somebody waits: flush as soon as possible */
     bool flushed_by_caller; /* who calls svl__store_flush_here() next: the flusher is not woken */

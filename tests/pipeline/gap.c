@@ -1,5 +1,5 @@
-/* The count of what DROP_NEW dropped survives a kill at the worst moment: when all that was in the ring is
- * written, and the record that tells of the drops is not. The executable's own pwritev() stands before the C
+/* The count of what DROP_NEW dropped survives a kill at the worst moments: when all that was in the ring is
+ * written, and the record that tells of the drops is not; and when that is, too, and the ring does not know it. The executable's own pwritev() stands before the C
  * library's, and holds the journal's writes up. */
 #define _GNU_SOURCE
 #include <signal.h>
@@ -19,8 +19,9 @@
 
 static char path[512];
 static _Atomic bool held, in_handler;
-static _Atomic int writes;     /* of the journal, since they are counted; -1: they are not */
-static _Atomic bool may_write; /* the first of them */
+static _Atomic int writes;        /* of the journal, since they are counted; -1: they are not */
+static _Atomic bool may_write;    /* the first of them */
+static _Atomic bool kills_behind; /* the second: else it is not done */
 
 static void short_sleep(void)
 {
@@ -30,8 +31,11 @@ static void short_sleep(void)
 
 ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
 {
-    if (atomic_load(&writes) >= 0 && atomic_fetch_add(&writes, 1) > 0)
+    if (atomic_load(&writes) >= 0 && atomic_fetch_add(&writes, 1) > 0) {
+        if (atomic_load(&kills_behind))
+            syscall(SYS_pwritev, fd, parts, count, offset, 0);
         kill(getpid(), SIGKILL);
+    }
     while (atomic_load(&writes) > 0 && !atomic_load(&may_write))
         short_sleep();
     return syscall(SYS_pwritev, fd, parts, count, offset, 0);
@@ -146,6 +150,40 @@ static void test_drops_when_killed_before_they_are_written_then_told_at_the_next
     assert_ok(svl_close(p));
 }
 
+/* The journal has the record, and the ring has not heard of it. */
+static void test_drops_when_killed_once_they_are_written_then_not_told_again(void **state)
+{
+    (void)state;
+    atomic_store(&kills_behind, true);
+    crash_with_untold_drops();
+    atomic_store(&kills_behind, false);
+    for (int start = 0; start < 2; start++) {
+        svl_pipeline *p = open_and_start();
+        assert_ok(svl_flush(p, -1));
+        assert_int_equal(told(p), DROPPED);
+        assert_ok(svl_close(p));
+    }
+}
+
+/* The same, and the store is opened alone before the ring is: the journal, which knew, is committed and used again. */
+static void test_drops_when_written_and_the_store_was_opened_alone_then_not_told_again(void **state)
+{
+    (void)state;
+    atomic_store(&kills_behind, true);
+    crash_with_untold_drops();
+    atomic_store(&kills_behind, false);
+    for (int i = 0; i < 2; i++) {
+        svl_store *store;
+        assert_ok(svl_store_open(path, NULL, &store));
+        assert_ok(svl_store_commit(store, -1));
+        assert_ok(svl_store_close(store));
+    }
+    svl_pipeline *p = open_and_start();
+    assert_ok(svl_flush(p, -1));
+    assert_int_equal(told(p), DROPPED);
+    assert_ok(svl_close(p));
+}
+
 /* Each allocation of a start fails once; the next start goes on. */
 static void test_drops_when_a_start_is_short_of_memory_then_it_says_so_and_they_are_told(
     void **state)
@@ -170,6 +208,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             test_drops_when_killed_before_they_are_written_then_told_at_the_next_start),
+        cmocka_unit_test(test_drops_when_killed_once_they_are_written_then_not_told_again),
+        cmocka_unit_test(
+            test_drops_when_written_and_the_store_was_opened_alone_then_not_told_again),
         cmocka_unit_test(
             test_drops_when_a_start_is_short_of_memory_then_it_says_so_and_they_are_told),
     };
