@@ -12,9 +12,9 @@ extern void (*svl__step)(const char *const *point);
 #if defined(SVL_STEPS)
 #define STEP(name)                                                                                 \
     do {                                                                                           \
-        static const char *const point __attribute__((section("svl_steps"), used)) = name;         \
+        static const char *const step_point __attribute__((section("svl_steps"), used)) = name;    \
         if (svl__step)                                                                             \
-            svl__step(&point);                                                                     \
+            svl__step(&step_point);                                                                \
     } while (0)
 #else
 #define STEP(name) ((void)0)
