@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/step.h"
 #include "ring/foreign.h"
 
 #define ATTACH_MAGIC UINT64_C(0x31484354414c5653) /* "SVLATCH1" */
@@ -175,9 +176,9 @@ void svl__attach_page_remove(struct attach_slot *slot, uint64_t state, struct ri
         uint64_t expected = attach_state_as(state, from[i]);
         is_ours = atomic_compare_exchange_strong(&slot->state, &expected, going);
     }
-    RING_STEP("slot going");
+    STEP("attach: slot going");
     int rc = svl__ring_unlink_file(ring);
-    RING_STEP("ring gone");
+    STEP("attach: ring gone");
     if (is_ours && rc == SVL_OK)
         atomic_compare_exchange_strong(&slot->state, &going, attach_state_as(state, ATTACH_FREE));
 }

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/options.h"
+#include "base/step.h"
 #include "base/thread.h"
 #include "bus/intake.h"
 #include "ring/foreign.h"
@@ -144,10 +145,10 @@ static int make_ring(svl_publisher *p, int fd, const svl_attach_options *o, uint
         rc = name_ring(p->slot, o->ring_directory);
     if (rc != SVL_OK)
         return rc;
-    RING_STEP("slot named");
+    STEP("attach: slot named");
     atomic_store_explicit(&p->slot->state, attach_state_as(p->state, ATTACH_MAKING),
                           memory_order_release);
-    RING_STEP("slot making");
+    STEP("attach: slot making");
     char name[sizeof p->slot->name];
     memcpy(name, p->slot->name, sizeof name);
     struct ring_options ring = { .capacity = o->ring_bytes,
@@ -162,11 +163,11 @@ static int make_ring(svl_publisher *p, int fd, const svl_attach_options *o, uint
                               memory_order_release);
         return rc;
     }
-    RING_STEP("ring made");
+    STEP("attach: ring made");
     svl__ring_wake_through(p->ring, &p->page->word);
     svl__ring_wake_by(p->ring, wake_polling_host, p);
     atomic_store_explicit(&p->slot->state, p->state, memory_order_release);
-    RING_STEP("slot ready");
+    STEP("attach: slot ready");
     svl__attach_page_tell(p->page);
     return SVL_OK;
 }

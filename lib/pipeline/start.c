@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/step.h"
 #include "base/thread.h"
 #include "pipeline.h"
 
@@ -123,8 +124,10 @@ static int remove_ring(svl_pipeline *p, struct ring *ring, const struct ring_nam
     struct ring_name empty = *name;
     empty.made = false;
     int rc = svl__ring_is_empty(ring) ? svl__store_ring_put(p->store, &empty) : SVL_E_STATE;
+    STEP("end of a ring: not missed any more");
     if (rc == SVL_OK)
         rc = svl__ring_unlink(ring);
+    STEP("end of a ring: file gone");
     return rc == SVL_OK ? svl__store_ring_remove(p->store, name) : rc;
 }
 
@@ -226,8 +229,11 @@ static int recover_ring(svl_pipeline *p, const struct ring_name *name)
     p->recovered = ring;
     take_told(p, ring);
     svl__mark_page_use_ring(p, ring);
+    STEP("start: crash ring open");
     rc = svl__drain_crashed(p, ring, wait_ms(p));
+    STEP("start: crash ring drained");
     int stored = wait_stored(p);
+    STEP("start: crash ring stored");
     if (rc == SVL_OK)
         rc = stored;
     if (rc == SVL_OK)
@@ -320,13 +326,16 @@ static int create_crash_ring(svl_pipeline *p, const struct ring_options *options
     int rc = svl__store_ring_put(p->store, &p->ring_name);
     if (rc != SVL_OK)
         return rc;
+    STEP("start: ring named");
     rc = svl__ring_create(options, &p->ring);
+    STEP("start: ring made");
     if (rc != SVL_OK) {
         svl__store_ring_remove(p->store, &p->ring_name);
         return rc;
     }
     p->ring_name.made = true;
     rc = svl__store_ring_put(p->store, &p->ring_name);
+    STEP("start: ring will be missed");
     if (rc != SVL_OK)
         end_ring(p);
     return rc;

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/step.h"
 #include "layout.h"
 
 static int check_owner(int fd, const struct foreign_place *place)
@@ -193,12 +194,12 @@ void svl__foreign_release(struct ring *ring, uint64_t position)
         return;
     atomic_store_explicit(&c->consumed, position, memory_order_relaxed);
     ring_crash_fence(); /* A11 */
-    RING_STEP("consumed");
+    STEP("attached: consumed");
     svl__ring_zero(ring, head, position);
-    RING_STEP("zeroed");
+    STEP("attached: zeroed");
     atomic_store_explicit(&ring->foreign_head, position, memory_order_release);
     atomic_exchange_explicit(&c->head, position, memory_order_seq_cst); /* A2, B3 */
-    RING_STEP("head");
+    STEP("attached: head moved");
     svl__ring_tell_space(ring, position);
 }
 
@@ -215,7 +216,7 @@ bool svl__foreign_arm(struct ring *ring)
     if (ring->crashed)
         return ring->drained >= ring->crash_tail;
     uint64_t tail = atomic_fetch_or_explicit(&c->tail, TAIL_SLEEPS, memory_order_seq_cst); /* A4 */
-    RING_STEP("sleep bit of an attached ring");
+    STEP("attached: sleep bit set");
     uint64_t dropped = atomic_load_explicit(&c->dropped, memory_order_seq_cst) & ~DROPPED_ENDED;
     if (dropped > atomic_load_explicit(&ring->foreign_dropped, memory_order_relaxed)) /* B4 */
         return false;

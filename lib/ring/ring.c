@@ -30,16 +30,13 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/step.h"
 #include "layout.h"
 
 #define CACHE_LINE UINT64_C(64)
 /* Some 200 ns of publishing, which is what a line takes from afar; long frames the processor foresees itself. */
 #define FETCH_AHEAD 1024
 #define FETCH_BYTES_MAX 512
-
-#if defined(SVL_STEPS)
-void (*svl__ring_step)(const char *name);
-#endif
 
 uint64_t svl__ring_capacity(const struct ring *ring)
 {
@@ -94,19 +91,19 @@ static inline void fetch_ahead(const struct ring *ring, uint64_t position, uint6
 static void begin_frame(struct ring *ring, uint64_t position, uint64_t padding, uint32_t len,
                         struct ring_slot *slot)
 {
-    RING_STEP("reserved");
+    STEP("ring: reserved");
     fetch_ahead(ring, position, frame_bytes(len));
     if (padding > 0) {
         uint32_t flags = FRAME_PAD | (uint32_t)(padding - FRAME_HEADER);
         atomic_store_explicit(frame_header(ring, position), make_header(ring, position, flags),
                               memory_order_release);
         position += padding;
-        RING_STEP("padded");
+        STEP("ring: padded");
     }
     atomic_store_explicit(frame_header(ring, position),
                           make_header(ring, position, FRAME_BUSY | len), memory_order_relaxed);
     ring_crash_fence(); /* A7 */
-    RING_STEP("busy");
+    STEP("ring: busy header");
     slot->ring = ring;
     slot->payload = ring->data + (position & ring->mask) + FRAME_HEADER;
     slot->position = position + frame_bytes(len);
@@ -129,7 +126,7 @@ int svl__ring_reserve(struct ring *ring, uint32_t len, struct ring_slot *slot)
         uint64_t to_end = ring->capacity - (position & ring->mask);
         uint64_t padding = to_end < bytes ? to_end : 0;
         uint64_t end = position + padding + bytes;
-        RING_STEP("tail");
+        STEP("ring: tail read");
         if (!has_space(ring, end)) {
             /* The tail may be old: full only if it still stands. */
             uint64_t now = atomic_load_explicit(&ring->control->tail, memory_order_relaxed);
@@ -154,7 +151,7 @@ int svl__ring_reserve(struct ring *ring, uint32_t len, struct ring_slot *slot)
 static bool commit_and_look(struct ring *ring, uint64_t position, uint64_t header)
 {
     atomic_exchange_explicit(frame_header(ring, position), header, memory_order_seq_cst); /* A5 */
-    RING_STEP("header of an attached ring");
+    STEP("ring: committed, bit not looked at");
     if (!(atomic_load_explicit(&ring->control->tail, memory_order_seq_cst) & TAIL_SLEEPS)) /* A10 */
         return false;
     return atomic_fetch_and_explicit(&ring->control->tail, ~TAIL_SLEEPS, memory_order_seq_cst) &
@@ -165,13 +162,13 @@ static void end_frame(struct ring_slot *slot, uint32_t flags)
 {
     struct ring *ring = slot->ring;
     uint64_t position = slot->position - frame_bytes(slot->len);
-    RING_STEP("payload");
+    STEP("ring: payload written");
     uint64_t header = make_header(ring, position, flags | slot->len);
     if (ring->commit_looks)
         slot->owes_wake |= commit_and_look(ring, position, header);
     else
         atomic_store_explicit(frame_header(ring, position), header, memory_order_release); /* A5 */
-    RING_STEP("committed");
+    STEP("ring: committed");
     if (slot->owes_wake)
         svl__ring_pay_wake(ring);
 }
@@ -300,12 +297,12 @@ void svl__ring_release(struct ring *ring, uint64_t position)
         return;
     atomic_store_explicit(&c->consumed, position, memory_order_relaxed);
     ring_crash_fence(); /* A11 */
-    RING_STEP("consumed");
+    STEP("ring: consumed");
     svl__ring_zero(ring, head, position);
-    RING_STEP("zeroed");
+    STEP("ring: zeroed");
     /* A2; and sequentially consistent for B3 (wake.c). */
     atomic_exchange_explicit(&c->head, position, memory_order_seq_cst);
-    RING_STEP("head");
+    STEP("ring: head moved");
     svl__ring_tell_space(ring, position);
 }
 

@@ -207,18 +207,4 @@ struct ring_recovery {
  * killed and starts again at what was released. Reserving answers SVL_E_CLOSED. */
 void svl__ring_recovery_get(const struct ring *ring, struct ring_recovery *recovery);
 
-/* --- tests --- */
-
-/* Called between the atomic steps of the ring in builds with -Dsteps=true, with the step's name. */
-#if defined(SVL_STEPS)
-extern void (*svl__ring_step)(const char *name);
-#define RING_STEP(name)                                                                            \
-    do {                                                                                           \
-        if (svl__ring_step)                                                                        \
-            svl__ring_step(name);                                                                  \
-    } while (0)
-#else
-#define RING_STEP(name) ((void)0)
-#endif
-
 #endif

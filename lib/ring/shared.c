@@ -23,6 +23,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/step.h"
 #include "layout.h"
 
 static int create_object(uint64_t capacity, uint32_t extra_bytes, struct ring **out)
@@ -96,6 +97,7 @@ static void write_header(struct ring *ring, const uint8_t store_uuid[16])
     memcpy(copy, h, sizeof copy);
     store_u64(copy, RING_MAGIC);
     store_u64(h + 72, svl__checksum(copy, sizeof copy));
+    STEP("ring file: header without magic");
     /* The magic at last, and in one store: without it the header was cut off. */
     atomic_store_explicit((_Atomic uint64_t *)(void *)h, RING_MAGIC, memory_order_release);
 }
@@ -145,6 +147,7 @@ static int create_file(struct ring *ring, const struct ring_options *o)
     int fd = svl__file_open(directory, o->name, O_RDWR | O_CREAT | O_EXCL, 0600, &rc);
     if (rc == SVL_OK) {
         ring->fd = fd;
+        STEP("ring file: made");
         if (!o->is_attached)
             rc = hold_as_consumer(fd, o->name);
         int error = rc == SVL_OK ? allocate(fd, ring->mapping_bytes) : 0;
@@ -155,6 +158,7 @@ static int create_file(struct ring *ring, const struct ring_options *o)
             rc = map(ring, fd);
         if (rc == SVL_OK && o->is_attached)
             rc = hold(ring, fd, o);
+        STEP("ring file: mapped");
         if (rc != SVL_OK)
             unlinkat(directory, o->name, 0);
     }
@@ -328,6 +332,7 @@ static int take_positions(struct ring *ring, const char *name, uint64_t known)
     ring->drained = start;
     /* What was safe elsewhere is freed first: zeroed again if a crash cut that off. */
     svl__ring_release(ring, start);
+    STEP("ring file: known part released");
     atomic_fetch_or_explicit(&ring->control->tail, TAIL_CLOSED, memory_order_acq_rel);
     return SVL_OK;
 }

@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/step.h"
 #include "layout.h"
 
 #define CLAIM_SPINS 100
@@ -63,7 +64,7 @@ void svl__ring_futex_wake_all(const struct ring *ring, _Atomic uint32_t *word)
 void svl__ring_pay_wake(struct ring *ring)
 {
     atomic_fetch_add_explicit(ring->wake_word, 1, memory_order_release); /* B1 */
-    RING_STEP("wake");
+    STEP("ring: wake counted");
     /* All: whoever else sleeps on a word that others have mapped must not get the one wake. */
     if (!ring->wake || !ring->wake(ring->wake_user))
         futex(ring, ring->wake_word, FUTEX_WAKE, INT_MAX, NULL);
@@ -153,10 +154,10 @@ bool svl__ring_sleep_begin(struct ring *ring, int64_t deadline_ns, uint32_t *wor
         ring->wake_seen = wake; /* a wake that came before this sleep is not lost */
         return false;
     }
-    RING_STEP("wake word read");
+    STEP("ring: wake word read");
     uint64_t tail =
         atomic_fetch_or_explicit(&c->tail, TAIL_SLEEPS, memory_order_seq_cst); /* A4, B4 */
-    RING_STEP("sleep bit set");
+    STEP("ring: sleep bit set");
     if (dropped_now(ring) != ring->dropped_seen)
         return false;
     if ((tail & TAIL_POSITION) == ring->drained)
@@ -199,7 +200,7 @@ bool svl__ring_arm(struct ring *ring, int64_t *again_ns)
     *again_ns = INT64_MAX;
     uint64_t tail =
         atomic_fetch_or_explicit(&c->tail, TAIL_SLEEPS, memory_order_seq_cst); /* A4, B4 */
-    RING_STEP("sleep bit of a polled ring");
+    STEP("ring: sleep bit set without sleep");
     if (dropped_now(ring) != ring->dropped_seen)
         return false;
     if ((tail & TAIL_POSITION) == ring->drained)
@@ -222,7 +223,7 @@ bool svl__ring_count_dropped(struct ring *ring)
     struct ring_control *c = ring->control;
     if (atomic_fetch_add_explicit(&c->dropped, 1, memory_order_seq_cst) & DROPPED_ENDED)
         return false;
-    RING_STEP("dropped counted");
+    STEP("ring: dropped counted");
     if (atomic_load_explicit(&c->tail, memory_order_seq_cst) & TAIL_SLEEPS) /* B4 */
         svl__ring_pay_wake(ring);
     return true;
@@ -283,7 +284,7 @@ int svl__ring_reserve_wait(struct ring *ring, uint32_t len, int64_t deadline_ns,
     while (rc == SVL_E_FULL) {
         uint32_t space = atomic_load_explicit(&c->space_word, memory_order_seq_cst); /* B5 */
         atomic_fetch_add_explicit(&c->space_waiters, 1, memory_order_seq_cst);       /* B3 */
-        RING_STEP("space waiter");
+        STEP("ring: waits for space");
         uint64_t head = atomic_load_explicit(&c->head, memory_order_seq_cst); /* B3 */
         atomic_store_explicit(&c->head_cache, head, memory_order_release);    /* A2, passed on */
         rc = svl__ring_reserve(ring, len, slot);

@@ -21,6 +21,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/step.h"
 #include "lmdb_env.h"
 #include "seal.h"
 
@@ -236,7 +237,9 @@ int svl__catalog_create(const struct catalog_options *options)
     int rc = open_named(options, CREATION_NAME, true, &catalog);
     if (rc != SVL_OK)
         return rc == SVL_E_NOT_FOUND ? svl__fail(SVL_E_IO, "creation of " CATALOG_NAME) : rc;
+    STEP("catalog: made under another name");
     rc = commit_first_state(catalog);
+    STEP("catalog: first state committed");
     svl__catalog_close(catalog);
     unlinkat(options->directory, CREATION_NAME "-lock", 0);
     if (rc == SVL_OK)
@@ -244,6 +247,7 @@ int svl__catalog_create(const struct catalog_options *options)
     if (rc == SVL_OK &&
         renameat(options->directory, CREATION_NAME, options->directory, CATALOG_NAME) != 0)
         rc = svl__fail_errno(errno, "rename to " CATALOG_NAME);
+    STEP("catalog: renamed");
     if (rc == SVL_OK)
         rc = svl__directory_sync(options->directory, "the store");
     if (rc != SVL_OK)
@@ -537,7 +541,9 @@ int svl__catalog_put_state(struct catalog_change *change, const struct catalog_s
 int svl__catalog_commit(struct catalog_change *change)
 {
     struct catalog *catalog = change->catalog;
+    STEP("catalog: to be committed");
     int rc = svl__lmdb_commit(&catalog->lmdb, change->txn);
+    STEP("catalog: committed");
     if (rc == SVL_E_FULL)
         rc = error(catalog, MDB_MAP_FULL, "commit");
     if (rc == SVL_OK && change->has_state) {

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/step.h"
 #include "base/thread.h"
 #include "state.h"
 
@@ -127,6 +128,7 @@ static int roll(struct commit *c, uint64_t first_id)
                                  .generation = is_empty(&old) ? old.generation + 1 : 1,
                                  .state = SEGMENT_ACTIVE,
                                  .map_bytes = store->options.segment_bytes };
+    STEP("roll: old segment finished");
     struct segment *created;
     struct segment_entry *entry;
     rc = svl__segment_create(&store->segments.place, &info, &created);
@@ -135,6 +137,7 @@ static int roll(struct commit *c, uint64_t first_id)
     rc = svl__segments_prepare(&store->segments, &info, created, &entry);
     if (rc == SVL_OK)
         rc = commit_catalog(c, is_empty(&old) ? NULL : &old, &info);
+    STEP("roll: new segment named");
     if (rc != SVL_OK) {
         svl__free(entry);
         svl__segment_close(created);
@@ -271,6 +274,7 @@ static int do_commit(struct commit *c)
 {
     svl_store *store = c->store;
     int rc = commit_blocks(c);
+    STEP("commit: segment written");
     struct segment_info info;
     bool has_segment = c->segment != NULL;
     if (rc == SVL_OK) {
@@ -278,6 +282,7 @@ static int do_commit(struct commit *c)
             svl__segment_info_get(c->segment, &info);
         rc = commit_catalog(c, has_segment ? &info : NULL, NULL);
     }
+    STEP("commit: catalog written");
     if (rc == SVL_OK)
         look_for_lagging(c);
     leave_segment(c);
@@ -289,7 +294,9 @@ static int do_commit(struct commit *c)
     bool ready = settle(c, has_segment ? &info : NULL);
     uint64_t id = store->committed_id, op = store->committed_op;
     pthread_mutex_unlock(&store->lock);
+    STEP("commit: blocks left the tail");
     svl__journal_recycle(store->journal, id, op);
+    STEP("commit: journal recycled");
     if (ready)
         svl__store_tell_ready(store);
     return SVL_OK;

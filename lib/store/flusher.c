@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/step.h"
 #include "base/thread.h"
 #include "state.h"
 
@@ -328,6 +329,7 @@ static struct batch *write_list(svl_store *store, struct batch *list, int *rc)
         store->written_values += written->values.count;
         if (written->ring_count > 0)
             svl__store_tell_written(store, written);
+        STEP("flush: rings told of the write");
         pthread_mutex_lock(&store->lock);
         if (store->written_last)
             store->written_last->next = written;
@@ -402,6 +404,7 @@ static int flush(svl_store *store)
     if (rc != SVL_OK)
         return rc;
     svl__store_tell_others(store); /* before anyone is: what was acknowledged is seen everywhere */
+    STEP("flush: bell rung");
     pthread_mutex_lock(&store->lock);
     store->stats.flushes++;
     publish_written(store);
@@ -411,7 +414,9 @@ static int flush(svl_store *store)
     if (encode)
         svl__job_wake(store, JOB_ENCODE);
     pthread_mutex_unlock(&store->lock);
+    STEP("flush: records visible");
     svl__store_tell_durable(store, id, ticket);
+    STEP("flush: acknowledged");
     return SVL_OK;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/step.h"
 
 #define NAME_PREFIX "journal."
 #define ZEROS_BYTES (UINT64_C(64) << 10)
@@ -92,10 +93,13 @@ int svl__journal_file_create(struct journal *journal, uint64_t size, struct jour
                               journal->options.file_mode, &rc);
     if (rc == SVL_OK && fchmod(file->fd, journal->options.file_mode) != 0)
         rc = svl__fail_errno(errno, "mode of %s", name);
+    STEP("journal file: made");
     if (rc == SVL_OK)
         rc = prewrite(file->fd, size, name);
+    STEP("journal file: filled with zeros");
     if (rc == SVL_OK)
         rc = svl__directory_sync(journal->options.directory, "the store");
+    STEP("journal file: name flushed");
     if (rc != SVL_OK) {
         if (file->fd >= 0) {
             unlinkat(journal->options.directory, name, 0);
@@ -118,6 +122,7 @@ int svl__journal_file_begin(struct journal *journal, struct journal_file *file)
     memcpy(file->header.store_uuid, journal->options.store_uuid, 16);
     svl__journal_file_header_encode(&file->header, page);
     int rc = svl__file_write(file->fd, page, sizeof page, 0, name);
+    STEP("journal file: header written");
     /* A flush is never tried again, whatever it failed for. */
     if (rc == SVL_OK && svl__file_sync(file->fd, name) != SVL_OK)
         rc = svl__fail(SVL_E_IO, "%.400s", svl_last_error());

@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/file.h"
+#include "base/step.h"
 #include "journal_scan.h"
 
 /* A batch that must be copied. */
@@ -184,6 +185,7 @@ static int write_copy(struct recovery *r, struct journal_file *fresh, const stru
     uint32_t len = svl__journal_batch_encode(&batch, &again, bytes);
     memcpy(r->bytes.data, bytes, len);
     rc = svl__file_write(fresh->fd, r->bytes.data, again.length, fresh->used, "the journal");
+    STEP("recovery: batch copied");
     r->chain = again.checksum;
     fresh->used += align_up(again.length, JOURNAL_PAGE);
     if (header.count > 0)
@@ -225,13 +227,16 @@ static int begin_fresh(struct recovery *r, struct journal_file *last)
         fresh->header.number = 0;
         rc = svl__journal_file_begin(journal, fresh);
         fresh->header.number = number;
+        STEP("recovery: fresh file outside the log");
     }
     for (size_t i = 0; rc == SVL_OK && i < n; i++)
         rc = write_copy(r, fresh, &copies[i]);
     if (rc == SVL_OK && n > 0)
         rc = svl__file_sync(fresh->fd, "the journal");
+    STEP("recovery: copies flushed");
     if (rc == SVL_OK)
         rc = svl__journal_file_begin(journal, fresh);
+    STEP("recovery: fresh file in the log");
     r->counts->copied = n;
     fresh->state = JOURNAL_CURRENT;
     journal->current = fresh;
@@ -251,6 +256,7 @@ static int recover(struct recovery *r)
     r->expected = 1;
     if (first)
         rc = read_run(r, first);
+    STEP("recovery: log read");
     while (last && last->next)
         last = last->next;
     /* The last header may be in memory only: its writer may have died before the flush. On the disk the fresh file
@@ -258,6 +264,7 @@ static int recover(struct recovery *r)
      * failed one has marked clean would do nothing. */
     if (rc == SVL_OK && last)
         rc = svl__journal_file_begin(journal, last);
+    STEP("recovery: last header flushed");
     return rc == SVL_OK ? begin_fresh(r, last) : rc;
 }
 

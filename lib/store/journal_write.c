@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/step.h"
 #include "journal_files.h"
 
 /* Free files kept for the next roll. */
@@ -79,6 +80,7 @@ static int roll(struct journal *journal, uint64_t need)
         rc = svl__random(&salt, sizeof salt);
     if (rc != SVL_OK)
         return rc;
+    STEP("journal: full file flushed");
     struct journal_file *file = find_free(journal, need + JOURNAL_PAGE);
     if (!file) {
         uint64_t size = journal->current->size * 2;
@@ -102,6 +104,7 @@ static int roll(struct journal *journal, uint64_t need)
     }
     if (rc != SVL_OK)
         return fail(journal, rc);
+    STEP("journal: next file begun");
     pthread_mutex_lock(&journal->lock);
     journal->current->state = JOURNAL_FULL;
     file->state = JOURNAL_CURRENT;
@@ -166,9 +169,11 @@ int svl__journal_write(struct journal *journal, struct journal_batch *batch)
         svl__journal_payload_checksum(batch->sections, batch->section_count, header.salt);
     uint8_t bytes[JOURNAL_BATCH_HEADER_MAX];
     uint32_t header_len = svl__journal_batch_encode(batch, &header, bytes);
+    STEP("journal: batch to be written");
     rc = write_sections(journal, batch, bytes, header_len, length);
     if (rc != SVL_OK)
         return rc == SVL_E_NO_SPACE ? rc : fail(journal, rc);
+    STEP("journal: batch written");
     pthread_mutex_lock(&journal->lock);
     file->used += align_up(length, JOURNAL_PAGE);
     if (batch->count > 0)
@@ -199,12 +204,14 @@ int svl__journal_flush(struct journal *journal, uint64_t *durable)
     char name[32];
     svl__journal_file_name(number, name);
     int64_t start_ns = svl__monotonic_ns();
+    STEP("journal: to be flushed");
     int rc = svl__file_sync(fd, name);
     if (rc != SVL_OK) {
         fail(journal, rc);
         return svl__fail(SVL_E_FAILED, "%.400s", svl_last_error());
     }
     int64_t took_ns = svl__monotonic_ns() - start_ns;
+    STEP("journal: flushed");
     pthread_mutex_lock(&journal->lock);
     if (journal->durable_seq < sequence)
         journal->durable_seq = sequence;
@@ -245,7 +252,9 @@ static void drop_surplus(struct journal *journal, unsigned keep)
     while ((surplus = find_surplus(journal, keep))) {
         surplus->state = JOURNAL_FULL; /* nobody takes it */
         pthread_mutex_unlock(&journal->lock);
+        STEP("journal: file to be dropped");
         svl__journal_file_drop(journal, surplus, true);
+        STEP("journal: file dropped");
         pthread_mutex_lock(&journal->lock);
     }
 }

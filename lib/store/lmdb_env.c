@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/step.h"
 
 #define META_PAGE_BYTES 4096
 #define META_BYTES 160
@@ -130,6 +131,7 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
         return svl__fail(SVL_E_RESOURCE, "%s: open: a store needs /proc to be mounted", env->name);
     if (code == 0 && !o->read_only && !o->create)
         code = adopt_last_commit(env->env);
+    STEP("LMDB: last commit adopted");
     int fd;
     if (code == 0)
         code = mdb_env_get_fd(env->env, &fd);

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/step.h"
 #include "state.h"
 
 static void note_damage(svl_store *store, const char *what)
@@ -91,6 +92,7 @@ static void check_unnamed(svl_store *store, const char *name, uint64_t first_id)
     if (first_id < store->catalog_state.retention_floor ||
         svl__segment_file_is_empty(store->directory, name)) {
         svl__segment_file_remove(store->directory, name);
+        STEP("recovery: unnamed segment removed");
         return;
     }
     char what[128];
@@ -325,6 +327,7 @@ int svl__store_recover(svl_store *store)
     store->ingest_last_ns = store->catalog_state.ingest_last_ns;
     store->durable_op = store->catalog_state.last_op;
     int rc = add_segments(store);
+    STEP("recovery: segments open");
     if (rc == SVL_OK)
         rc = check_unnamed_files(store);
     if (rc == SVL_OK)
@@ -348,6 +351,7 @@ int svl__store_recover(svl_store *store)
                  store->path);
     if (rc == SVL_OK)
         rc = svl__rings_keep(store);
+    STEP("recovery: positions of rings kept");
     if (rc == SVL_OK)
         rc = start_clock(store);
     if (rc != SVL_OK)
@@ -363,6 +367,7 @@ int svl__store_recover(svl_store *store)
     if (store->tail.durable_id > known_id || store->values.count > 0)
         store->oldest_uncommitted_ns = svl__monotonic_ns();
     svl__journal_recycle(store->journal, known_id, store->committed_op);
+    STEP("recovery: journal recycled");
     if (store->stats.recovered_records > 0)
         svl__log(&store->log, SVL_SEVERITY_INFO, SVL_OK,
                  "%s: %llu records recovered from the journal", store->path,

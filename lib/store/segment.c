@@ -11,6 +11,7 @@
 #include "base/checksum.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/step.h"
 #include "segment_private.h"
 
 #define NAME_DIGITS 20
@@ -219,10 +220,13 @@ int svl__segment_create(const struct segment_place *place, struct segment_info *
     if (rc != SVL_OK)
         return rc;
     rc = open_env(place, segment, true);
+    STEP("segment file: made");
     if (rc == SVL_OK)
         rc = write_first(segment);
+    STEP("segment file: empty and whole");
     if (rc == SVL_OK)
         rc = svl__directory_sync(place->directory, "the store");
+    STEP("segment file: name flushed");
     if (rc != SVL_OK) {
         svl__segment_close(segment);
         svl__segment_file_remove(place->directory, name);

@@ -3,6 +3,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "base/step.h"
 #include "segment_private.h"
 
 /* Kept free for the last run and the pages that a commit rewrites. */
@@ -210,7 +211,9 @@ int svl__segment_commit(struct segment *segment, struct block *const *blocks, si
         mdb_txn_abort(c->txn);
         goto out;
     }
+    STEP("segment: to be committed");
     rc = svl__lmdb_commit(&segment->lmdb, c->txn);
+    STEP("segment: committed");
     if (rc == SVL_OK)
         end_state(c);
 out:

@@ -18,6 +18,7 @@
 #include "base/callback.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/step.h"
 #include "base/thread.h"
 #include "state.h"
 
@@ -332,8 +333,10 @@ static int open_parts(svl_store *store)
     if (rc == SVL_OK)
         rc = svl__lock_take(store->directory, store->path, store->options.file_mode,
                             &store->writer_lock);
+    STEP("open: locked");
     if (rc == SVL_OK)
         rc = open_catalog(store, &options);
+    STEP("open: catalog open");
     if (rc != SVL_OK)
         return rc;
     rc = init_segments(store, false);
@@ -346,8 +349,10 @@ static int open_parts(svl_store *store)
         rc = svl__store_recover(store);
     if (rc == SVL_OK)
         rc = svl__bell_open(store->directory, store->options.file_mode, store->uuid, &store->bell);
+    STEP("open: bell silent");
     if (rc == SVL_OK)
         svl__store_tell_others(store);
+    STEP("open: bell rung");
     return rc;
 }
 

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ring/ring.h"
+#include "base/step.h"
 #include "support/support.h"
 
 #define PROCESSES 3
@@ -43,13 +43,13 @@ static void sleep_us(long us)
     nanosleep(&t, NULL);
 }
 
-/* Built with -Dsteps=true, half of the processes die by themselves between two steps of the ring's algorithm. */
+/* Built with -Dsteps=true, half of the processes die by themselves at a named point (base/step.h). */
 #if defined(SVL_STEPS)
 static _Atomic uint64_t steps_left;
 
-static void die_at_step(const char *step)
+static void die_at_step(const char *const *point)
 {
-    (void)step;
+    (void)point;
     if (atomic_fetch_sub(&steps_left, 1) == 1)
         kill(getpid(), SIGKILL);
 }
@@ -61,7 +61,7 @@ static void die_between_steps(struct rng *rng, uint64_t most)
     if (rng_below(rng, 2))
         return;
     atomic_store(&steps_left, 1 + rng_below(rng, most));
-    svl__ring_step = die_at_step;
+    svl__step = die_at_step;
 #else
     (void)rng;
     (void)most;

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/step.h"
 #include "ring/layout.h"
 #include "support/support.h"
 
@@ -72,9 +73,9 @@ static void *child_produce(void *argument)
 }
 
 #if defined(SVL_STEPS)
-static void die_at_step(const char *step)
+static void die_at_step(const char *const *point)
 {
-    (void)step;
+    (void)point;
     if (atomic_fetch_sub(&noted->kill_at_step, 1) == 1)
         kill(getpid(), SIGKILL);
 }
@@ -85,7 +86,7 @@ static void child_main(void)
     pthread_t thread;
     child_ring = create_file_ring();
 #if defined(SVL_STEPS)
-    svl__ring_step = die_at_step;
+    svl__step = die_at_step;
 #endif
     for (uintptr_t i = 0; i < PRODUCERS; i++)
         pthread_create(&thread, NULL, child_produce, (void *)i);

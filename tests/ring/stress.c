@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/step.h"
 #include "ring/layout.h"
 #include "support/support.h"
 
@@ -43,9 +44,9 @@ static const struct stress_case *now;
 static _Thread_local struct rng yields;
 
 #if defined(SVL_STEPS)
-static void yield_sometimes(const char *name)
+static void yield_sometimes(const char *const *point)
 {
-    (void)name;
+    (void)point;
     if (rng_below(&yields, 16) == 0)
         sched_yield();
 }
@@ -192,7 +193,7 @@ static void run_case(void)
     if (now->polls)
         svl__ring_wake_by(ring, make_readable, &fd);
 #if defined(SVL_STEPS)
-    svl__ring_step = yield_sometimes;
+    svl__step = yield_sometimes;
 #endif
     atomic_store(&finished, false);
     atomic_store(&released_to, 0);
@@ -210,7 +211,7 @@ static void run_case(void)
     atomic_store(&finished, true);
     pthread_join(releaser, NULL);
 #if defined(SVL_STEPS)
-    svl__ring_step = NULL;
+    svl__step = NULL;
 #endif
     svl__ring_destroy(ring);
     close(fd);
@@ -261,7 +262,7 @@ static void test_close_when_producers_are_at_it_then_what_was_committed_comes_an
     (void)state;
     struct ring_options options = { .capacity = RING_BYTES_MIN };
 #if defined(SVL_STEPS)
-    svl__ring_step = yield_sometimes;
+    svl__step = yield_sometimes;
 #endif
     for (int round = 0; round < CLOSE_ROUNDS; round++) {
         pthread_t producers[CLOSE_PRODUCERS], closer;
@@ -294,7 +295,7 @@ static void test_close_when_producers_are_at_it_then_what_was_committed_comes_an
         svl__ring_destroy(ring);
     }
 #if defined(SVL_STEPS)
-    svl__ring_step = NULL;
+    svl__step = NULL;
 #endif
 }
 
