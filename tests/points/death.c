@@ -22,7 +22,7 @@ static void print_points(void)
 static void test_process_when_killed_at_each_point_then_nothing_promised_is_lost(void **state)
 {
     (void)state;
-    struct findings f = run_rounds(test_seed(), test_times(ROUNDS));
+    struct findings f = run_rounds(test_seed(), test_times(ROUNDS), ROUNDS_OF_ALL_POLICIES);
     print_points();
     if (f.failures > 0)
         print_error("%s\n", f.why);

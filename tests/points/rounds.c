@@ -3,6 +3,7 @@
  *   the first round      nobody dies before the end: which points there are, and how often each is passed
  *   every other round    each death at the next point where nobody has died yet, while there are such
  *   the rest             at a pass of any point known, by the seed; some at a time, or after so many points
+ *   behind them          at each point that was passed and where nobody has died yet, until somebody has
  *
  * A death waits for a publisher to be held amid its reservation, before or behind its BUSY header, until that was so in
  * half of the rounds. */
@@ -22,6 +23,7 @@
 #define ANY_MAX 6000  /* points that a life passes are some 10,000 */
 #define AFTER_US_MAX 60000
 #define PROCESS_S_MAX 60
+#define MORE_ROUNDS_MAX 60 /* a life need not come to the point where it is to end */
 
 static const enum phase phases[LIVES] = { LIFE, RECOVERY, SECOND_RECOVERY };
 
@@ -35,11 +37,17 @@ static int any_point(struct rng *rng, enum phase phase)
     return -1;
 }
 
-static void plan_death(struct rng *rng, int round, int life, struct plan *plan)
+/* `wanted` is the point where somebody is to die, or -1: any. */
+static void plan_death(struct rng *rng, int round, int life, int wanted, struct plan *plan)
 {
     *plan = (struct plan){ .phase = phases[life], .point = -1 };
     if (round == 0)
         return;
+    if (wanted >= 0 && points_most(wanted, phases[life]) > 0) {
+        plan->point = wanted;
+        plan->pass = 1;
+        return;
+    }
     plan->at_new = round % 2 == 1;
     plan->any = life == 0 && round % 8 != 2 ? 0 : 1 + rng_below(rng, ANY_MAX);
     if (life == 0 && round % 8 == 4)
@@ -49,7 +57,7 @@ static void plan_death(struct rng *rng, int round, int life, struct plan *plan)
     plan->pass = 1 + rng_below(rng, 1 + (passes < PASSES_MAX ? passes : PASSES_MAX));
 }
 
-static void begin_round(struct rng *rng, int round, const char *path)
+static void begin_round(struct rng *rng, int round, enum rounds_kind kind, const char *path)
 {
     char directory[sizeof noted->ring_directory];
     memcpy(directory, noted->ring_directory, sizeof directory);
@@ -57,6 +65,8 @@ static void begin_round(struct rng *rng, int round, const char *path)
     memcpy(noted->ring_directory, directory, sizeof directory);
     snprintf(noted->path, sizeof noted->path, "%s", path);
     noted->mode = round % 8 == 5 ? PRIVATE_RING : round % 8 == 6 || round == 0 ? DROPS : CRASH_RING;
+    if (noted->mode == DROPS && kind == ROUNDS_WITHOUT_DROPS)
+        noted->mode = CRASH_RING;
     noted->has_attached = round % 4 == 0 || round % 8 == 3;
     noted->sync_interval_ms = 1 + (uint32_t)rng_below(rng, 8);
     noted->commit_age_ms = 10 + (uint32_t)rng_below(rng, 30);
@@ -136,14 +146,15 @@ static void run_life(int life, const struct plan *plan)
     note_losses(life);
 }
 
-static void run_round(struct rng *rng, int round, struct findings *f)
+static void run_round(struct rng *rng, int round, enum rounds_kind kind, int wanted,
+                      struct findings *f)
 {
     int died_at[LIVES] = { -1, -1, -1 };
     bool held = false, holds = f->held * 2 <= f->rounds;
-    begin_round(rng, round, temp_path());
+    begin_round(rng, round, kind, temp_path());
     for (int life = 0; life < LIVES && !atomic_load(&noted->has_failed); life++) {
         struct plan plan;
-        plan_death(rng, round, life, &plan);
+        plan_death(rng, round, life, wanted, &plan);
         if (holds)
             plan.hold = round / 2 % 2 ? HOLD_BEFORE_BUSY : HOLD_BEHIND_BUSY;
         run_life(life, &plan);
@@ -165,16 +176,35 @@ static void run_round(struct rng *rng, int round, struct findings *f)
     remove_tree(noted->path);
 }
 
-struct findings run_rounds(uint64_t seed, int rounds)
+/* The first point that was passed where nobody has died, or -1. */
+static int untried_point(void)
+{
+    for (int i = 0; i < (int)points_count(); i++) {
+        uint64_t passes = 0, deaths = 0;
+        for (enum phase phase = LIFE; phase < PHASES; phase++) {
+            passes += points_most(i, phase);
+            deaths += points_deaths(i, phase);
+        }
+        if (passes > 0 && deaths == 0)
+            return i;
+    }
+    return -1;
+}
+
+struct findings run_rounds(uint64_t seed, int rounds, enum rounds_kind kind)
 {
     struct findings f = { 0 };
     struct rng rng = { seed };
+    int wanted;
     points_forget();
     snprintf(noted->ring_directory, sizeof noted->ring_directory, "/dev/shm/serverlog-points-%ld",
              (long)getpid());
     assert_int_equal(mkdir(noted->ring_directory, 0700), 0);
     for (int round = 0; round < rounds && f.failures == 0; round++)
-        run_round(&rng, round, &f);
+        run_round(&rng, round, kind, -1, &f);
+    for (int more = 0; more < MORE_ROUNDS_MAX && f.failures == 0; more++)
+        if ((wanted = untried_point()) >= 0)
+            run_round(&rng, rounds + more, kind, wanted, &f);
     remove_tree(noted->ring_directory);
     return f;
 }

@@ -11,7 +11,10 @@ struct findings {
     char why[1024];    /* the first one */
 };
 
-/* So many rounds, each on a store of its own; ends at the first failure. */
-struct findings run_rounds(uint64_t seed, int rounds);
+enum rounds_kind { ROUNDS_OF_ALL_POLICIES, ROUNDS_WITHOUT_DROPS };
+
+/* So many rounds, each on a store of its own, and some more for points where nobody has died in these; ends at the first
+ * failure. */
+struct findings run_rounds(uint64_t seed, int rounds, enum rounds_kind kind);
 
 #endif
