@@ -129,6 +129,9 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
     /* The file was opened before: what is not there is the way to it. */
     if (code == ENOENT && access("/proc/self/fd", X_OK) != 0)
         return svl__fail(SVL_E_RESOURCE, "%s: open: a store needs /proc to be mounted", env->name);
+    if (code == ENOENT && faccessat(o->directory, o->name, F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
+        errno == ENOENT)
+        return SVL_E_NOT_FOUND; /* its writer has removed it meanwhile */
     if (code == 0 && !o->read_only && !o->create)
         code = adopt_last_commit(env->env);
     STEP("LMDB: last commit adopted");

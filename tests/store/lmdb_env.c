@@ -1,7 +1,9 @@
 /* What LMDB leaves to whoever uses it: a writer that was killed just after its commit, while another process
- * reads. */
+ * reads; a file that goes while it is opened. The executable's own mdb_env_open() stands before the library's. */
+#define _GNU_SOURCE
 #include "store/lmdb_env.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +20,26 @@
 static struct lmdb_options options = {
     .name = "test.mdb", .file_mode = 0600, .map_bytes = 1 << 20, .readers_max = 8, .tables = 0
 };
+
+static bool is_removed_first;
+
+int mdb_env_open(MDB_env *env, const char *path, unsigned int flags, mdb_mode_t mode)
+{
+    int (*real)(MDB_env *, const char *, unsigned int, mdb_mode_t);
+    *(void **)&real = dlsym(RTLD_NEXT, "mdb_env_open");
+    assert_non_null(real);
+    if (is_removed_first)
+        assert_int_equal(unlinkat(options.directory, options.name, 0), 0);
+    return real(env, path, flags, mode);
+}
+
+static void open_directory(void)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s", temp_path());
+    assert_int_equal(mkdir(path, 0700), 0);
+    options.directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
 
 static void put(struct lmdb_env *env, const char *key)
 {
@@ -85,10 +107,7 @@ static void test_writer_when_another_was_killed_after_its_commit_then_it_sees_th
     (void)state;
     struct lmdb_env env;
     int ready, status;
-    char path[512];
-    snprintf(path, sizeof path, "%s", temp_path());
-    assert_int_equal(mkdir(path, 0700), 0);
-    options.directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    open_directory();
     options.create = true;
     assert_ok(svl__lmdb_open(&env, &options));
     options.create = false;
@@ -113,10 +132,27 @@ static void test_writer_when_another_was_killed_after_its_commit_then_it_sees_th
     close(options.directory);
 }
 
+static void test_reader_when_the_file_goes_while_it_opens_then_not_found(void **state)
+{
+    struct lmdb_env env;
+    (void)state;
+    open_directory();
+    options.create = true;
+    assert_ok(svl__lmdb_open(&env, &options));
+    put(&env, "a");
+    svl__lmdb_close(&env);
+    options.create = false;
+    options.read_only = is_removed_first = true;
+    assert_int_equal(svl__lmdb_open(&env, &options), SVL_E_NOT_FOUND);
+    options.read_only = is_removed_first = false;
+    close(options.directory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_writer_when_another_was_killed_after_its_commit_then_it_sees_that),
+        cmocka_unit_test(test_reader_when_the_file_goes_while_it_opens_then_not_found),
     };
     int failed = cmocka_run_group_tests_name("store/lmdb_env", tests, NULL, NULL);
     temp_remove_all();
