@@ -9,12 +9,13 @@
 #include <time.h>
 
 #define LOAD_THREADS_MAX 64
+#define START_NS 1000000
 #define SLEEP_NS_MIN 200000 /* below, a sleep would oversleep: the thread yields until its turn */
 
 struct worker {
     const struct load *load;
     unsigned number;
-    int64_t start_ns;
+    _Atomic int64_t *start_ns; /* of all: 0 not yet, -1 never */
     int rc;
     struct histogram histogram;
 };
@@ -35,8 +36,14 @@ static void *work(void *argument)
 {
     struct worker *me = argument;
     const struct load *load = me->load;
+    int64_t start_ns;
+    while ((start_ns = atomic_load(me->start_ns)) == 0)
+        sched_yield();
+    if (start_ns < 0)
+        return NULL;
+    start_ns += me->number * load->interval_ns / load->threads;
     for (uint64_t i = 0; me->rc >= 0 && i < load->operations; i++) {
-        int64_t turn_ns = me->start_ns + (int64_t)i * load->interval_ns;
+        int64_t turn_ns = start_ns + (int64_t)i * load->interval_ns;
         load_wait_until(turn_ns);
         me->rc = load->operate(load->user, me->number, i);
         histogram_add(&me->histogram, (uint64_t)(bench_now_ns() - turn_ns));
@@ -50,34 +57,6 @@ void load_report(const struct histogram *histogram, struct run *run)
     run->metrics[METRIC_P99_NS] = (double)histogram_quantile(histogram, 0.99);
     run->metrics[METRIC_P999_NS] = (double)histogram_quantile(histogram, 0.999);
     run->metrics[METRIC_MAX_NS] = (double)histogram->max;
-}
-
-int load_run(const struct load *load, struct run *run)
-{
-    pthread_t threads[LOAD_THREADS_MAX];
-    struct worker *workers = calloc(load->threads, sizeof *workers);
-    struct histogram *all = calloc(1, sizeof *all);
-    unsigned started = 0;
-    int rc = workers && all && load->threads <= LOAD_THREADS_MAX ? 0 : bench_fail("no memory");
-    int64_t start_ns = bench_now_ns() + 1000000;
-    for (; rc == 0 && started < load->threads; started++) {
-        workers[started] = (struct worker){ .load = load, .number = started };
-        workers[started].start_ns = start_ns + started * load->interval_ns / load->threads;
-        if (pthread_create(&threads[started], NULL, work, &workers[started]) != 0) {
-            rc = bench_fail("no thread");
-            break;
-        }
-    }
-    for (unsigned i = 0; i < started; i++) {
-        pthread_join(threads[i], NULL);
-        rc = rc != 0 ? rc : workers[i].rc;
-        histogram_merge(all, &workers[i].histogram);
-    }
-    if (rc >= 0 && all)
-        load_report(all, run);
-    free(workers);
-    free(all);
-    return rc < 0 ? -1 : 0;
 }
 
 struct hog {
@@ -94,7 +73,7 @@ static void *compute(void *argument)
     return NULL;
 }
 
-struct hog *hog_start(void)
+static struct hog *hog_start(void)
 {
     struct hog *hog = calloc(1, sizeof *hog);
     if (hog && pthread_create(&hog->thread, NULL, compute, hog) != 0) {
@@ -106,11 +85,57 @@ struct hog *hog_start(void)
     return hog;
 }
 
-void hog_stop(struct hog *hog)
+static void hog_stop(struct hog *hog)
 {
     if (!hog)
         return;
     atomic_store(&hog->is_stopped, true);
     pthread_join(hog->thread, NULL);
     free(hog);
+}
+
+/* All threads are there before the first turn comes. Returns how many were started. */
+static unsigned start_workers(const struct load *load, struct worker *workers, pthread_t *threads,
+                              _Atomic int64_t *start_ns)
+{
+    unsigned n = 0;
+    for (; n < load->threads; n++) {
+        workers[n] = (struct worker){ .load = load, .number = n, .start_ns = start_ns };
+        if (pthread_create(&threads[n], NULL, work, &workers[n]) != 0)
+            break;
+    }
+    atomic_store(start_ns, n == load->threads ? bench_now_ns() + START_NS : -1);
+    return n;
+}
+
+static int run_workers(const struct load *load, struct worker *workers, struct histogram *all)
+{
+    pthread_t threads[LOAD_THREADS_MAX];
+    _Atomic int64_t start_ns = 0;
+    unsigned started = start_workers(load, workers, threads, &start_ns);
+    int rc = started == load->threads ? 0 : bench_fail("no thread");
+    for (unsigned i = 0; i < started; i++) {
+        pthread_join(threads[i], NULL);
+        rc = rc != 0 ? rc : workers[i].rc;
+        histogram_merge(all, &workers[i].histogram);
+    }
+    return rc;
+}
+
+int load_run(const struct load *load, struct run *run)
+{
+    struct worker *workers = calloc(load->threads, sizeof *workers);
+    struct histogram *all = calloc(1, sizeof *all);
+    struct hog *hog = run->workload->has_hog ? hog_start() : NULL;
+    int rc = -1;
+    if (!workers || !all || load->threads > LOAD_THREADS_MAX)
+        bench_fail("no memory");
+    else if (hog || !run->workload->has_hog)
+        rc = run_workers(load, workers, all);
+    hog_stop(hog);
+    if (rc >= 0)
+        load_report(all, run);
+    free(workers);
+    free(all);
+    return rc < 0 ? -1 : 0;
 }

@@ -14,16 +14,12 @@ struct load {
     void *user;
 };
 
-/* Runs it and puts the quantiles of the times from an operation's turn to its end into run->metrics. */
+/* Runs it, beside a thread that only computes where the workload has one, and puts the quantiles of the times from an
+ * operation's turn to its end into run->metrics. */
 int load_run(const struct load *load, struct run *run);
 void load_report(const struct histogram *histogram, struct run *run);
 
 /* Returns at `turn_ns` (monotonic), at once when that has passed. */
 void load_wait_until(int64_t turn_ns);
-
-/* A thread that computes until it is stopped. */
-struct hog;
-struct hog *hog_start(void);
-void hog_stop(struct hog *hog); /* NULL is fine */
 
 #endif

@@ -141,20 +141,28 @@ static void put_growth(const struct output *output, const struct results *result
         report_growth(stdout, results);
 }
 
+/* The directory's results.jsonl, whose lines are there as they come. */
+static FILE *open_results(const char *directory)
+{
+    char *path;
+    mkdir(directory, 0777);
+    FILE *file = asprintf(&path, "%s/results.jsonl", directory) < 0 ? NULL : fopen(path, "we");
+    if (file)
+        setlinebuf(file);
+    free(path);
+    return file;
+}
+
 static int run(const struct settings *settings)
 {
     struct results results = { 0 };
     struct environment environment;
     struct output output = { .settings = settings };
-    char path[512];
     environment_get(settings->directory, &environment);
     if (settings->out) {
-        mkdir(settings->out, 0777);
-        snprintf(path, sizeof path, "%s/results.jsonl", settings->out);
-        output.file = fopen(path, "we");
+        output.file = open_results(settings->out);
         if (!output.file)
             return -bench_fail("cannot write into the directory of --out");
-        setlinebuf(output.file);
         json_put_environment(output.file, settings, &environment);
     }
     tell_left_out(stderr);
@@ -164,12 +172,21 @@ static int run(const struct settings *settings)
         report_environment(stdout, settings, &environment);
     int rc = run_all(settings, &results, put_figures, &output);
     put_growth(&output, &results);
-    if (output.file && fclose(output.file) != 0)
+    bool has_holes = output.file && ferror(output.file) != 0;
+    if (output.file && (fclose(output.file) != 0 || has_holes))
         rc = bench_fail("results.jsonl is not whole");
     if (settings->out && page_write(settings, &environment, &results) != 0)
         rc = -1;
     results_free(&results);
     return rc == 0 ? 0 : 1;
+}
+
+static bool read_number(const char *text, unsigned min, unsigned max, unsigned *out)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    *out = (unsigned)value;
+    return end != text && *end == 0 && *text != '-' && value >= min && value <= max;
 }
 
 /* False: not understood. */
@@ -182,11 +199,9 @@ static bool read_option(int c, struct settings *settings)
     case 's':
         return read_sizes(optarg, settings);
     case 'k':
-        settings->repeat = (unsigned)strtoul(optarg, NULL, 10);
-        return settings->repeat >= 2 && settings->repeat <= SAMPLES_MAX;
+        return read_number(optarg, 2, SAMPLES_MAX, &settings->repeat);
     case 'l':
-        settings->limit_s = (unsigned)strtoul(optarg, NULL, 10);
-        return settings->limit_s >= 1 && settings->limit_s <= LIMIT_S_MAX;
+        return read_number(optarg, 1, LIMIT_S_MAX, &settings->limit_s);
     case 'j':
         settings->is_json = true;
         return true;
@@ -202,6 +217,19 @@ static bool read_option(int c, struct settings *settings)
     default:
         return false;
     }
+}
+
+static int act(const char *verb, const struct settings *settings)
+{
+    if (strcmp(verb, "list") == 0 && settings->name_count == 0) {
+        list();
+        return 0;
+    }
+    if (strcmp(verb, "compare") == 0 && settings->name_count == 2)
+        return compare_files(settings->names[0], settings->names[1]) == 0 ? 0 : 1;
+    if (strcmp(verb, "run") != 0)
+        return usage(stderr);
+    return check_names(settings) ? run(settings) : 2;
 }
 
 int main(int argc, char **argv)
@@ -225,13 +253,9 @@ int main(int argc, char **argv)
     const char *verb = optind < argc ? argv[optind++] : "";
     settings.names = argv + optind;
     settings.name_count = argc - optind;
-    if (strcmp(verb, "list") == 0 && settings.name_count == 0) {
-        list();
-        return 0;
-    }
-    if (strcmp(verb, "compare") == 0 && settings.name_count == 2)
-        return compare_files(settings.names[0], settings.names[1]) == 0 ? 0 : 1;
-    if (strcmp(verb, "run") != 0)
-        return usage(stderr);
-    return check_names(&settings) ? run(&settings) : 2;
+    int status = act(verb, &settings);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    bench_fail("what it had to say could not be written");
+    return status == 0 ? 1 : status;
 }

@@ -85,9 +85,7 @@ static int durable_latency(struct run *run)
                          .user = &me };
     if (!me.store)
         return -1;
-    struct hog *hog = run->workload->has_hog ? hog_start() : NULL;
     int rc = load_run(&load, run);
-    hog_stop(hog);
     return me.ops->close(me.store) == 0 ? rc : -1;
 }
 

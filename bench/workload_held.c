@@ -34,9 +34,7 @@ static int held(struct run *run)
     me.store = me.ops->open(run->path, &wish);
     if (!me.store)
         return bench_fail("a store cannot be made");
-    struct hog *hog = run->workload->has_hog ? hog_start() : NULL;
     int rc = load_run(&load, run);
-    hog_stop(hog);
     if (rc == 0)
         rc = me.ops->finish(me.store);
     return me.ops->close(me.store) == 0 ? rc : -1;

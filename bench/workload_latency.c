@@ -30,7 +30,6 @@ static int latency(struct run *run)
         return -1;
     struct receiver *receiver =
         me.ops->receive ? receiver_start(me.ops, me.queue, run->records) : NULL;
-    struct hog *hog = run->workload->has_hog ? hog_start() : NULL;
     struct load load = { .threads = 1,
                          .operations = run->records,
                          .interval_ns = INTERVAL_NS,
@@ -40,7 +39,6 @@ static int latency(struct run *run)
     if (rc == 0)
         rc = receiver ? receiver_join(receiver, bench_sum(me.message, me.bytes))
                       : me.ops->drain(me.queue);
-    hog_stop(hog);
     if (rc == 0)
         me.ops->close(me.queue);
     return rc;

@@ -248,9 +248,17 @@ class Selected(unittest.TestCase):
         for arguments in ([], ["run", "nothing"], ["run", "scan", "--peers", "nobody"], ["run", "--size", "0"],
                           ["run", "--size", "20,10"], ["run", "--size", "-5"], ["run", "--size", "1x"],
                           ["run", "--repeat", "1"], ["run", "--repeat", "65"], ["run", "--what"],
+                          ["run", "--repeat", "5x"], ["run", "--repeat", "4294967301"], ["run", "--limit", "-1"],
                           ["run", "--limit", "0"], ["run", "--limit", "86401"], ["run", "--limit", "x"],
                           ["compare", "a"], ["list", "more"]):
             self.assertEqual(run(*arguments).returncode, 2, arguments)
+
+    def test_command_when_what_it_says_cannot_be_written_then_it_fails(self):
+        for arguments in (["list"], ["run", "latency/idle", "--peers", "mutex", "--size", "100", "--repeat", "2", "--json"]):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([bench, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual(done.returncode, 1, arguments)
+            self.assertIn("could not be written", done.stderr)
 
     def test_run_when_the_directory_is_missing_then_it_fails(self):
         self.assertEqual(run("run", "publish", "--dir", "/nonexistent").returncode, 1)
