@@ -223,17 +223,22 @@ static bool may_skip_segment(const svl_cursor *cursor, const struct segment_info
     return info->blocks > 0 && !conditions_meet_times(c, info->time_min_ns, info->time_max_ns);
 }
 
-/* What this cursor was still to read of it: what has come to the segment since lies in the tail. */
+/* Forwards a gap of what this cursor was still to read of it (what has come to the segment since lies in the tail);
+ * backwards the end: all behind it is older, and retired as well, though it may still be open here. */
 static void note_retired(svl_cursor *cursor, const struct segment_info *info)
 {
     const struct conditions *c = &cursor->conditions;
+    if (c->backward) {
+        cursor->segment_next = cursor->segment_count - 1; /* the last one is left */
+        return;
+    }
     uint64_t first = info->first_id > c->id_min ? info->first_id : c->id_min;
     uint64_t last = info->last_id < c->id_max ? info->last_id : c->id_max;
     if (last > cursor->committed_id)
         last = cursor->committed_id;
     if (cursor->in_segment && cursor->segment_from > first)
         first = cursor->segment_from;
-    if (first <= last && !c->backward)
+    if (first <= last)
         svl__note_gap(cursor, first, last);
 }
 

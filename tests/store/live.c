@@ -509,43 +509,78 @@ static void find_newest(char name[64])
     closedir(listing);
 }
 
-/* The first block is verified: the writer retires all segments that are there now. */
-static int wait_for_retention(uint64_t done, uint64_t total, void *waited)
+/* Until the writer has retired all segments that are there now. */
+static bool wait_for_retention(void)
 {
     char name[64], file[600];
-    (void)done, (void)total;
-    if ((*(int *)waited)++ > 0)
-        return SVL_OK;
     find_newest(name);
     snprintf(file, sizeof file, "%s/%s", path, name);
     for (int i = 0; i < 20000 && access(file, F_OK) == 0; i++)
         sleep_ms(1);
-    return access(file, F_OK) == 0 ? SVL_E_TIMEOUT : SVL_OK;
+    return access(file, F_OK) != 0;
+}
+
+/* A writer that retires, and a reader that knows of three segments and has opened none. */
+static svl_store *open_beside_retention(pid_t *writer)
+{
+    svl_store_options o = small_options();
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    o.codec = SVL_CODEC_NONE;
+    o.retain_records_max = 500;
+    *writer = start_writer(&o, 30000, UINT64_MAX);
+    wait_ready();
+    svl_store *store = open_reader();
+    assert_ok(svl_store_stats_get(store, &stats));
+    for (int i = 0; i < 20000 && stats.segments < 3; i++) {
+        assert_ok(svl_store_close(store));
+        store = open_reader();
+        assert_ok(svl_store_stats_get(store, &stats));
+    }
+    assert_true(stats.segments >= 3);
+    return store;
+}
+
+static int wait_in_the_first_block(uint64_t done, uint64_t total, void *waited)
+{
+    (void)done, (void)total;
+    return (*(int *)waited)++ > 0 || wait_for_retention() ? SVL_OK : SVL_E_TIMEOUT;
 }
 
 static void test_reader_when_segments_are_retired_meanwhile_then_verifies_the_rest(void **state)
 {
     (void)state;
-    svl_store_options o = small_options();
-    svl_store_stats stats = { .struct_size = sizeof stats };
     int waited = 0;
-    o.codec = SVL_CODEC_NONE;
-    o.retain_records_max = 500;
-    pid_t writer = start_writer(&o, 30000, UINT64_MAX);
-    wait_ready();
-    svl_store *store = open_reader();
-    assert_ok(svl_store_stats_get(store, &stats));
-    for (int i = 0; i < 20000 && stats.segments < 3; i++) {
-        assert_ok(svl_store_close(store)); /* it holds no segment open that it reads then */
-        store = open_reader();
-        assert_ok(svl_store_stats_get(store, &stats));
-    }
-    assert_true(stats.segments >= 3);
-    int rc = svl_store_verify(store, NULL, wait_for_retention, &waited);
-    if (rc != SVL_OK)
-        print_error("%s\n", svl_last_error());
-    assert_ok(rc);
+    pid_t writer;
+    svl_store *store = open_beside_retention(&writer);
+    assert_ok(svl_store_verify(store, NULL, wait_in_the_first_block, &waited));
     assert_true(waited > 0);
+    stop_writer(writer);
+    assert_ok(svl_store_close(store));
+}
+
+/* What is retired is the oldest: behind it there is nothing that a query should hand out, though it may be open. */
+static void test_backward_cursor_when_segments_are_retired_below_it_then_ends_there(void **state)
+{
+    (void)state;
+    svl_query query;
+    svl_cursor *forward, *backward;
+    const svl_record *record;
+    pid_t writer;
+    svl_store *store = open_beside_retention(&writer);
+    assert_ok(svl_query_init(&query, sizeof query));
+    assert_ok(svl_store_query(store, &query, &forward));
+    assert_ok(svl_cursor_next(forward, 0, &record)); /* the oldest segment is open */
+    query.flags = SVL_QUERY_BACKWARD;
+    assert_ok(svl_store_query(store, &query, &backward));
+    assert_ok(svl_cursor_next(backward, 0, &record));
+    uint64_t last = record->id;
+    assert_true(wait_for_retention());
+    int rc;
+    while ((rc = svl_cursor_next(backward, 0, &record)) == SVL_OK)
+        assert_int_equal(record->id, --last);
+    assert_int_equal(rc, SVL_E_END);
+    svl_cursor_close(forward);
+    svl_cursor_close(backward);
     stop_writer(writer);
     assert_ok(svl_store_close(store));
 }
@@ -780,6 +815,8 @@ int main(void)
                                start),
         cmocka_unit_test_setup(
             test_reader_when_segments_are_retired_meanwhile_then_verifies_the_rest, start),
+        cmocka_unit_test_setup(
+            test_backward_cursor_when_segments_are_retired_below_it_then_ends_there, start),
         cmocka_unit_test_setup(test_store_when_read_only_then_nothing_is_written, start),
         cmocka_unit_test_setup(test_store_when_its_writer_was_killed_then_read_without_one, start),
         cmocka_unit_test_setup(test_bell_when_forged_then_records_are_right, start),
