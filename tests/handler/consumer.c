@@ -740,6 +740,7 @@ static void test_ack_when_the_disk_is_full_then_says_so_and_the_batch_comes_agai
     assert_int_equal(svl_batch_ack(batch), SVL_E_NO_SPACE);
     assert_non_null(strstr(svl_last_error(), "comes again"));
     set_disk_full(false);
+    assert_ok(svl_flush(pipeline, -1)); /* until the store has tried again */
     batch = poll_one(c);
     assert_first(batch, 1);
     assert_ok(svl_batch_emit(batch, 0, &out));
