@@ -119,7 +119,9 @@ SVL_EXPORT int svl_consumer_close(svl_consumer *consumer);
  * Errors     SVL_E_STALE     too late, or svl_consumer_seek() or svl_consumer_close() came first: nothing
  *                            of it is stored, its records come again or have come again
  *            SVL_E_CLOSED    after svl_close(): likewise
- *            SVL_E_FAILED, SVL_E_NOMEM  likewise
+ *            SVL_E_NO_SPACE, SVL_E_NOMEM, SVL_E_RESOURCE  likewise: the store takes no records before there
+ *                            is some again
+ *            SVL_E_FAILED    likewise
  *            SVL_E_DEADLOCK  inside an ingest callback
  *            SVL_E_INVALID   NULL, or a callback's batch
  *            SVL_E_FORKED

@@ -12,6 +12,7 @@
 #define LAST_ERROR_MAX 512
 
 static _Thread_local char last_error[LAST_ERROR_MAX];
+_Static_assert(sizeof((struct error_words *)0)->text == LAST_ERROR_MAX, "the whole words");
 
 const char *svl_strerror(int code)
 {
@@ -80,6 +81,16 @@ size_t svl_last_error_copy(char *buffer, size_t capacity)
         buffer[n] = 0;
     }
     return len;
+}
+
+void svl__words_keep(struct error_words *words)
+{
+    memcpy(words->text, last_error, sizeof words->text);
+}
+
+void svl__words_restore(const struct error_words *words)
+{
+    memcpy(last_error, words->text, sizeof last_error);
 }
 
 /* The words may quote the last error itself, so they are put together aside first. */

@@ -28,6 +28,13 @@ static inline bool is_shortage(int code)
     return code == SVL_E_NO_SPACE || code == SVL_E_NOMEM || code == SVL_E_RESOURCE;
 }
 
+/* The words of a failure, while what is left is tidied up, which may fail as well. */
+struct error_words {
+    char text[512];
+};
+void svl__words_keep(struct error_words *words);
+void svl__words_restore(const struct error_words *words);
+
 /* A broken invariant of ours: SVL_E_INTERNAL; a host is never aborted. With -Dsteps=true, for tests, it
  * asserts. */
 int svl__internal(const char *file, int line, const char *what);

@@ -48,6 +48,8 @@ int svl__file_open(int directory, const char *name, int flags, mode_t mode, int 
         *rc = SVL_OK;
         return fd;
     }
+    if (flags & O_EXCL) /* it was made here, and nobody knows of it */
+        unlinkat(directory, name, 0);
     close(fd);
     return -1;
 }
@@ -135,8 +137,11 @@ int svl__directory_sync(int directory, const char *name)
 
 int svl__directory_open_shared(const char *path, int *out)
 {
+    int fd;
     *out = -1;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    do
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
     if (fd < 0) {
         if (errno == ENOENT)
             return SVL_E_NOT_FOUND;
@@ -169,6 +174,28 @@ int svl__directory_open(const char *path, int *out)
     }
     *out = fd;
     return SVL_OK;
+}
+
+int svl__directory_list(int directory, const char *name, DIR **out)
+{
+    int fd;
+    do
+        fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    *out = fd < 0 ? NULL : fdopendir(fd);
+    if (*out)
+        return SVL_OK;
+    int rc = svl__fail_errno(errno, "listing of %s", name);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+int svl__directory_next(DIR *listing, const char *name, const struct dirent **entry)
+{
+    errno = 0;
+    *entry = readdir(listing);
+    return *entry || errno == 0 ? SVL_OK : svl__fail_errno(errno, "listing of %s", name);
 }
 
 int svl__directory_check_local(int directory, const char *path)
@@ -211,16 +238,37 @@ int svl__random(void *data, size_t len)
     return SVL_OK;
 }
 
-void svl__boot_id(uint8_t out[16])
+/* The whole file, or as much as there is. */
+static ssize_t read_boot_id(int fd, char *text, size_t capacity)
+{
+    size_t len = 0;
+    while (len < capacity) {
+        ssize_t n = read(fd, text + len, capacity - len);
+        if (n == 0)
+            break;
+        if (n < 0 && errno != EINTR)
+            return -1;
+        len += n > 0 ? (size_t)n : 0;
+    }
+    return (ssize_t)len;
+}
+
+int svl__boot_id(uint8_t out[16])
 {
     static const uint8_t digit_of['g'] = {
         ['1'] = 1, ['2'] = 2,  ['3'] = 3,  ['4'] = 4,  ['5'] = 5,  ['6'] = 6,  ['7'] = 7, ['8'] = 8,
         ['9'] = 9, ['a'] = 10, ['b'] = 11, ['c'] = 12, ['d'] = 13, ['e'] = 14, ['f'] = 15
     };
     char text[64];
+    int fd;
     memset(out, 0, 16);
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text);
+    do
+        fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0 && (errno == ENOENT || errno == EACCES))
+        return SVL_OK;
+    ssize_t n = fd < 0 ? -1 : read_boot_id(fd, text, sizeof text);
+    int rc = n < 0 ? svl__fail_errno(errno, "the kernel's boot id") : SVL_OK;
     if (fd >= 0)
         close(fd);
     size_t digits = 0;
@@ -231,4 +279,5 @@ void svl__boot_id(uint8_t out[16])
         out[digits / 2] = (uint8_t)(out[digits / 2] << 4 | digit_of[c]);
         digits++;
     }
+    return rc;
 }

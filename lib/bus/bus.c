@@ -186,10 +186,10 @@ int svl_bus_stats_get(svl_bus *bus, svl_bus_stats *stats)
         .dropped_full = atomic_load_explicit(&bus->intake.dropped_full, memory_order_relaxed),
         .stalled_claims = ring.stalled_claims,
     };
+    now.delivered = atomic_load_explicit(&bus->delivered, memory_order_relaxed);
+    now.calls = atomic_load_explicit(&bus->calls, memory_order_relaxed);
+    now.failures = atomic_load_explicit(&bus->failures, memory_order_relaxed);
     pthread_mutex_lock(&bus->lock);
-    now.delivered = bus->delivered;
-    now.calls = bus->calls;
-    now.failures = bus->failures;
     for (const svl_bus_subscription *s = bus->first; s; s = s->next)
         now.subscriptions += !s->detached;
     pthread_mutex_unlock(&bus->lock);

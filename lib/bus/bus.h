@@ -60,9 +60,11 @@ struct svl_bus {
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    svl_bus_subscription *first; /* in the order of subscription */
-    svl_bus_subscription *running;
-    uint64_t delivered, calls, failures;
+    svl_bus_subscription *first;   /* in the order of subscription */
+    svl_bus_subscription *running; /* written by who pumps: it alone reads it without `lock` */
+    _Atomic bool is_changed;       /* subscriptions came or go since who pumps heeded it */
+
+    _Atomic uint64_t delivered, calls, failures; /* counted by who pumps */
 
     pthread_t thread;
     bool has_thread;
@@ -85,8 +87,13 @@ int svl__bus_pump(svl_bus *bus, size_t max_records, int64_t deadline_ns, size_t 
 /* What is in the ring, taken out and counted. */
 uint64_t svl__bus_discard(svl_bus *bus);
 
-/* subscribers.c. One record to all that want it; `lock` held, but for their callbacks, and in `frame`. */
+/* subscribers.c. Who pumps, in `frame`, hands out records one by one between begin and end. */
+void svl__bus_deliver_begin(svl_bus *bus);
 void svl__bus_deliver(svl_bus *bus, const svl_record *record);
+void svl__bus_deliver_end(svl_bus *bus);
+/* Around what takes its time between two records: others may have `lock` meanwhile. */
+void svl__bus_let_go(svl_bus *bus);
+void svl__bus_take_up(svl_bus *bus);
 void svl__bus_subscriptions_free(svl_bus *bus);
 
 /* thread.c */

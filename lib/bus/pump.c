@@ -38,10 +38,10 @@ static void deliver_gap(svl_bus *bus)
 
 static void report_frame(svl_bus *bus, int rc)
 {
-    pthread_mutex_unlock(&bus->lock);
+    svl__bus_let_go(bus);
     svl__log(&bus->log, SVL_SEVERITY_ERROR, rc, "a ring frame that holds no record was skipped: %s",
              svl_last_error());
-    pthread_mutex_lock(&bus->lock);
+    svl__bus_take_up(bus);
 }
 
 static void deliver_frame(svl_bus *bus, const struct ring_frame *frame)
@@ -57,13 +57,12 @@ static void deliver_frame(svl_bus *bus, const struct ring_frame *frame)
 /* Publishers that wait for room need no lock. */
 static void release(svl_bus *bus, uint64_t position)
 {
-    pthread_mutex_unlock(&bus->lock);
+    svl__bus_let_go(bus);
     svl__ring_release(bus->ring, position);
-    pthread_mutex_lock(&bus->lock);
+    svl__bus_take_up(bus);
 }
 
-/* `lock` held. */
-static size_t hand_out_locked(svl_bus *bus, size_t max)
+static size_t deliver_all(svl_bus *bus, size_t max)
 {
     struct ring *ring = bus->ring;
     uint64_t portion = svl__ring_capacity(ring) / RELEASE_PART;
@@ -92,9 +91,9 @@ static size_t hand_out(svl_bus *bus, size_t max)
     look_for_drops(bus);
     bus->frame = (struct callback_frame){ .kind = CALLBACK_BUS, .owner = bus };
     svl__callback_enter(&bus->frame);
-    pthread_mutex_lock(&bus->lock);
-    size_t n = hand_out_locked(bus, max);
-    pthread_mutex_unlock(&bus->lock);
+    svl__bus_deliver_begin(bus);
+    size_t n = deliver_all(bus, max);
+    svl__bus_deliver_end(bus);
     svl__callback_leave(&bus->frame);
     svl__ring_release(bus->ring, svl__ring_drained(bus->ring));
     return n;

@@ -1,8 +1,14 @@
 /* subscribers.c - who gets a record: subscribe, unsubscribe, and the walk over them.
  *
- * Who pumps holds `lock` from record to record, and lets go of it around each callback; meanwhile others
- * may come and go, but not the one that is `running` (U2). Who unsubscribes that one from elsewhere waits;
- * inside its own callback it is marked, and the walk takes it out when the callback has returned. */
+ * Between two records, who pumps
+ *
+ *     has `lock`  --a record; one subscription is left-->  runs it, without `lock`
+ *                 <--`is_changed`, or the pump ends------
+ *
+ * The only subscription goes on running from record to record: its calls take no lock. Of several each is running
+ * for its call alone. Others may come and go meanwhile, but not the one that is `running` (U2): who unsubscribes that
+ * one from elsewhere sets `is_changed` and waits until who pumps, who looks at it before each call, has stopped it.
+ * Inside its own callback it is marked, and taken out when the callback has returned. */
 #include "base/alloc.h"
 #include "base/callback.h"
 #include "base/options.h"
@@ -58,11 +64,12 @@ int svl_bus_subscribe(svl_bus *bus, const svl_bus_subscription_options *options,
     s->callback = callback;
     s->user = user;
     pthread_mutex_lock(&bus->lock);
-    s->since = bus->delivered;
+    s->since = atomic_load_explicit(&bus->delivered, memory_order_relaxed);
     svl_bus_subscription **end = &bus->first;
     while (*end)
         end = &(*end)->next;
     *end = s;
+    atomic_store_explicit(&bus->is_changed, true, memory_order_relaxed);
     pthread_mutex_unlock(&bus->lock);
     if (out)
         *out = s;
@@ -106,6 +113,7 @@ int svl_bus_unsubscribe(svl_bus_subscription *s, svl_released_fn *released)
     s->leaves = svl__in_callback_of(s);
     s->released = released;
     bool leaves = s->leaves;
+    atomic_store_explicit(&bus->is_changed, true, memory_order_relaxed);
     while (!leaves && bus->running == s)
         svl__cond_wait(&bus->changed, &bus->lock, INT64_MAX);
     if (!leaves)
@@ -128,38 +136,73 @@ static void report(svl_bus *bus, int code, const char *what)
         svl__log(&bus->log, SVL_SEVERITY_ERROR, code, "%s", what);
 }
 
-/* `lock` held. One whose pattern cannot tell is not called: a failure, whose code goes to *failed. */
+/* Who pumps is the only one that counts. */
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+    uint64_t before = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, before + n, memory_order_relaxed);
+}
+
+/* `lock` held: given back. */
+static void start(svl_bus *bus, svl_bus_subscription *s)
+{
+    bus->running = s;
+    bus->frame.subscription = s;
+    pthread_mutex_unlock(&bus->lock);
+}
+
+/* `lock` held again. */
+static void stop(svl_bus *bus)
+{
+    bus->frame.subscription = NULL;
+    pthread_mutex_lock(&bus->lock);
+    if (bus->running->detached)
+        pthread_cond_broadcast(&bus->changed);
+    bus->running = NULL;
+}
+
+/* One whose pattern cannot tell is not called: a failure, whose code goes to *failed. */
 static bool wants(svl_bus *bus, const svl_bus_subscription *s, const svl_record *record,
                   int *failed)
 {
     bool matches;
     int rc = svl__filter_match(s->filter, record, &matches);
     if (rc != SVL_OK) {
-        bus->failures++;
+        count(&bus->failures, 1);
         *failed = rc;
     }
     return matches;
 }
 
-/* `lock` held, and again when it returns. */
-static void call(svl_bus *bus, svl_bus_subscription *s, const svl_record *record)
+/* The running one. */
+static void call(svl_bus *bus, const svl_bus_subscription *s, const svl_record *record)
 {
-    bus->running = s;
-    bus->frame.subscription = s;
-    pthread_mutex_unlock(&bus->lock);
     int rc = s->callback(record, s->user);
-    bus->frame.subscription = NULL;
-    if (rc != SVL_OK)
-        report(bus, rc, "a subscriber's callback failed");
-    pthread_mutex_lock(&bus->lock);
-    bus->running = NULL;
-    bus->calls++;
-    bus->failures += rc != SVL_OK;
-    if (s->detached)
-        pthread_cond_broadcast(&bus->changed);
+    count(&bus->calls, 1);
+    if (rc == SVL_OK)
+        return;
+    count(&bus->failures, 1);
+    report(bus, rc, "a subscriber's callback failed");
 }
 
-/* Those that unsubscribed themselves: `user` is told as in a callback, which it is called in. */
+/* `lock` held. Those that unsubscribed themselves, taken out. */
+static svl_bus_subscription *take_leaving(svl_bus *bus)
+{
+    svl_bus_subscription *gone = NULL;
+    for (svl_bus_subscription **at = &bus->first; *at;) {
+        svl_bus_subscription *s = *at;
+        if (!s->leaves) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        s->next = gone;
+        gone = s;
+    }
+    return gone;
+}
+
+/* `user` is told as in a callback, which it is called in. */
 static void release(svl_bus_subscription *gone)
 {
     while (gone) {
@@ -171,32 +214,88 @@ static void release(svl_bus_subscription *gone)
     }
 }
 
-/* What a record leaves to be done without the lock. */
-static void settle(svl_bus *bus, int failed, svl_bus_subscription *gone)
+/* `lock` held, but not while those that left are told. */
+static void settle(svl_bus *bus)
 {
-    pthread_mutex_unlock(&bus->lock);
-    if (failed != SVL_OK)
-        report(bus, failed,
-               "a record cannot be held against a subscriber's pattern: it goes past it");
-    release(gone);
-    pthread_mutex_lock(&bus->lock);
+    while (atomic_load_explicit(&bus->is_changed, memory_order_relaxed)) {
+        atomic_store_explicit(&bus->is_changed, false, memory_order_relaxed);
+        svl_bus_subscription *gone = take_leaving(bus);
+        pthread_mutex_unlock(&bus->lock);
+        release(gone);
+        pthread_mutex_lock(&bus->lock);
+    }
+}
+
+/* `lock` held, but not in callbacks. Who comes during this record gets the next. */
+static void offer_to_all(svl_bus *bus, const svl_record *record, uint64_t number, int *failed)
+{
+    for (svl_bus_subscription *s = bus->first; s; s = s->next) {
+        if (s->detached || s->since >= number || !wants(bus, s, record, failed))
+            continue;
+        start(bus, s);
+        call(bus, s, record);
+        stop(bus);
+    }
+}
+
+static svl_bus_subscription *find_only(const svl_bus *bus)
+{
+    svl_bus_subscription *s = bus->first;
+    return s && !s->next && !s->detached ? s : NULL;
+}
+
+/* The changes that are visible: whoever made one and then published this record sees it heeded, for the record's
+ * header was loaded before. */
+static void heed_changes(svl_bus *bus)
+{
+    if (bus->running && atomic_load_explicit(&bus->is_changed, memory_order_relaxed))
+        stop(bus);
+    if (bus->running)
+        return;
+    settle(bus);
+    svl_bus_subscription *only = find_only(bus);
+    if (only)
+        start(bus, only);
 }
 
 void svl__bus_deliver(svl_bus *bus, const svl_record *record)
 {
-    svl_bus_subscription *gone = NULL, *next;
     int failed = SVL_OK;
-    uint64_t number = ++bus->delivered;
-    for (svl_bus_subscription *s = bus->first; s; s = next) {
-        if (!s->detached && s->since < number && wants(bus, s, record, &failed))
-            call(bus, s, record);
-        next = s->next;
-        if (s->leaves) {
-            take_out(s);
-            s->next = gone;
-            gone = s;
-        }
-    }
-    if (failed != SVL_OK || gone)
-        settle(bus, failed, gone);
+    heed_changes(bus);
+    count(&bus->delivered, 1);
+    if (!bus->running)
+        offer_to_all(bus, record, atomic_load_explicit(&bus->delivered, memory_order_relaxed),
+                     &failed);
+    else if (wants(bus, bus->running, record, &failed))
+        call(bus, bus->running, record);
+    if (failed == SVL_OK)
+        return;
+    svl__bus_let_go(bus);
+    report(bus, failed, "a record cannot be held against a subscriber's pattern: it goes past it");
+    svl__bus_take_up(bus);
+}
+
+void svl__bus_deliver_begin(svl_bus *bus)
+{
+    pthread_mutex_lock(&bus->lock);
+}
+
+void svl__bus_deliver_end(svl_bus *bus)
+{
+    if (bus->running)
+        stop(bus);
+    settle(bus);
+    pthread_mutex_unlock(&bus->lock);
+}
+
+void svl__bus_let_go(svl_bus *bus)
+{
+    if (!bus->running)
+        pthread_mutex_unlock(&bus->lock);
+}
+
+void svl__bus_take_up(svl_bus *bus)
+{
+    if (!bus->running)
+        pthread_mutex_lock(&bus->lock);
 }

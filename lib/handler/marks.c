@@ -35,7 +35,7 @@ void svl__marks_make(void *page)
 {
     struct header *header = page;
     memset(page, 0, MARK_PAGE_BYTES);
-    svl__boot_id(header->boot_id);
+    svl__boot_id(header->boot_id); /* not known: they are not taken for this boot's after a crash */
     header->version = VERSION;
     header->magic = MAGIC;
 }

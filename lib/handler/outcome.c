@@ -31,13 +31,17 @@ void svl__set_position(svl_subscription *s, uint64_t position)
         s->split_end = 0;
 }
 
-/* Waits until the store takes records; SVL_E_CLOSED when it does not and somebody waits for this turn. */
+/* Waits until the store takes records; SVL_E_CLOSED when it does not and somebody waits for this turn. A consumer's
+ * turn is a thread of the host's: it does not wait for a shortage to end, but hears of it. */
 static int wait_accepts(svl_subscription *s)
 {
     struct handlers *h = s->handlers;
     int rc;
     do {
         rc = svl__store_wait_accepts(h->options.store, svl__deadline_ns(ACCEPT_POLL_MS));
+        int shortage = rc == SVL_E_TIMEOUT && s->pulls ? svl__store_waits_for(h->options.store) : 0;
+        if (shortage)
+            return svl__fail(shortage, "the store takes no records now: the batch comes again");
         pthread_mutex_lock(&h->lock);
         if (rc == SVL_E_TIMEOUT && (h->ending || s->detached))
             rc = SVL_E_CLOSED;

@@ -157,8 +157,11 @@ uint64_t svl__attach_page_clear(struct attach_page *page, size_t i)
     memcpy(directory, slot->directory, sizeof directory);
     memcpy(name, slot->name, sizeof name);
     directory[sizeof directory - 1] = name[sizeof name - 1] = 0;
+    int rc = SVL_OK;
     if (strncmp(name, "serverlog-", 10) == 0 && !strchr(name, '/'))
-        svl__ring_remove_attached(directory, name, page->store_uuid);
+        rc = svl__ring_remove_attached(directory, name, page->store_uuid);
+    if (rc == SVL_E_IO || is_shortage(rc))
+        return making; /* nobody else would know of the file */
     atomic_compare_exchange_strong(&slot->state, &making, attach_state_as(making, ATTACH_FREE));
     return atomic_load_explicit(&slot->state, memory_order_acquire);
 }

@@ -87,7 +87,8 @@ int svl__attach_page_open(int directory, struct attach_page **out, int *fd);
  * between do not disturb it. SVL_E_BUSY (no words): somebody is at it. */
 int svl__attach_page_lock(int fd, size_t i);
 void svl__attach_page_unlock(int fd, size_t first, size_t n);
-/* The slot's lock is held: if it is half made, its maker is dead: the file goes, the slot is freed. -> its state. */
+/* The slot's lock is held: if it is half made, its maker is dead: the file goes, the slot is freed; it stays
+ * half made if the file cannot be removed now. -> its state. */
 uint64_t svl__attach_page_clear(struct attach_page *page, size_t i);
 /* Frees the slot whose ready state is `state`, with its ring's file. While the file goes the slot is as one half
  * made: a crash in between leaves nothing that looks like a ring. */

@@ -299,10 +299,12 @@ static void find(struct attached *a, size_t i, uint64_t found)
         return;
     }
     svl__buffer_free(&fed);
-    if (rc == SVL_E_BUSY && svl__log_due(&a->last_busy_ns))
+    /* What cannot be read now is not damaged. */
+    bool later = rc == SVL_E_BUSY || rc == SVL_E_IO || is_shortage(rc);
+    if (later && !is_shortage(rc) && svl__log_due(&a->last_busy_ns))
         svl__log(a->log, SVL_SEVERITY_WARN, rc, "an attached ring cannot be used: %s",
                  svl_last_error());
-    if (rc == SVL_E_BUSY || is_shortage(rc))
+    if (later)
         a->look_again = true;
     else
         give_up(a, i, found, rc);
@@ -313,8 +315,10 @@ static void clear(struct attached *a, size_t i)
 {
     if (svl__attach_page_lock(a->page_fd, i) != SVL_OK)
         return; /* it is being made */
-    svl__attach_page_clear(a->page, i);
+    uint64_t state = svl__attach_page_clear(a->page, i);
     svl__attach_page_unlock(a->page_fd, i, 1);
+    if (attach_state_of(state) == ATTACH_MAKING)
+        a->look_again = true;
 }
 
 static void find_all(struct attached *a)

@@ -101,7 +101,9 @@ static int create_parts(svl_pipeline *p)
  * the last write: what is in the journal leaves it. */
 static int free_pipeline(svl_pipeline *p)
 {
+    struct error_words words;
     int rc = p->store ? svl__store_end(p->store) : SVL_OK;
+    svl__words_keep(&words);
     if (p->store)
         svl__attached_durable(p->attached, svl__store_durable_ticket(p->store));
     svl__attached_remove_done(p->attached);
@@ -121,6 +123,7 @@ static int free_pipeline(svl_pipeline *p)
     pthread_mutex_destroy(&p->lock);
     svl__free(p->ring_directory);
     svl__free(p);
+    svl__words_restore(&words);
     return rc;
 }
 
@@ -213,9 +216,12 @@ int svl_open(const char *path, const svl_options *options, svl_pipeline **out)
         return rc;
     rc = open_parts(p, path, &checked, &store);
     if (rc != SVL_OK) {
+        struct error_words words;
+        svl__words_keep(&words);
         if (p->handlers)
             svl__handlers_destroy(p->handlers, INT64_MAX, NULL, NULL);
         free_pipeline(p);
+        svl__words_restore(&words);
         return rc;
     }
     *out = p;
@@ -265,6 +271,8 @@ int svl_close(svl_pipeline *pipeline)
     int64_t deadline_ns = svl__deadline_ns(p->options.close_timeout_ms);
     if (atomic_load(&p->state) != PIPELINE_OPENED)
         rc = svl__pipeline_stop(p, deadline_ns);
+    struct error_words words;
+    svl__words_keep(&words);
     int64_t soon_ns = svl__deadline_ns(END_MS);
     if (deadline_ns < soon_ns)
         deadline_ns = soon_ns;
@@ -273,7 +281,10 @@ int svl_close(svl_pipeline *pipeline)
     svl__pipeline_observe_writes(p);
     end_handlers(p, deadline_ns);
     int closed = svl__pipeline_let_go(p);
-    return closed != SVL_OK ? closed : rc;
+    if (closed != SVL_OK)
+        return closed;
+    svl__words_restore(&words);
+    return rc;
 }
 
 int svl_on_ingest(svl_pipeline *pipeline, const svl_ingest_options *options, svl_ingest_fn *handler,

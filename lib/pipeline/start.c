@@ -275,8 +275,11 @@ static void end_ring(svl_pipeline *p)
     p->releasing = NULL;
     pthread_mutex_unlock(&p->release_lock);
     svl__crash_use(p->crash, NULL);
-    if (svl__ring_is_shared(p->ring))
-        remove_ring(p, p->ring, &p->ring_name);
+    int rc = svl__ring_is_shared(p->ring) ? remove_ring(p, p->ring, &p->ring_name) : SVL_OK;
+    if (rc != SVL_OK && rc != SVL_E_STATE)
+        svl__log(p->log, SVL_SEVERITY_WARN, rc,
+                 "crash ring %s/%s stays until the next start, which removes it: %s",
+                 p->ring_name.directory, p->ring_name.name, svl_last_error());
     svl__ring_destroy(p->ring);
     p->ring = NULL;
 }

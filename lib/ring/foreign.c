@@ -92,10 +92,11 @@ bool svl__foreign_lives(const struct ring *ring)
     return fcntl(ring->fd, F_GETLK, &holder) != 0 || holder.l_type != F_UNLCK;
 }
 
+/* What cannot be asked for is not known to be cut short: it is asked for again. */
 bool svl__foreign_is_whole(const struct ring *ring)
 {
     struct stat st;
-    return fstat(ring->fd, &st) == 0 && (uint64_t)st.st_size >= ring->mapping_bytes;
+    return fstat(ring->fd, &st) != 0 || (uint64_t)st.st_size >= ring->mapping_bytes;
 }
 
 /* How far it can be read (F2); false: it says what cannot be. The tail first: whoever moved it had seen a head

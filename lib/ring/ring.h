@@ -56,9 +56,9 @@ int svl__ring_unlink(struct ring *ring);
 /* The file goes whatever is in it: the caller knows that all of it has its place. */
 int svl__ring_unlink_file(struct ring *ring);
 /* Removes the file that a process left which died while it made an attached ring, or removed it. What is no such file
- * of this store stays. */
-void svl__ring_remove_attached(const char *directory, const char *name,
-                               const uint8_t store_uuid[16]);
+ * of this store stays. SVL_E_NOT_FOUND (no words): it is gone. */
+int svl__ring_remove_attached(const char *directory, const char *name,
+                              const uint8_t store_uuid[16]);
 
 const uint8_t *svl__ring_uuid(const struct ring *ring); /* 16 random bytes, given at creation */
 uint64_t svl__ring_capacity(const struct ring *ring);

@@ -221,32 +221,40 @@ bool svl__ring_is_empty(struct ring *ring)
 }
 
 /* Never finished, or of that store and attached. */
-static bool is_attached_of(int fd, const char *name, const uint8_t store_uuid[16])
+static int look_at_attached(int fd, const char *name, const uint8_t store_uuid[16], bool *is_ours)
 {
     uint8_t h[RING_HEADER_BYTES];
     uint64_t size;
-    if (svl__file_size(fd, &size, name) != SVL_OK)
-        return false;
-    if (size < sizeof h)
-        return true; /* cut off in the allocation */
-    if (svl__file_read(fd, h, sizeof h, 0, name) != SVL_OK)
-        return false;
-    return load_u64(h) == 0 || (load_u64(h) == RING_MAGIC && load_u32(h + 12) & RING_ATTACHED &&
-                                memcmp(h + 56, store_uuid, 16) == 0);
+    *is_ours = false;
+    int rc = svl__file_size(fd, &size, name);
+    if (rc == SVL_OK && size < sizeof h)
+        *is_ours = true; /* cut off in the allocation */
+    if (rc != SVL_OK || *is_ours)
+        return rc;
+    rc = svl__file_read(fd, h, sizeof h, 0, name);
+    if (rc == SVL_OK)
+        *is_ours =
+            load_u64(h) == 0 || (load_u64(h) == RING_MAGIC && load_u32(h + 12) & RING_ATTACHED &&
+                                 memcmp(h + 56, store_uuid, 16) == 0);
+    return rc;
 }
 
-void svl__ring_remove_attached(const char *directory, const char *name,
-                               const uint8_t store_uuid[16])
+int svl__ring_remove_attached(const char *directory, const char *name, const uint8_t store_uuid[16])
 {
-    int directory_fd, rc;
-    if (svl__ring_open_directory(directory, &directory_fd) != SVL_OK)
-        return;
+    int directory_fd;
+    bool is_ours = false;
+    int rc = svl__ring_open_directory(directory, &directory_fd);
+    if (rc != SVL_OK)
+        return rc;
     int fd = svl__file_open(directory_fd, name, O_RDONLY, 0, &rc);
-    if (fd >= 0 && is_attached_of(fd, name, store_uuid))
-        unlinkat(directory_fd, name, 0);
+    if (rc == SVL_OK)
+        rc = look_at_attached(fd, name, store_uuid, &is_ours);
+    if (is_ours && unlinkat(directory_fd, name, 0) != 0 && errno != ENOENT)
+        rc = svl__fail_errno(errno, "removal of %s/%s", directory, name);
     if (fd >= 0)
         close(fd);
     close(directory_fd);
+    return rc;
 }
 
 int svl__ring_unlink(struct ring *ring)

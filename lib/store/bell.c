@@ -51,10 +51,16 @@ struct bell {
     uint64_t pid_namespace; /* likewise */
 };
 
-static uint64_t pid_namespace(void)
+/* 0: the system does not tell. */
+static int pid_namespace(uint64_t *out)
 {
     struct stat st;
-    return stat("/proc/self/ns/pid", &st) == 0 ? (uint64_t)st.st_ino : 0;
+    *out = 0;
+    if (stat("/proc/self/ns/pid", &st) == 0)
+        *out = (uint64_t)st.st_ino;
+    else if (errno != ENOENT && errno != EACCES)
+        return svl__fail_errno(errno, "stat of this process' PID namespace");
+    return SVL_OK;
 }
 
 static int map_page(int fd, int protection, struct bell **out)
@@ -68,10 +74,16 @@ static int map_page(int fd, int protection, struct bell **out)
         return svl__fail_errno(errno, "mapping of %s", BELL_NAME);
     }
     bell->page = page;
-    svl__boot_id(bell->boot_id);
-    bell->pid_namespace = pid_namespace();
     *out = bell;
     return SVL_OK;
+}
+
+/* Which a bell that is heard is compared with: not known for want of a descriptor, say, a reader would be behind for
+ * as long as it is open. */
+static int know_place(struct bell *bell)
+{
+    int rc = svl__boot_id(bell->boot_id);
+    return rc == SVL_OK ? pid_namespace(&bell->pid_namespace) : rc;
 }
 
 /* A hole in the file would become a SIGBUS on a full disk. */
@@ -95,10 +107,15 @@ int svl__bell_open(int directory, mode_t file_mode, const uint8_t store_uuid[16]
         rc = svl__fail_errno(errno, "mode of %s", BELL_NAME);
     if (rc == SVL_OK)
         rc = map_page(fd, PROT_READ | PROT_WRITE, out);
+    if (rc == SVL_OK)
+        rc = know_place(*out);
     if (fd >= 0)
         close(fd);
-    if (rc != SVL_OK)
+    if (rc != SVL_OK) {
+        svl__bell_close(*out);
+        *out = NULL;
         return rc;
+    }
     struct page *page = (*out)->page;
     atomic_store_explicit(&page->changes, 1, memory_order_relaxed); /* says nothing yet */
     atomic_thread_fence(memory_order_release);
@@ -136,6 +153,8 @@ int svl__bell_open_reader(int directory, const uint8_t store_uuid[16], struct be
         rc = svl__fail(SVL_E_CORRUPT, "%s has %llu bytes", BELL_NAME, (unsigned long long)size);
     if (rc == SVL_OK)
         rc = map_page(fd, PROT_READ, out);
+    if (rc == SVL_OK)
+        rc = know_place(*out);
     if (fd >= 0)
         close(fd);
     if (rc == SVL_OK)

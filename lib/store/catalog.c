@@ -11,6 +11,7 @@
  * All are checked at open, so that none is missed for a damaged key. */
 #include "catalog.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -251,7 +252,7 @@ int svl__catalog_create(const struct catalog_options *options)
         rc = svl__directory_sync(options->directory, "the store");
     if (rc == SVL_OK &&
         renameat(options->directory, CREATION_NAME, options->directory, CATALOG_NAME) != 0)
-        rc = svl__fail(SVL_E_IO, "rename to " CATALOG_NAME);
+        rc = svl__fail_errno(errno, "rename to " CATALOG_NAME);
     if (rc == SVL_OK)
         rc = svl__directory_sync(options->directory, "the store");
     if (rc != SVL_OK)

@@ -331,9 +331,9 @@ int64_t svl__commit_due_ns(const svl_store *store)
 {
     if (store->closing || store->failed)
         return INT64_MAX;
-    if (store->commit_upto != 0)
-        return has_blocks(store) ? 0 : INT64_MAX;
-    int64_t due_ns = begin_due_ns(store);
+    int64_t due_ns = store->commit_upto == 0 ? begin_due_ns(store)
+                     : has_blocks(store)     ? 0
+                                             : INT64_MAX;
     return due_ns < store->commit_retry_ns ? store->commit_retry_ns : due_ns;
 }
 
@@ -353,18 +353,26 @@ static bool ask_for_blocks(svl_store *store)
     return has_blocks(store);
 }
 
-/* `lock` held: what the commit is to hold. */
+/* `lock` held: what the commit is to hold: commit_bytes of blocks, as LMDB has all of them in memory once more. While
+ * that is not all that was asked for, the next commit is due at once. */
 static int take(struct commit *c)
 {
     svl_store *store = c->store;
-    c->request = store->commit_asked;
-    store->commit_upto = 0;
+    uint64_t last_id = svl__tail_last_within(&store->tail, store->options.commit_bytes);
+    int rc = svl__tail_hold_blocks(&store->tail, store->committed_id + 1, last_id, &c->blocks,
+                                   &c->count);
+    if (rc == SVL_OK)
+        rc = svl__values_copy(&store->values, &c->values);
+    if (rc != SVL_OK)
+        return rc;
+    bool is_part = last_id < store->commit_upto && last_id < store->tail.encoded_id;
+    c->request = is_part ? store->commit_done : store->commit_asked;
+    if (!is_part)
+        store->commit_upto = 0;
     c->op = store->durable_op;
     c->ingest_ns = store->durable_ingest_ns;
     c->roll = store->roll_wanted;
-    int rc = svl__tail_hold_blocks(&store->tail, store->committed_id + 1, UINT64_MAX, &c->blocks,
-                                   &c->count);
-    return rc == SVL_OK ? svl__values_copy(&store->values, &c->values) : rc;
+    return SVL_OK;
 }
 
 /* A shortage: nothing was changed; retention may give space, then it is tried again. */

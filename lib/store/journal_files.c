@@ -1,6 +1,7 @@
 /* journal_files.c - making, starting and dropping journal files. */
 #include "journal_files.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,7 +91,7 @@ int svl__journal_file_create(struct journal *journal, uint64_t size, struct jour
     file->fd = svl__file_open(journal->options.directory, name, O_RDWR | O_CREAT | O_EXCL,
                               journal->options.file_mode, &rc);
     if (rc == SVL_OK && fchmod(file->fd, journal->options.file_mode) != 0)
-        rc = svl__fail(SVL_E_IO, "mode of %s", name);
+        rc = svl__fail_errno(errno, "mode of %s", name);
     if (rc == SVL_OK)
         rc = prewrite(file->fd, size, name);
     if (rc == SVL_OK)

@@ -297,7 +297,8 @@ static int verify_file(struct journal *journal, const struct journal_file *copy,
         bool ok = svl__journal_read_batch(copy, *at, bytes, &header, &rc) &&
                   header.sequence == sequence && header.chain == chain &&
                   svl__journal_read_tables(bytes, &header, rings, sections);
-        if (rc == SVL_E_NOMEM)
+        if (rc != SVL_OK &&
+            rc != SVL_E_CORRUPT) /* what cannot be read is not known to be damaged */
             return rc;
         if (!ok) {
             pthread_mutex_lock(&journal->lock);

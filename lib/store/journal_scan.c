@@ -3,8 +3,6 @@
  *
  * The log is the run of files that ends with the highest number and goes back while each names the salt
  * of the one before; a file counts up to the first sequence of the next. Other files are stale. */
-#include <dirent.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,17 +102,13 @@ static int insert_file(struct journal *journal, struct journal_file *file)
 
 int svl__journal_open_files(struct journal *journal)
 {
-    int fd = openat(journal->options.directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
-    if (!listing) {
-        int rc = svl__fail_errno(errno, "listing of the store");
-        if (fd >= 0)
-            close(fd);
+    DIR *listing;
+    const struct dirent *entry;
+    int rc = svl__directory_list(journal->options.directory, "the store", &listing);
+    if (rc != SVL_OK)
         return rc;
-    }
-    int rc = SVL_OK;
-    struct dirent *entry;
-    while (rc == SVL_OK && (entry = readdir(listing))) {
+    while (rc == SVL_OK && (rc = svl__directory_next(listing, "the store", &entry)) == SVL_OK &&
+           entry) {
         struct journal_file *file;
         if (!svl__journal_owns(entry->d_name))
             continue;

@@ -4,15 +4,14 @@
  * Order: the catalog's list of segments; the active one's own watermark, which may be ahead of the
  * catalog by one commit; then the journal, of which everything above that watermark goes into the tail
  * again with the ids it has. Nothing is visible before the journal's open has returned. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "state.h"
 
 static void note_damage(svl_store *store, const char *what)
@@ -101,14 +100,12 @@ static void check_unnamed(svl_store *store, const char *name, uint64_t first_id)
 
 static int check_unnamed_files(svl_store *store)
 {
-    int fd = openat(store->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
-    if (!listing) {
-        if (fd >= 0)
-            close(fd);
-        return svl__fail(SVL_E_RESOURCE, "listing of %s", store->path);
-    }
-    for (struct dirent *entry; (entry = readdir(listing));) {
+    DIR *listing;
+    const struct dirent *entry;
+    int rc = svl__directory_list(store->directory, store->path, &listing);
+    if (rc != SVL_OK)
+        return rc;
+    while ((rc = svl__directory_next(listing, store->path, &entry)) == SVL_OK && entry) {
         uint64_t first_id;
         uint32_t generation;
         if (svl__segment_name_parse(entry->d_name, &first_id, &generation) &&
@@ -116,7 +113,7 @@ static int check_unnamed_files(svl_store *store)
             check_unnamed(store, entry->d_name, first_id);
     }
     closedir(listing);
-    return SVL_OK;
+    return rc;
 }
 
 static int damaged_batch(const struct journal_batch *in, const char *what)

@@ -1,4 +1,5 @@
 /* segment.c - creating, opening and closing; what the file says of itself. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,8 +190,10 @@ void svl__segment_file_remove(int directory, const char *name)
 /* A creation that a crash cut off gives way; records do not, whatever the catalog knows of them. */
 static int make_way(const struct segment_place *place, const char *name)
 {
-    if (faccessat(place->directory, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 &&
-        !svl__segment_file_is_empty(place->directory, name))
+    if (faccessat(place->directory, name, F_OK, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno != ENOENT)
+            return svl__fail_errno(errno, "look for %s", name);
+    } else if (!svl__segment_file_is_empty(place->directory, name))
         return svl__fail(SVL_E_CORRUPT,
                          "segment file %s holds records, and the catalog does not name it (is the "
                          "catalog an older copy?): restore the catalog, or move the file away",

@@ -1,12 +1,11 @@
 /* stats.c - what the layers above and the host may ask a store at any time. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/options.h"
 #include "state.h"
 
@@ -73,24 +72,22 @@ static bool is_ours(const char *name)
            svl__segment_name_parse(segment, &first_id, &generation);
 }
 
-/* What all files of the store take. */
+/* What all files of the store take; 0 if they cannot be listed. */
 static uint64_t bytes_on_disk(const svl_store *store)
 {
-    int fd = openat(store->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
-    uint64_t bytes = 0;
-    if (!listing) {
-        if (fd >= 0)
-            close(fd);
-        return 0;
-    }
+    DIR *listing;
+    const struct dirent *entry;
     struct stat st;
-    for (struct dirent *entry; (entry = readdir(listing));)
+    uint64_t bytes = 0;
+    int rc = svl__directory_list(store->directory, store->path, &listing);
+    if (rc != SVL_OK)
+        return 0;
+    while ((rc = svl__directory_next(listing, store->path, &entry)) == SVL_OK && entry)
         if (is_ours(entry->d_name) &&
             fstatat(store->directory, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
             bytes += (uint64_t)st.st_blocks * 512;
     closedir(listing);
-    return bytes;
+    return rc == SVL_OK ? bytes : 0;
 }
 
 int svl_store_stats_get(svl_store *store, svl_store_stats *stats)

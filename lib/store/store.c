@@ -7,7 +7,6 @@
  * In `failed` everything that writes answers SVL_E_FAILED, reading goes on; only close leads out. */
 #include "store.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -207,15 +206,12 @@ struct contents {
 static int read_contents(const svl_store *store, struct contents *contents)
 {
     *contents = (struct contents){ 0 };
-    int fd = openat(store->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
-    if (!listing) {
-        int rc = svl__fail_errno(errno, "listing of %s", store->path);
-        if (fd >= 0)
-            close(fd);
+    DIR *listing;
+    const struct dirent *entry;
+    int rc = svl__directory_list(store->directory, store->path, &listing);
+    if (rc != SVL_OK)
         return rc;
-    }
-    for (struct dirent *entry; (entry = readdir(listing));) {
+    while ((rc = svl__directory_next(listing, store->path, &entry)) == SVL_OK && entry) {
         const char *name = entry->d_name;
         uint64_t first_id;
         uint32_t generation;
@@ -229,13 +225,16 @@ static int read_contents(const svl_store *store, struct contents *contents)
             snprintf(contents->other, sizeof contents->other, "%.60s", name);
     }
     closedir(listing);
-    return SVL_OK;
+    return rc;
 }
 
 /* What is flushed in a directory is lost with the directory's own name: so that is flushed first. */
 static int sync_name(const svl_store *store)
 {
-    int parent = openat(store->directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int parent;
+    do
+        parent = openat(store->directory, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (parent < 0 && errno == EINTR);
     if (parent < 0 && errno == EACCES)
         return SVL_OK; /* a directory that the caller may not read cannot be flushed either */
     if (parent < 0)

@@ -323,6 +323,17 @@ size_t svl__tail_blocks_of(const struct tail *tail, const struct batch *batch, s
     return next_id == last_id + 1 ? n : 0;
 }
 
+uint64_t svl__tail_last_within(const struct tail *tail, uint64_t bytes)
+{
+    uint64_t last_id = tail->encoded_id, sum = 0;
+    for (size_t i = 0; i < tail->block_count && sum < bytes; i++) {
+        const struct block *block = tail->blocks[tail->block_first + i];
+        last_id = last_id_of(block);
+        sum += block->len;
+    }
+    return last_id;
+}
+
 void svl__tail_drop_blocks(struct tail *tail, uint64_t id)
 {
     while (tail->block_count > 0) {

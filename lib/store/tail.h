@@ -99,6 +99,8 @@ size_t svl__tail_blocks_of(const struct tail *tail, const struct batch *batch, s
 /* An empty batch with the memory of one that was encoded, NULL if none is kept; and away with what is kept. */
 struct batch *svl__tail_take_spare(struct tail *tail);
 void svl__tail_drop_spares(struct tail *tail);
+/* The last id of as many blocks, oldest first, as have `bytes` together; of all, if they have less. */
+uint64_t svl__tail_last_within(const struct tail *tail, uint64_t bytes);
 /* Drops the blocks that end at `id` or before: they are committed. */
 void svl__tail_drop_blocks(struct tail *tail, uint64_t id);
 /* Everything up to `id` is in segments: blocks and batches that end there go, and what begins before it is

@@ -11,7 +11,7 @@ import shutil
 from basics import Cursor, Damage, Unknown
 from blocks import Block
 from harness import CODECS, complaint, make_store, places
-from journal import PAGE, find_run
+from journal import HEADER_BYTES, PAGE, find_run
 from lmdb_file import LmdbFile
 from store import CATALOG_MAP_BYTES, Store
 
@@ -84,17 +84,34 @@ def check_batches(path):
         check_every_bit(f"batch {batch.sequence}", whole[at:at + batch.length], take)
 
 
-def places_in(file):
-    """Bytes to flip: some anywhere, most where something is that counts."""
+def proven_in(path, file):
+    """Where a journal file cannot be another one: its header, and batches of the log that are known to be flushed."""
+    store = Store(path)
+    run = find_run(path, store.catalog.state.uuid)
+    part = next(part for part in run if part.what == file.name)
+    followers = [later.header.first_sequence for later in run if later.header.number > part.header.number]
+    last = min([store.durable] + [first - 1 for first in followers])
+    places, at = list(range(HEADER_BYTES)), PAGE
+    while (batch := part.read_batch(at)) and batch.sequence <= last:
+        places += range(at, at + batch.length)
+        at += (batch.length + PAGE - 1) // PAGE * PAGE
+    return places
+
+
+def places_in(path, file):
+    """Bytes to flip: some anywhere, some where there is something, half where that counts."""
     data = file.read_bytes()
-    pages = range(len(data) // PAGE)
-    if not file.name.startswith("journal"):
+    pages, counted = range(len(data) // PAGE), None
+    if file.name.startswith("journal"):
+        counted = proven_in(path, file) # behind it the log may have ended as well, or gone on elsewhere
+    else:
         lmdb = LmdbFile(file, MAPS[file.suffix])
         for table in TABLES[file.suffix]:
             lmdb.table(table)
         pages = {0, 1} | lmdb.used - lmdb.free
     used = [at for page in pages for at in range(page * PAGE, page * PAGE + PAGE) if data[at]]
-    return [random.choice(used) if i % 4 else random.randrange(len(data)) for i in range(FLIPS)]
+    kinds = [range(len(data)), used, counted or used, counted or used]
+    return [random.choice(kinds[i % 4]) for i in range(FLIPS)]
 
 
 def library_minds(path, file):
@@ -115,7 +132,7 @@ def check_file(path, file, rest):
     proven = Store(path).durable
     unproven = sum(batch.count for batch in Store(path).batches if batch.sequence > proven)
     refused = 0
-    for at in places_in(file):
+    for at in places_in(path, file):
         bit = random.randrange(8)
         with Flipped(file, at, bit):
             try:

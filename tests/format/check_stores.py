@@ -45,13 +45,16 @@ def lines_of(store):
 
 
 def keys_of(store):
-    """As dump.c tells them: the blocks that the key index leads to, and the records that hold the key."""
-    ids = {}
+    """As dump.c tells them: the blocks that the key index leads to, and the records that hold the key.
+
+    Blocks above what the catalog counts, of a writer killed between its two commits, are the next writer's: to a
+    reader their records come from the journal."""
+    ids, end = {}, store.catalog.state.next_id
     for record in store.records:
         if record.key:
             ids.setdefault(record.key, []).append(record.id)
     return [json.dumps({"key": as_text(key), "ids": ids[key],
-                        "blocks": sum(len(segment.blocks_of(key)) for segment in store.segments)},
+                        "blocks": sum(id < end for segment in store.segments for id in segment.blocks_of(key))},
                        separators=(",", ":")) for key in sorted(ids)]
 
 
@@ -140,10 +143,10 @@ with places() as (stores, rings):
             assert ask("verify", path) == []
             # What was written and perhaps not flushed is the next writer's.
             all_written = lines_of(Store(path))
-            same(f"{what}: recovered", all_written, ask("recovered", path))
-            later = Store(path).records
-            same(f"{what}: after recovery", [as_json(record) for record in later[:len(all_written)]], all_written)
-            assert {record.source for record in later[len(all_written):]} <= {b"serverlog.clock"}
+            # That one may add a word on the clock, at once or later.
+            for when, found in (("recovered", ask("recovered", path)), ("after recovery", lines_of(Store(path)))):
+                same(f"{what}: {when}", all_written, found[:len(all_written)])
+                assert {json.loads(line)["source"] for line in found[len(all_written):]} <= {"serverlog.clock"}
 
 if problems:
     raise SystemExit("\n".join(problems))

@@ -516,6 +516,7 @@ static void make_threads_killed(void)
     options.block_bytes = 4096;
     svl_store *store = open_with(&options);
     pthread_t threads[3];
+    body_max = 800; /* with all attributes, too, less than record_bytes_max */
     append_random(store, 1);
     puts("{\"ready\":true}");
     fflush(stdout);

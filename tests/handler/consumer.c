@@ -720,6 +720,36 @@ static void test_window_when_open_then_the_poll_waits_for_it(void **state)
     assert_ok(svl_close(pipeline));
 }
 
+/* Whoever acknowledges is a thread of the host's: it is told, and does not wait until there is space. */
+static void test_ack_when_the_disk_is_full_then_says_so_and_the_batch_comes_again(void **state)
+{
+    (void)state;
+    svl_stored_options o = pull("full");
+    svl_consumer *c = start_with(&o);
+    svl_record out = { .source = slice_of("out") };
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    publish_some(1);
+    svl_batch *batch = poll_one(c);
+    assert_ok(svl_batch_emit(batch, 0, &out));
+    set_disk_full(true);
+    letters_publish("other");
+    do {
+        letters_sleep_ms(1);
+        assert_ok(svl_store_stats_get(svl_pipeline_store(pipeline), &stats));
+    } while (stats.disk_full_waits == 0);
+    assert_int_equal(svl_batch_ack(batch), SVL_E_NO_SPACE);
+    assert_non_null(strstr(svl_last_error(), "comes again"));
+    set_disk_full(false);
+    batch = poll_one(c);
+    assert_first(batch, 1);
+    assert_ok(svl_batch_emit(batch, 0, &out));
+    assert_ok(svl_batch_ack(batch));
+    assert_ok(svl_flush(pipeline, -1));
+    assert_int_equal(letters_count_source("out"), 1);
+    assert_ok(svl_consumer_close(c));
+    assert_ok(svl_close(pipeline));
+}
+
 int main(void)
 {
 #define CONSUMER_TEST(f) cmocka_unit_test_setup(f, letters_path)
@@ -743,6 +773,7 @@ int main(void)
         CONSUMER_TEST(test_poll_when_inside_a_stored_handler_then_allowed),
         CONSUMER_TEST(test_handles_when_forked_then_refused_in_the_child),
         CONSUMER_TEST(test_window_when_open_then_the_poll_waits_for_it),
+        CONSUMER_TEST(test_ack_when_the_disk_is_full_then_says_so_and_the_batch_comes_again),
     };
     return cmocka_run_group_tests_name("handler/consumer", tests, NULL, NULL);
 }

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -536,21 +535,13 @@ static void test_emits_when_batches_fail_then_one_for_each_record(void **state)
     assert_ok(svl_close(pipeline));
 }
 
-static void limit_files(rlim_t bytes)
-{
-    struct rlimit limit;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = bytes;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
-}
-
 /* Returns with something to store, and no space for it. */
 static int act_fill_disk(svl_batch *batch, struct script *s)
 {
     (void)s;
     svl_record record = { .source = slice_of("other") };
     svl_store_stats stats = { .struct_size = sizeof stats };
-    limit_files(4096);
+    set_disk_full(true);
     assert_ok(svl_publish(pipeline, &record));
     do {
         short_sleep();
@@ -570,7 +561,7 @@ static void test_unsubscribe_when_the_disk_is_full_then_returns(void **state)
     while (s.calls == 0)
         short_sleep();
     assert_ok(svl_unsubscribe(s.subscription, NULL)); /* the test's time-out is the assertion */
-    limit_files(RLIM_INFINITY);
+    set_disk_full(false);
     s.act = act_fail_some;
     assert_ok(svl_on_stored(pipeline, &o, handle, &s, &s.subscription));
     wait_until_done(&s, 1); /* it was not done: it comes again */

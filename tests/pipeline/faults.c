@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -369,15 +368,6 @@ static void test_process_when_killed_short_of_memory_then_each_record_is_stored_
         assert_ok(svl_close(p));
         remove_tree(path);
     }
-}
-
-/* A disk without space: nothing can be written behind the first page of a file. */
-static void set_disk_full(bool full)
-{
-    struct rlimit limit;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = full ? 4096 : limit.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 /* A pump that finds nothing to do sleeps. What is due at the very moment of the look may be answered wrong once. */

@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -112,15 +111,6 @@ static void test_start_when_it_has_failed_and_was_closed_then_nothing_comes_twic
     assert_int_equal(svl_start(p), SVL_E_RECORD_SIZE);
     assert_ok(svl_close(p));
     assert_all_once();
-}
-
-/* A disk without space: nothing can be written behind the first page of a file. */
-static void set_disk_full(bool full)
-{
-    struct rlimit limit;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = full ? 4096 : limit.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 static int start_on_a_full_disk(svl_pipeline *p)

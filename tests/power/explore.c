@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "calls/calls.h"
 #include "disk.h"
 #include "recorder.h"
 
@@ -117,7 +118,7 @@ static void work(const struct script *script, const struct log *log, uint64_t se
     char path[512], why[VERDICT_BYTES];
     snprintf(path, sizeof path, "%s", temp_path());
     snprintf(path + strlen(path), sizeof path - strlen(path), "-%d", (int)getpid());
-    recorder_reboot();
+    calls_reboot();
     walk_begin(&w, log);
     for (uint64_t i = first; i < n && (until == UNTIL_THE_END || findings->failures == 0);
          i += step) {
@@ -214,7 +215,7 @@ bool explore_one(const struct script *script, const struct log *log, uint64_t se
     static struct walk w;
     struct state s;
     char text[VERDICT_BYTES] = "nothing is wrong";
-    recorder_reboot();
+    calls_reboot();
     build(&w, &s, log, seed, n, number, path);
     bool ok = judge(script, &w.expectation, path, &s.rng, text);
     describe(&s, text, why);

@@ -1,4 +1,4 @@
-/* notes - between the recorder and the calls that it stands before (calls.c). */
+/* notes - between the recorder and the calls that it stands before (calls/calls.c). */
 #ifndef TESTS_POWER_NOTES_H
 #define TESTS_POWER_NOTES_H
 

@@ -31,7 +31,4 @@ void recorder_stop(void);
 /* A MARK_*. */
 void recorder_mark(enum op_kind kind, uint64_t a, uint64_t b);
 
-/* From now on this process runs after a reboot: the kernel's boot id is another one. */
-void recorder_reboot(void);
-
 #endif

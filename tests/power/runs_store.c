@@ -1,33 +1,14 @@
 /* runs_store.c - a store alone: all are short, with as many kinds of calls as there are, each a few times. */
-#define _GNU_SOURCE
-#include <stdatomic.h>
 #include <stdio.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "calls/calls.h"
 #include "record/wire.h"
 #include "runs.h"
 #include "store/journal_format.h"
 #include "store/store.h"
 
 #define GROUP_MAX 5
-
-static _Atomic int64_t wall_shift_s;
-
-/* The wall clock is set ahead: the next commit begins a new segment, without eight megabytes to fill the old. */
-int clock_gettime(clockid_t clock, struct timespec *t)
-{
-    int rc = (int)syscall(SYS_clock_gettime, clock, t);
-    if (clock == CLOCK_REALTIME)
-        t->tv_sec += atomic_load(&wall_shift_s);
-    return rc;
-}
-
-static void set_clock_ahead(void)
-{
-    atomic_fetch_add(&wall_shift_s, 2 * 3600);
-}
+#define CLOCK_STEP_S 7200
 
 /* A group with its value, as one batch of records and an operation. */
 static int feed_group(svl_store *store, const struct made_record *made, unsigned n, uint64_t last,
@@ -187,7 +168,7 @@ void run_commits(const struct script *script, const char *path)
     for (int i = 0; i < 8; i++) {
         append_groups(&w, 6);
         if (i % 3 == 1)
-            set_clock_ahead();
+            calls_set_clock_ahead(CLOCK_STEP_S);
         assert_ok(svl_store_commit(w.store, -1));
         if (i == 3) {
             close_writer(&w);

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ring/ring.h"
+#include "ring/layout.h"
 #include "support/support.h"
 
 #define DIRECTORY "/dev/shm"
@@ -236,6 +236,101 @@ static void test_recovery_when_done_twice_then_goes_on_where_it_was_released(voi
     assert_int_equal(open_crashed(&ring), SVL_E_NOT_FOUND);
 }
 
+static void publish(struct ring *ring, uint8_t number, uint32_t len)
+{
+    struct ring_slot slot;
+    assert_ok(svl__ring_reserve(ring, len, &slot));
+    memset(slot.payload, number, len);
+    svl__ring_commit(&slot);
+}
+
+static void test_recovery_when_killed_in_a_release_then_begins_behind_it(void **state)
+{
+    (void)state;
+    snprintf(name, sizeof name, "serverlog-test-%d-release", (int)getpid());
+    struct ring *ring = create_file_ring();
+    for (uint8_t i = 1; i <= 4; i++)
+        publish(ring, i, 104);
+    /* Two frames are consumed, and their first one and a half are zeroed. */
+    atomic_store(&ring->control->consumed, 2 * frame_bytes(104));
+    svl__ring_zero(ring, 0, frame_bytes(104) + 56);
+    svl__ring_destroy(ring);
+    struct ring_frame frame;
+    struct ring_recovery recovery;
+    assert_ok(open_crashed(&ring));
+    for (uint8_t i = 3; i <= 4; i++) {
+        assert_true(svl__ring_next(ring, &frame));
+        assert_int_equal(frame.payload[0], i);
+    }
+    assert_false(svl__ring_next(ring, &frame));
+    svl__ring_recovery_get(ring, &recovery);
+    assert_int_equal(recovery.gaps + recovery.damaged, 0);
+    svl__ring_release(ring, svl__ring_drained(ring));
+    assert_ok(svl__ring_unlink(ring));
+    svl__ring_destroy(ring);
+}
+
+/* What the recovery above goes by: R1. */
+static void test_release_when_done_then_consumed_is_where_head_is(void **state)
+{
+    (void)state;
+    snprintf(name, sizeof name, "serverlog-test-%d-consumed", (int)getpid());
+    struct ring *ring = create_file_ring();
+    struct ring_frame frame;
+    for (uint8_t i = 1; i <= 3; i++) {
+        publish(ring, i, 100);
+        assert_true(svl__ring_next(ring, &frame));
+        svl__ring_release(ring, frame.end);
+        assert_int_equal(atomic_load(&ring->control->consumed), frame.end);
+        assert_int_equal(atomic_load(&ring->control->head), frame.end);
+    }
+    assert_ok(svl__ring_unlink(ring));
+    svl__ring_destroy(ring);
+}
+
+/* What a gap is known by: R3. */
+static void test_release_when_it_passes_the_end_of_the_ring_then_all_of_it_is_zero(void **state)
+{
+    (void)state;
+    snprintf(name, sizeof name, "serverlog-test-%d-zero", (int)getpid());
+    struct ring *ring = create_file_ring();
+    struct ring_frame frame = { .end = 0 };
+    static const uint8_t zeros[RING_BYTES_MIN];
+    while (svl__ring_tail(ring) < 3 * RING_BYTES_MIN) {
+        while (svl__ring_tail(ring) - frame.end < RING_BYTES_MIN / 2)
+            publish(ring, 0xff, 1000);
+        while (svl__ring_next(ring, &frame))
+            ;
+        svl__ring_release(ring, frame.end);
+        assert_memory_equal(ring->data, zeros, sizeof zeros);
+    }
+    assert_ok(svl__ring_unlink(ring));
+    svl__ring_destroy(ring);
+}
+
+static void test_frame_when_it_would_pass_the_end_of_the_ring_then_the_ring_is_broken(void **state)
+{
+    (void)state;
+    snprintf(name, sizeof name, "serverlog-test-%d-end", (int)getpid());
+    struct ring *ring = create_file_ring();
+    struct ring_frame frame;
+    uint64_t last = 0; /* position of the last frame before the end */
+    for (int i = 0; svl__ring_tail(ring) < RING_BYTES_MIN + RING_BYTES_MIN / 8; i++) {
+        uint64_t tail = svl__ring_tail(ring);
+        last = tail < RING_BYTES_MIN ? tail : last;
+        publish(ring, 1, 1000);
+        if (i < 30 && svl__ring_next(ring, &frame)) /* space for those behind the end */
+            svl__ring_release(ring, frame.end);
+    }
+    atomic_store(frame_header(ring, last),
+                 make_header(ring, last, (uint32_t)svl__ring_payload_max(ring)));
+    while (svl__ring_next(ring, &frame))
+        assert_true(frame.len == 1000 && frame.end <= last);
+    assert_true(svl__ring_is_broken(ring));
+    assert_ok(svl__ring_unlink_file(ring));
+    svl__ring_destroy(ring);
+}
+
 static void test_extra_when_the_process_has_died_then_it_is_as_it_was_left(void **state)
 {
     (void)state;
@@ -401,6 +496,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_process_when_killed_then_committed_frames_are_recovered),
         cmocka_unit_test(test_recovery_when_done_twice_then_goes_on_where_it_was_released),
+        cmocka_unit_test(test_recovery_when_killed_in_a_release_then_begins_behind_it),
+        cmocka_unit_test(test_release_when_done_then_consumed_is_where_head_is),
+        cmocka_unit_test(test_release_when_it_passes_the_end_of_the_ring_then_all_of_it_is_zero),
+        cmocka_unit_test(test_frame_when_it_would_pass_the_end_of_the_ring_then_the_ring_is_broken),
         cmocka_unit_test(test_extra_when_the_process_has_died_then_it_is_as_it_was_left),
         cmocka_unit_test(test_file_when_hostile_then_error_or_frames_within),
         cmocka_unit_test(test_create_when_it_cannot_be_then_its_own_code),

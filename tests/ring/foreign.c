@@ -322,6 +322,28 @@ static void test_ring_when_a_claim_is_open_then_waited_for_until_its_process_end
     remove_file();
 }
 
+static void test_record_when_larger_than_the_room_then_waits_or_is_cut(void **state)
+{
+    (void)state;
+    struct ring *ring = create(), *foreign;
+    struct ring_slot slot;
+    uint8_t copy[100];
+    struct ring_frame frame;
+    assert_ok(svl__ring_reserve(ring, 1000, &slot));
+    memset(slot.payload, 7, 1000);
+    svl__ring_commit(&slot);
+    assert_ok(open_foreign(&foreign, 0));
+    assert_int_equal(svl__foreign_next(foreign, 1000, copy, 100, &frame), FOREIGN_ROOM);
+    assert_int_equal(svl__foreign_next(foreign, 101, copy, 100, &frame), FOREIGN_ROOM);
+    assert_int_equal(svl__foreign_next(foreign, 100, copy, 100, &frame), FOREIGN_LARGE);
+    assert_int_equal(frame.len, 100);
+    assert_int_equal(copy[99], 7);
+    assert_true(frame.end == slot.position);
+    svl__ring_destroy(foreign);
+    svl__ring_destroy(ring);
+    remove_file();
+}
+
 static void test_lock_when_its_process_ends_then_free(void **state)
 {
     (void)state;
@@ -590,6 +612,7 @@ int main(void)
 {
     snprintf(name, sizeof name, "serverlog-test-%ld", (long)getpid());
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_record_when_larger_than_the_room_then_waits_or_is_cut),
         cmocka_unit_test(test_lock_when_its_process_ends_then_free),
         cmocka_unit_test(test_frames_when_threads_publish_then_each_comes_once_and_wakes),
         cmocka_unit_test(test_wake_when_others_sleep_on_the_word_too_then_all_wake),

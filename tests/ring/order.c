@@ -140,6 +140,19 @@ static void test_dropped_when_counted_then_taken_once(void **state)
     svl__ring_destroy(ring);
 }
 
+static void test_drop_when_counted_before_the_sleep_then_not_slept_through(void **state)
+{
+    (void)state;
+    struct ring *ring = create();
+    uint32_t word;
+    assert_true(svl__ring_count_dropped(ring));
+    assert_false(svl__ring_sleep_begin(ring, INT64_MAX, &word));
+    assert_true(svl__ring_dropped(ring) == 1);
+    assert_true(svl__ring_sleep_begin(ring, INT64_MAX, &word));
+    svl__ring_sleep_end(ring);
+    svl__ring_destroy(ring);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +162,7 @@ int main(void)
         cmocka_unit_test(test_frame_when_not_committed_then_holds_back_those_behind),
         cmocka_unit_test(test_ring_when_closed_then_refuses_and_tells_the_tail),
         cmocka_unit_test(test_dropped_when_counted_then_taken_once),
+        cmocka_unit_test(test_drop_when_counted_before_the_sleep_then_not_slept_through),
     };
     return cmocka_run_group_tests_name("ring/order", tests, NULL, NULL);
 }

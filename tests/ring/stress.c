@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "ring/ring.h"
+#include "ring/layout.h"
 #include "support/support.h"
 
 #define PRODUCERS_MAX 16
@@ -349,6 +349,60 @@ static void test_space_when_waited_for_then_close_or_time_out_ends_it(void **sta
     svl__ring_destroy(full);
 }
 
+static struct ring *create_full(void)
+{
+    struct ring_options options = { .capacity = RING_BYTES_MIN };
+    struct ring *full;
+    struct ring_slot slot;
+    assert_ok(svl__ring_create(&options, &full));
+    while (svl__ring_reserve(full, 1000, &slot) == SVL_OK)
+        svl__ring_commit(&slot);
+    return full;
+}
+
+/* A thread in wait_for_space(), most likely asleep by now; without end: a wake that is missed is a test that hangs. */
+static pthread_t start_waiter(struct ring *full)
+{
+    pthread_t waiter;
+    assert_int_equal(pthread_create(&waiter, NULL, wait_for_space, full), 0);
+    while (atomic_load(&full->control->space_waiters) == 0)
+        sched_yield();
+    nanosleep(&(struct timespec){ .tv_nsec = 20000000 }, NULL);
+    return waiter;
+}
+
+static void end_waiter(struct ring *full, pthread_t waiter, int expected)
+{
+    void *result;
+    pthread_join(waiter, &result);
+    assert_int_equal((int)(intptr_t)result, expected);
+    assert_int_equal(atomic_load(&full->control->space_waiters), 0);
+    svl__ring_destroy(full);
+}
+
+static void test_space_when_closed_under_a_sleeper_then_it_wakes(void **state)
+{
+    (void)state;
+    struct ring *full = create_full();
+    pthread_t waiter = start_waiter(full);
+    svl__ring_close(full);
+    end_waiter(full, waiter, SVL_E_CLOSED);
+}
+
+/* More is taken than is released: the ring is not empty, as far as producers can see. */
+static void test_space_when_half_of_it_is_released_then_who_sleeps_wakes(void **state)
+{
+    (void)state;
+    struct ring *full = create_full();
+    pthread_t waiter = start_waiter(full);
+    struct ring_frame frame;
+    uint64_t half = 0;
+    while (svl__ring_next(full, &frame))
+        half = frame.end <= RING_BYTES_MIN / 2 ? frame.end : half;
+    svl__ring_release(full, half);
+    end_waiter(full, waiter, SVL_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -357,6 +411,8 @@ int main(void)
             test_close_when_producers_are_at_it_then_what_was_committed_comes_and_no_more),
         cmocka_unit_test(test_sleep_when_woken_before_or_during_then_ends),
         cmocka_unit_test(test_space_when_waited_for_then_close_or_time_out_ends_it),
+        cmocka_unit_test(test_space_when_closed_under_a_sleeper_then_it_wakes),
+        cmocka_unit_test(test_space_when_half_of_it_is_released_then_who_sleeps_wakes),
     };
     return cmocka_run_group_tests_name("ring/stress", tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/checksum.h"
 #include "forgery.h"
+#include "store/chunks.h"
 
 static struct block_reader *reader;
 
@@ -159,6 +160,52 @@ static void test_section_when_it_lies_then_verify_finds_out(void **state)
         throw_away(&f);
     }
     svl__block_release(block);
+}
+
+/* As a query reads them: verify would find the name that is not used. */
+static void test_index_when_just_past_its_dictionary_then_no_column(void **state)
+{
+    (void)state;
+    static const uint8_t past_names[] = { 0, 1, 2, 4 }, past_keys[] = { 1, 2, 3, 5 };
+    const uint32_t *index;
+    const svl_slice *names;
+    uint32_t n;
+    struct block *block = four_records();
+    struct forgery f;
+    take_apart(block, &f);
+    replace(&f, SECTION_SOURCES, ENCODING_BYTES1, past_names, sizeof past_names);
+    replace(&f, SECTION_TYPES, ENCODING_BYTES1, past_names, sizeof past_names);
+    replace(&f, SECTION_KEYS, ENCODING_BYTES1, past_keys, sizeof past_keys);
+    put_together(&f);
+    assert_int_equal(svl__block_reader_load(reader, f.bytes, f.len), SVL_OK);
+    assert_int_equal(svl__block_reader_sources(reader, &index, &names, &n), SVL_E_CORRUPT);
+    assert_int_equal(svl__block_reader_types(reader, &index, &names, &n), SVL_E_CORRUPT);
+    assert_int_equal(svl__block_reader_keys(reader, &index, &names, &n), SVL_E_CORRUPT);
+    throw_away(&f);
+    svl__block_release(block);
+}
+
+static void put_entry(struct buffer *table, uint64_t records)
+{
+    uint8_t entry[2 + 1 + sizeof(uint64_t)] = { (uint8_t)records, 1 }; /* of one stored byte */
+    svl__buffer_append(table, entry, sizeof entry);
+}
+
+static void test_chunk_when_it_says_to_hold_more_than_is_left_then_corrupt(void **state)
+{
+    (void)state;
+    static const uint32_t lengths[] = { 1, 1, 1 };
+    for (uint64_t second = 0; second <= 4; second++) {
+        struct chunks chunks = { 0 };
+        struct buffer table = { 0 };
+        put_entry(&table, 1);
+        put_entry(&table, second);
+        int rc = svl__chunks_open(&chunks, words("ab"), (svl_slice){ table.data, table.len },
+                                  lengths, 3);
+        assert_int_equal(rc, second == 2 ? SVL_OK : SVL_E_CORRUPT);
+        svl__chunks_free(&chunks);
+        svl__buffer_free(&table);
+    }
 }
 
 static void test_section_when_left_out_then_verify_finds_out(void **state)
@@ -409,6 +456,8 @@ int main(void)
     chance_start();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_section_when_it_lies_then_verify_finds_out),
+        cmocka_unit_test(test_index_when_just_past_its_dictionary_then_no_column),
+        cmocka_unit_test(test_chunk_when_it_says_to_hold_more_than_is_left_then_corrupt),
         cmocka_unit_test(test_section_when_left_out_then_verify_finds_out),
         cmocka_unit_test(test_zone_when_it_lies_then_verify_finds_out),
         cmocka_unit_test(test_lengths_when_they_lie_then_nothing_is_believed),

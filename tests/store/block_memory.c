@@ -237,12 +237,48 @@ static void test_record_when_read_again_then_allocates_nothing(void **state)
     svl__block_release(block);
 }
 
+static int add_wire(struct block_builder *builder, uint64_t id, const char *name)
+{
+    svl_record record = { .source = words(name), .type = words(name), .key = words(name) };
+    uint8_t wire[256];
+    struct wire_view view;
+    svl__wire_encode(&record, 1, wire);
+    assert_int_equal(svl__wire_view(wire, svl__wire_size(&record), &view), SVL_OK);
+    return svl__block_builder_add(builder, id, 1, &view);
+}
+
+/* The record is not offered again: another one comes, and its block must not have a name that no record uses. */
+static void test_names_when_memory_ran_out_behind_them_then_are_not_in_the_block(void **state)
+{
+    (void)state;
+    int rc = SVL_E_NOMEM;
+    for (uint64_t n = 1; rc != SVL_OK; n++) {
+        struct block_builder *builder;
+        struct block *made;
+        struct block_reader *reader;
+        assert_int_equal(create_builder(&builder), SVL_OK);
+        allocations = 0;
+        fails_at = n;
+        rc = add_wire(builder, 1, "first");
+        fails_at = 0;
+        assert_true(rc == SVL_OK || rc == SVL_E_NOMEM);
+        assert_int_equal(add_wire(builder, rc == SVL_OK ? 2 : 1, "second"), SVL_OK);
+        assert_int_equal(svl__block_builder_finish(builder, &made), SVL_OK);
+        assert_int_equal(svl__block_reader_create(&reader), SVL_OK);
+        assert_int_equal(svl__block_verify(reader, made->data, made->len), SVL_OK);
+        svl__block_reader_destroy(reader);
+        svl__block_release(made);
+        svl__block_builder_destroy(builder);
+    }
+}
+
 int main(void)
 {
     chance_start();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_builder_when_memory_runs_out_then_keeps_its_records),
         cmocka_unit_test(test_builder_when_memory_ran_out_then_its_block_is_the_same),
+        cmocka_unit_test(test_names_when_memory_ran_out_behind_them_then_are_not_in_the_block),
         cmocka_unit_test(test_reader_when_memory_runs_out_then_can_be_asked_again),
         cmocka_unit_test(test_record_when_read_again_then_allocates_nothing),
     };

@@ -163,6 +163,20 @@ static void test_widest_columns_when_read_then_fit_the_limits(void **state)
     assert_survives(&records);
 }
 
+static void test_column_when_its_largest_is_at_a_width_then_is_as_written(void **state)
+{
+    (void)state;
+    static const uint32_t largest[] = { UINT8_MAX, UINT8_MAX + 1, UINT16_MAX, UINT16_MAX + 1,
+                                        UINT32_MAX };
+    for (size_t l = 0; l < sizeof largest / sizeof largest[0]; l++) {
+        struct records records = { .first_id = 1 };
+        for (uint32_t i = 0; i < 100; i++)
+            records_add(&records, &(svl_record){ .time_ns = 1, .flags = i % 2 ? largest[l] : 0 },
+                        1);
+        assert_survives(&records);
+    }
+}
+
 int main(void)
 {
     chance_start();
@@ -176,6 +190,7 @@ int main(void)
         cmocka_unit_test(test_65536_records_when_read_then_are_as_written),
         cmocka_unit_test(test_names_and_keys_of_every_length_when_read_then_are_as_written),
         cmocka_unit_test(test_widest_columns_when_read_then_fit_the_limits),
+        cmocka_unit_test(test_column_when_its_largest_is_at_a_width_then_is_as_written),
         cmocka_unit_test(test_times_of_any_order_and_unit_when_read_then_are_exact),
     };
     return cmocka_run_group_tests_name("store/block_round_trip", tests, NULL, NULL);

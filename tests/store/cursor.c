@@ -367,6 +367,36 @@ static void test_unit_when_the_query_begins_far_above_then_gives_nothing(void **
     svl__block_builder_destroy(builder);
 }
 
+static void test_attributes_when_of_many_records_then_no_more_at_once_than_there_is_room_for(
+    void **state)
+{
+    (void)state;
+    svl_attribute attributes[RECORD_ATTRIBUTES_MAX] = { 0 };
+    svl_record record = { .attributes = attributes, .attribute_count = RECORD_ATTRIBUTES_MAX };
+    const svl_record *records;
+    svl_cursor *cursor;
+    uint64_t total = 0;
+    size_t n;
+    for (size_t i = 0; i < RECORD_ATTRIBUTES_MAX; i++)
+        attributes[i] = (svl_attribute){ .kind = SVL_ATTRIBUTE_I64, .name = slice_of("n") };
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    for (int i = 0; i < 20; i++)
+        assert_ok(svl_store_append(store, &record, 1, NULL));
+    assert_ok(svl_store_flush(store, -1));
+    assert_ok(svl_store_query(store, NULL, &cursor));
+    while (svl_cursor_next_many(cursor, 0, SIZE_MAX, &records, &n) == SVL_OK) {
+        assert_in_range(n, 1, 4); /* of 1,024 attributes */
+        for (size_t i = 0; i < n; i++)
+            assert_ptr_equal(records[i].attributes,
+                             records[0].attributes + i * RECORD_ATTRIBUTES_MAX);
+        total += n;
+    }
+    assert_int_equal(total, 20);
+    svl_cursor_close(cursor);
+    assert_ok(svl_store_close(store));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,6 +412,8 @@ int main(void)
         cmocka_unit_test(test_lookup_when_the_index_names_what_is_not_there_then_corrupt),
         cmocka_unit_test(test_record_when_its_time_is_the_last_there_is_then_found),
         cmocka_unit_test(test_unit_when_the_query_begins_far_above_then_gives_nothing),
+        cmocka_unit_test(
+            test_attributes_when_of_many_records_then_no_more_at_once_than_there_is_room_for),
     };
     return cmocka_run_group_tests_name("store/cursor", tests, NULL, NULL);
 }

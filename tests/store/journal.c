@@ -1,6 +1,6 @@
 /* The journal alone: what was flushed comes back, whatever became of the rest. */
 #define _GNU_SOURCE
-#include "store/journal.h"
+#include "store/journal_scan.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -82,7 +82,7 @@ static struct journal *open_ok(struct replayed *r)
     return journal;
 }
 
-static uint64_t next_id;
+static uint64_t next_id, last_op;
 
 static int write_one(struct journal *journal, uint64_t sequence, size_t len)
 {
@@ -94,6 +94,7 @@ static int write_one(struct journal *journal, uint64_t sequence, size_t len)
     struct ring_position ring = { .uuid = { 9 }, .position = sequence * 8 };
     struct journal_batch batch = { .first_id = next_id,
                                    .count = 3,
+                                   .last_op = last_op,
                                    .ingest_ns = 5,
                                    .rings = &ring,
                                    .ring_count = 1,
@@ -331,6 +332,198 @@ static void test_file_when_of_another_store_or_version_then_refused(void **state
     unlink(newest);
 }
 
+/* Lengths that wrap around to what the batch has. */
+static void test_section_when_longer_than_its_batch_then_refused(void **state)
+{
+    (void)state;
+    static uint8_t bytes[2 * JOURNAL_PAGE];
+    struct journal_section sections[] = { { JOURNAL_WIRE, 1, bytes, SIZE_MAX - 63 },
+                                          { JOURNAL_WIRE, 2, bytes, 128 } };
+    struct journal_batch batch = {
+        .sequence = 1, .first_id = 1, .count = 3, .section_count = 2, .sections = sections
+    };
+    struct journal_batch_header header = { .salt = 5 }, read;
+    struct journal_section found[JOURNAL_SECTIONS_MAX];
+    struct buffer whole = { .data = bytes };
+    svl__journal_batch_encode(&batch, &header, bytes);
+    assert_true(svl__journal_batch_decode(bytes, sizeof bytes, 5, &read));
+    whole.len = read.length;
+    assert_int_equal(read.length, read.header_len + 64);
+    assert_false(svl__journal_read_tables(&whole, &read, NULL, found));
+}
+
+static void test_file_when_its_header_names_another_batch_before_then_corrupt(void **state)
+{
+    (void)state;
+    struct replayed r;
+    struct journal_recovery recovery;
+    struct journal *journal = open_ok(&r);
+    next_id = 1;
+    for (uint64_t sequence = 1; sequence <= 8; sequence++) /* in more than one file */
+        assert_ok(write_one(journal, sequence, 20000));
+    flush_ok(journal, 8);
+    struct journal_file_header header = journal->current->header;
+    svl__journal_close(journal);
+    uint8_t bytes[JOURNAL_FILE_HEADER_BYTES];
+    header.chain ^= 1;
+    svl__journal_file_header_encode(&header, bytes);
+    find_newest();
+    int fd = open(newest, O_WRONLY | O_CLOEXEC);
+    assert_int_equal(pwrite(fd, bytes, sizeof bytes, 0), sizeof bytes);
+    close(fd);
+    assert_int_equal(open_journal(&journal, &r, &recovery), SVL_E_CORRUPT);
+    assert_non_null(strstr(svl_last_error(), "does not follow"));
+}
+
+/* Operations alone, up to number `op`. */
+static void write_operations(struct journal *journal, uint64_t op, size_t len)
+{
+    uint8_t *data = malloc(len);
+    assert_non_null(data);
+    for (size_t i = 0; i < len; i++)
+        data[i] = byte_of(journal->next_sequence, i);
+    struct journal_section section = { JOURNAL_OPS, 1, data, len };
+    struct journal_batch batch = {
+        .first_id = next_id, .last_op = op, .section_count = 1, .sections = &section
+    };
+    assert_ok(svl__journal_write(journal, &batch));
+    free(data);
+}
+
+static unsigned count_files(struct journal *journal, enum journal_file_state state)
+{
+    unsigned n = 0;
+    for (const struct journal_file *f = journal->files; f; f = f->next)
+        n += f->state == state;
+    return n;
+}
+
+static bool has_room(const struct journal *journal)
+{
+    return journal->current->size - journal->current->used >= 3 * JOURNAL_PAGE;
+}
+
+/* Records until the next write goes to another file. */
+static void fill_file(struct journal *journal)
+{
+    while (has_room(journal))
+        assert_ok(write_one(journal, journal->next_sequence, 12000));
+}
+
+static void recycle_leaves(struct journal *journal, uint64_t id, uint64_t op, unsigned full)
+{
+    svl__journal_recycle(journal, id, op);
+    assert_int_equal(count_files(journal, JOURNAL_FULL), full);
+}
+
+static void test_file_when_something_of_it_is_in_no_other_place_then_stays(void **state)
+{
+    (void)state;
+    struct replayed r;
+    struct journal_recovery recovery;
+    struct journal *journal = open_ok(&r);
+    next_id = 1;
+    fill_file(journal);
+    uint64_t id = next_id - 1, op = 0;
+    do /* a file of operations alone */
+        write_operations(journal, ++op, 12000);
+    while (has_room(journal));
+    last_op = op;
+    assert_ok(write_one(journal, journal->next_sequence, 12000));
+    flush_ok(journal, journal->next_sequence - 1);
+    recycle_leaves(journal, 0, op, 2);
+    recycle_leaves(journal, id - 1, op, 2);
+    recycle_leaves(journal, id, 0, 1);
+    recycle_leaves(journal, id, op - 1, 1);
+    recycle_leaves(journal, id, op, 0);
+    svl__journal_close(journal);
+    /* What was recycled is not there: the first batch is another one. */
+    assert_ok(open_journal(&journal, &r, &recovery));
+    svl__journal_close(journal);
+    assert_true(r.next_id == next_id);
+    last_op = 0;
+}
+
+/* Puts `path` in the place of a descriptor; what was there, to be put back. */
+static int replace_fd(int fd, const char *with, int flags)
+{
+    int kept = fcntl(fd, F_DUPFD_CLOEXEC, 0), other = open(with, flags | O_CLOEXEC);
+    assert_true(kept >= 0 && other >= 0);
+    assert_int_equal(dup2(other, fd), fd);
+    close(other);
+    return kept;
+}
+
+static void put_back(int fd, int kept)
+{
+    assert_int_equal(dup2(kept, fd), fd);
+    close(kept);
+}
+
+static void test_journal_when_a_write_has_failed_then_takes_no_more(void **state)
+{
+    (void)state;
+    struct replayed r;
+    uint64_t durable;
+    struct journal *journal = open_ok(&r);
+    next_id = 1;
+    assert_ok(write_one(journal, 1, 100));
+    int fd = journal->current->fd, kept = replace_fd(fd, "/dev/null", O_RDONLY);
+    assert_int_equal(write_one(journal, 2, 100), SVL_E_IO);
+    put_back(fd, kept);
+    assert_int_equal(write_one(journal, 2, 100), SVL_E_FAILED);
+    assert_int_equal(svl__journal_flush(journal, &durable), SVL_E_FAILED);
+    svl__journal_close(journal);
+}
+
+static void test_journal_when_a_flush_has_failed_then_it_is_not_tried_again(void **state)
+{
+    (void)state;
+    struct replayed r;
+    uint64_t durable;
+    struct journal *journal = open_ok(&r);
+    next_id = 1;
+    assert_ok(write_one(journal, 1, 100));
+    int fd = journal->current->fd, kept = replace_fd(fd, "/dev/null", O_RDWR); /* no fdatasync() */
+    assert_int_equal(svl__journal_flush(journal, &durable), SVL_E_FAILED);
+    put_back(fd, kept);
+    assert_int_equal(svl__journal_flush(journal, &durable), SVL_E_FAILED);
+    assert_int_equal(durable, 0);
+    assert_int_equal(write_one(journal, 2, 100), SVL_E_FAILED);
+    svl__journal_close(journal);
+}
+
+static void test_free_file_when_the_disk_is_full_then_stays_free(void **state)
+{
+    (void)state;
+    struct replayed r;
+    struct journal *journal = open_ok(&r);
+    next_id = 1;
+    last_op = 0;
+    while (count_files(journal, JOURNAL_FREE) == 0) {
+        assert_ok(write_one(journal, journal->next_sequence, 12000));
+        flush_ok(journal, journal->next_sequence - 1);
+        svl__journal_recycle(journal, next_id - 1, 0);
+    }
+    fill_file(journal);
+    struct journal_file *file = journal->files;
+    while (file->state != JOURNAL_FREE)
+        file = file->next;
+    int kept = replace_fd(file->fd, "/dev/full", O_RDWR);
+    assert_int_equal(write_one(journal, journal->next_sequence, 50000), SVL_E_NO_SPACE);
+    put_back(file->fd, kept);
+    assert_int_equal(file->state, JOURNAL_FREE);
+    assert_ok(write_one(journal, journal->next_sequence, 50000));
+    assert_ptr_equal(journal->current, file);
+    flush_ok(journal, journal->next_sequence - 1);
+    svl__journal_close(journal);
+    /* What was recycled is not there: the first batch is another one. */
+    struct journal_recovery recovery;
+    assert_ok(open_journal(&journal, &r, &recovery));
+    svl__journal_close(journal);
+    assert_true(r.next_id == next_id);
+}
+
 int main(void)
 {
 #define JOURNAL_TEST(f) cmocka_unit_test_setup_teardown(f, new_directory, close_directory)
@@ -341,6 +534,12 @@ int main(void)
         JOURNAL_TEST(test_unflushed_pages_when_lost_or_torn_then_a_prefix_is_left),
         JOURNAL_TEST(test_flushed_batch_when_damaged_then_corrupt_and_named),
         JOURNAL_TEST(test_file_when_of_another_store_or_version_then_refused),
+        cmocka_unit_test(test_section_when_longer_than_its_batch_then_refused),
+        JOURNAL_TEST(test_file_when_its_header_names_another_batch_before_then_corrupt),
+        JOURNAL_TEST(test_file_when_something_of_it_is_in_no_other_place_then_stays),
+        JOURNAL_TEST(test_journal_when_a_write_has_failed_then_takes_no_more),
+        JOURNAL_TEST(test_journal_when_a_flush_has_failed_then_it_is_not_tried_again),
+        JOURNAL_TEST(test_free_file_when_the_disk_is_full_then_stays_free),
     };
     return cmocka_run_group_tests_name("store/journal", tests, NULL, NULL);
 }

@@ -310,6 +310,22 @@ static void test_ids_when_sorted_then_ascend_each_once(void **state)
     }
 }
 
+/* Their differences fit no 32 bits. */
+static void test_ids_when_far_apart_then_ascend_as_well(void **state)
+{
+    (void)state;
+    static const uint64_t given[] = { UINT64_MAX, 3, (UINT64_C(1) << 31) + 4,
+                                      (UINT64_C(1) << 32) + 5, 4 };
+    static const uint64_t sorted[] = { 3, 4, (UINT64_C(1) << 31) + 4, (UINT64_C(1) << 32) + 5,
+                                       UINT64_MAX };
+    struct buffer ids = { 0 };
+    svl__buffer_append(&ids, given, sizeof given);
+    svl__ids_sort_unique(&ids);
+    assert_int_equal(ids.len, sizeof sorted);
+    assert_memory_equal(ids.data, sorted, sizeof sorted);
+    svl__buffer_free(&ids);
+}
+
 int main(void)
 {
     chance_start();
@@ -323,6 +339,7 @@ int main(void)
         SEGMENT_TEST(test_lookup_when_the_file_says_to_have_all_runs_there_can_be_then_ends),
         SEGMENT_TEST(test_entry_when_without_a_key_then_corrupt),
         cmocka_unit_test(test_ids_when_sorted_then_ascend_each_once),
+        cmocka_unit_test(test_ids_when_far_apart_then_ascend_as_well),
     };
     return cmocka_run_group_tests_name("store/keyruns", tests, NULL, NULL);
 }

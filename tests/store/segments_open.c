@@ -49,6 +49,7 @@ static void test_segment_when_full_then_closed_until_it_is_read(void **state)
     svl_cursor_close(cursor);
     assert_int_equal(n, RECORDS);
     assert_true(open_count() > 1);
+    assert_ptr_not_equal(store->segments.idle_newest, store->segments.idle_oldest); /* G3 */
     assert_ok(svl_store_close(store));
 }
 

@@ -112,7 +112,8 @@ static void sweep(bool once)
     assert_ok(script(-1));
     uint64_t calls = fail_malloc_count(), failures = 0;
     struct rng rng = { test_seed() };
-    for (uint64_t n = 1; n < calls; n += 1 + rng_below(&rng, calls / 150 + 1)) {
+    for (uint64_t n = 1; n < calls;
+         n += 1 + rng_below(&rng, calls / (uint64_t)test_times(50) + 1)) {
         if (n % 40 == 0) {
             remove_tree(path); /* small again: as many calls as counted */
             acknowledged = 0;
@@ -215,7 +216,8 @@ static void test_allocation_when_one_fails_in_a_roll_then_every_record_once(void
     uint64_t calls = UINT64_MAX;
     struct rng rng = { test_seed() };
     /* Some of them: each that fails costs the second after which a commit is tried again. */
-    for (uint64_t n = 0; n <= calls; n += n == 0 ? 1 : 1 + rng_below(&rng, calls / 10 + 1)) {
+    for (uint64_t n = 0; n <= calls;
+         n += n == 0 ? 1 : 1 + rng_below(&rng, calls / (uint64_t)test_times(3) + 1)) {
         svl_store *store;
         uint64_t count;
         copy_tree(nearly_full, path);
@@ -302,7 +304,8 @@ static void test_reader_when_an_allocation_fails_then_every_record_once(void **s
 {
     (void)state;
     uint64_t calls = read_with_failure(0);
-    for (uint64_t n = 1; n <= calls; n++)
+    struct rng rng = { test_seed() };
+    for (uint64_t n = 1; n <= calls; n += 1 + rng_below(&rng, calls / (uint64_t)test_times(15) + 1))
         read_with_failure(n);
 }
 

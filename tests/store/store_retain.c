@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "support/support.h"
 
@@ -113,6 +114,47 @@ static void test_records_when_too_many_then_oldest_segments_go(void **state)
     assert_ok(svl_store_close(store));
 }
 
+static void test_segment_when_retired_and_left_by_a_crash_then_its_file_goes(void **state)
+{
+    (void)state;
+    char oldest[600], aside[600];
+    uint64_t retired;
+    svl_store *store = open_store(0, 0, 0);
+    append(store, 400);
+    assert_ok(svl_store_close(store));
+    snprintf(oldest, sizeof oldest, "%s/00000000000000000001-01.seg", path);
+    snprintf(aside, sizeof aside, "%s.aside", path);
+    assert_int_equal(link(oldest, aside), 0);
+    store = open_store(200, 0, 0);
+    assert_ok(svl_store_retain(store, &retired));
+    assert_true(retired > 0);
+    assert_ok(svl_store_close(store));
+    assert_int_equal(rename(aside, oldest), 0);
+    store = open_store(200, 0, 0);
+    svl_store_stats stats = stats_of(store);
+    assert_true(stats.damaged == 0 && stats.first_id == retired + 1);
+    assert_int_equal(segment_files(), stats.segments);
+    assert_ok(svl_store_close(store));
+}
+
+static void test_gap_when_of_one_record_then_told(void **state)
+{
+    (void)state;
+    uint64_t retired, first, last;
+    svl_cursor *cursor;
+    svl_store *store = open_store(200, 0, 0);
+    append(store, 400);
+    assert_ok(svl_store_retain(store, &retired));
+    uint64_t id = stats_of(store).first_id - 1;
+    assert_true(id > 0);
+    svl_query query = { .struct_size = sizeof query, .id_min = id };
+    assert_ok(svl_store_query(store, &query, &cursor));
+    assert_ok(svl_cursor_gap(cursor, &first, &last));
+    assert_true(first == id && last == id);
+    svl_cursor_close(cursor);
+    assert_ok(svl_store_close(store));
+}
+
 static void test_bytes_when_too_many_then_within_the_limit_by_themselves(void **state)
 {
     (void)state;
@@ -156,6 +198,8 @@ int main(void)
 #define RETAIN_TEST(f) cmocka_unit_test_setup(f, new_path)
     const struct CMUnitTest tests[] = {
         RETAIN_TEST(test_records_when_too_many_then_oldest_segments_go),
+        RETAIN_TEST(test_segment_when_retired_and_left_by_a_crash_then_its_file_goes),
+        RETAIN_TEST(test_gap_when_of_one_record_then_told),
         RETAIN_TEST(test_bytes_when_too_many_then_within_the_limit_by_themselves),
         RETAIN_TEST(test_records_when_young_then_age_retires_none),
         RETAIN_TEST(test_records_when_the_limit_is_the_largest_number_then_none_go),

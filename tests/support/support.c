@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -118,6 +119,14 @@ uint64_t rng_below(struct rng *rng, uint64_t n)
 svl_slice slice_of(const char *text)
 {
     return (svl_slice){ text, strlen(text) };
+}
+
+void set_disk_full(bool full)
+{
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = full ? 4096 : limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 int use_in_child(int (*use)(void *user), void *user)

@@ -21,6 +21,9 @@ void remove_tree(const char *path);
 /* Copies the regular files of a directory. */
 void copy_tree(const char *from, const char *to);
 
+/* A disk without space, for this process: nothing can be written behind the first page of a file. */
+void set_disk_full(bool full);
+
 /* The run's seed: SVL_TEST_SEED, else the clock; printed once. */
 uint64_t test_seed(void);
 /* `n` rounds in the fast suite, SVL_TEST_TIMES as many in the slow one. */
