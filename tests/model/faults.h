@@ -12,7 +12,7 @@ enum fault {
     FAULT_HIDE,   /* an answer to a query leaves out one that matches */
     FAULT_REPEAT, /* it has one twice */
     FAULT_ALTER,  /* it has one with another severity */
-    FAULT_SKIP,   /* a follower misses one */
+    FAULT_SKIP,   /* a follower misses one, now and then */
     FAULTS
 };
 /* From now on, in this process: at about the `calls`-th call that it concerns. */
