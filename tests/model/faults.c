@@ -106,7 +106,7 @@ int __wrap_svl_cursor_next(svl_cursor *cursor, int64_t timeout_ms, const svl_rec
 int __wrap_svl_cursor_next(svl_cursor *cursor, int64_t timeout_ms, const svl_record **record)
 {
     int rc = __real_svl_cursor_next(cursor, timeout_ms, record);
-    if (armed != FAULT_SKIP || !answers_here || !cursor->follows || rc != SVL_OK || !is_due())
+    if (armed != FAULT_SKIP || !cursor->follows || rc != SVL_OK || !is_due())
         return rc;
     atomic_store(&calls_left, SKIP_EVERY);
     return __real_svl_cursor_next(cursor, timeout_ms, record);

@@ -17,7 +17,8 @@ enum fault {
 };
 /* From now on, in this process: at about the `calls`-th call that it concerns. */
 void fault_arm(enum fault fault, unsigned calls);
-/* Wrong answers are for threads that have said this. */
+/* Wrong answers are for threads that have said this: of theirs each is checked. (A tail is looked for by a query of the
+ * library's own.) */
 void fault_answers_here(void);
 
 #endif

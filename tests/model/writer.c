@@ -160,7 +160,6 @@ static void *follower_run(void *argument)
 {
     struct asker *a = argument;
     struct following f;
-    fault_answers_here();
     while (!atomic_load(&season.life.ends) && !has_failed()) {
         int rc = SVL_OK;
         uint64_t turns = 1 + rng_below(&a->rng, 60);
