@@ -229,6 +229,14 @@ static void note_retired(svl_cursor *cursor, const struct segment_info *info)
         svl__note_gap(cursor, first, last);
 }
 
+/* Of a backward cursor those behind a retired one are retired as well. Some may be open here and can be read, but of
+ * what is missing before them nobody would be told. */
+static int end_segments(svl_cursor *cursor)
+{
+    cursor->segment_next = cursor->segment_count;
+    return SVL_E_END;
+}
+
 /* The next unit in the segments: SVL_E_END when they are done. */
 static int next_in_segments(svl_cursor *cursor)
 {
@@ -253,6 +261,8 @@ static int next_in_segments(svl_cursor *cursor)
             if (retired)
                 note_retired(cursor, &info);
             leave_segment(cursor); /* told once, then passed */
+            if (retired && cursor->conditions.backward)
+                return end_segments(cursor);
             if (retired)
                 continue;
         }

@@ -495,6 +495,39 @@ static void test_reader_when_retention_takes_a_segment_then_gap_and_no_damage(vo
     assert_ok(svl_store_close(store));
 }
 
+/* The oldest segment is open here, so it can be read when it is retired; those that the cursor comes to before it cannot:
+ * there the answer ends. */
+static void test_backward_reader_when_retention_takes_segments_then_ends_without_a_gap(void **state)
+{
+    (void)state;
+    svl_store_options o = small_options();
+    o.codec = SVL_CODEC_NONE;
+    expect_exit(start_writer(&o, 30000, 3000));
+    svl_store *store = open_reader();
+    svl_query query;
+    svl_cursor *cursor;
+    svl_record_buffer *oldest;
+    const svl_record *record;
+    int rc;
+    assert_ok(svl_store_get(store, 1, &oldest));
+    svl_record_buffer_destroy(oldest);
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.flags = SVL_QUERY_BACKWARD;
+    assert_ok(svl_store_query(store, &query, &cursor));
+    assert_ok(svl_cursor_next(cursor, 0, &record));
+    uint64_t newest = record->id, last = newest;
+    o.retain_records_max = 100;
+    expect_exit(start_writer(&o, 30000, 3100));
+    while ((rc = svl_cursor_next(cursor, 0, &record)) == SVL_OK) {
+        assert_int_equal(record->id, last - 1);
+        last = record->id;
+    }
+    assert_int_equal(rc, SVL_E_END);
+    assert_true(last > 1 && last < newest);
+    svl_cursor_close(cursor);
+    assert_ok(svl_store_close(store));
+}
+
 static void test_store_when_read_only_then_nothing_is_written(void **state)
 {
     (void)state;
@@ -723,6 +756,8 @@ int main(void)
             test_store_when_more_readers_died_than_it_has_places_then_others_read, start),
         cmocka_unit_test_setup(test_reader_when_retention_takes_a_segment_then_gap_and_no_damage,
                                start),
+        cmocka_unit_test_setup(
+            test_backward_reader_when_retention_takes_segments_then_ends_without_a_gap, start),
         cmocka_unit_test_setup(test_store_when_read_only_then_nothing_is_written, start),
         cmocka_unit_test_setup(test_store_when_its_writer_was_killed_then_read_without_one, start),
         cmocka_unit_test_setup(test_bell_when_forged_then_records_are_right, start),
