@@ -207,14 +207,6 @@ static bool may_skip_segment(const svl_cursor *cursor, const struct segment_info
     return info->blocks > 0 && !conditions_meet_times(c, info->time_min_ns, info->time_max_ns);
 }
 
-/* Another process has retired it before it was opened here: its file is not there any more. */
-static bool is_gone(svl_cursor *cursor, const struct segment_entry *entry)
-{
-    svl_store *store = cursor->store;
-    return store->reader && svl__reader_look(store) == SVL_OK &&
-           svl__segment_is_retired(&store->segments, entry);
-}
-
 /* What this cursor was still to read of it: what has come to the segment since lies in the tail. */
 static void note_retired(svl_cursor *cursor, const struct segment_info *info)
 {
@@ -257,7 +249,7 @@ static int next_in_segments(svl_cursor *cursor)
             rc = read_segment(cursor, segment, &info, &zone);
             svl__segment_unuse(set, cursor->segments[at]);
         } else if (svl__is_damage(rc)) {
-            bool retired = is_gone(cursor, cursor->segments[at]);
+            bool retired = svl__reader_is_gone(cursor->store, cursor->segments[at]);
             if (retired)
                 note_retired(cursor, &info);
             leave_segment(cursor); /* told once, then passed */

@@ -159,6 +159,16 @@ int svl__reader_look(svl_store *store)
     return rc;
 }
 
+bool svl__reader_is_gone(svl_store *store, const struct segment_entry *entry)
+{
+    struct error_words words;
+    svl__words_keep(&words);
+    bool gone = store->reader && svl__reader_look(store) == SVL_OK &&
+                svl__segment_is_retired(&store->segments, entry);
+    svl__words_restore(&words);
+    return gone;
+}
+
 int svl__reader_open(svl_store *store)
 {
     struct journal_options options = { .directory = store->directory };

@@ -495,8 +495,8 @@ static void test_reader_when_retention_takes_a_segment_then_gap_and_no_damage(vo
     assert_ok(svl_store_close(store));
 }
 
-/* The oldest segment is open here, so it can be read when it is retired; those that the cursor comes to before it cannot:
- * there the answer ends. */
+/* The oldest segment is open here, so it can be read when it is retired; those that the cursor comes to before it
+ * cannot: there the answer ends. */
 static void test_backward_reader_when_retention_takes_segments_then_ends_without_a_gap(void **state)
 {
     (void)state;
@@ -525,6 +525,22 @@ static void test_backward_reader_when_retention_takes_segments_then_ends_without
     assert_int_equal(rc, SVL_E_END);
     assert_true(last > 1 && last < newest);
     svl_cursor_close(cursor);
+    assert_ok(svl_store_close(store));
+}
+
+static void test_verify_when_retention_takes_segments_then_no_damage(void **state)
+{
+    (void)state;
+    svl_store_options o = small_options();
+    o.codec = SVL_CODEC_NONE;
+    expect_exit(start_writer(&o, 30000, 3000));
+    svl_store *store = open_reader();
+    o.retain_records_max = 100;
+    expect_exit(start_writer(&o, 30000, 3100));
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_store_stats_get(store, &stats));
+    assert_true(stats.damaged == 0 && stats.first_id > 1);
     assert_ok(svl_store_close(store));
 }
 
@@ -758,6 +774,7 @@ int main(void)
                                start),
         cmocka_unit_test_setup(
             test_backward_reader_when_retention_takes_segments_then_ends_without_a_gap, start),
+        cmocka_unit_test_setup(test_verify_when_retention_takes_segments_then_no_damage, start),
         cmocka_unit_test_setup(test_store_when_read_only_then_nothing_is_written, start),
         cmocka_unit_test_setup(test_store_when_its_writer_was_killed_then_read_without_one, start),
         cmocka_unit_test_setup(test_bell_when_forged_then_records_are_right, start),
