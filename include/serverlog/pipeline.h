@@ -53,8 +53,8 @@ typedef struct svl_options {
  *         = dropped_ingest + ring_damaged
  *           + records_in - appended - clock_records of svl_store_stats, of the same pipeline's store
  *
- * Of the calls that publish in this process SVL_E_FULL is refused_full, and SVL_OK, SVL_E_DROPPED and SVL_E_TIMEOUT
- * are published + dropped_full. */
+ * while no svl_store_append() is under way. Of this process's calls those that gave SVL_E_FULL are refused_full; the
+ * records that a call took, also those with SVL_E_DROPPED or SVL_E_TIMEOUT, are published + dropped_full. */
 typedef struct svl_pipeline_stats {
     uint32_t struct_size;        /* set by the caller: sizeof */
     uint32_t ring_is_crash_safe; /* 1: a published record survives the process; 0: private memory */
@@ -80,9 +80,9 @@ typedef struct svl_pipeline_stats {
     uint64_t attached_damaged;    /* rings of theirs that are damaged or gone */
     uint64_t unprocessed;         /* stored with SVL_RECORD_UNPROCESSED */
     uint64_t suspects;            /* batches or records in a callback at a crash: to run alone */
-    uint64_t resolved;     /* written for dead letters that were delivered again and are settled */
-    uint64_t gap_records;  /* written for what SVL_FULL_DROP_NEW dropped, in any process */
-    uint64_t ring_damaged; /* taken from a ring, but no record: skipped */
+    uint64_t resolved;            /* written for dead letters delivered again and settled */
+    uint64_t gap_records;         /* written for what SVL_FULL_DROP_NEW dropped, in any process */
+    uint64_t ring_damaged;        /* taken from a ring, but no record to be stored: skipped */
 } svl_pipeline_stats;
 
 /* Fills `options` with zeros (all defaults) and its size.

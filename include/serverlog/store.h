@@ -319,7 +319,7 @@ SVL_EXPORT int svl_cursor_next_many(svl_cursor *cursor, int64_t timeout_ms, size
  * one, from the first id to the last.
  *
  * Result     *first_id and *last_id, inclusive; 0 and 0: nothing since the last call. Not for backward
- *            cursors
+ *            cursors, which end there
  * Errors     SVL_E_INVALID, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     one thread at a time

@@ -223,23 +223,26 @@ static bool may_skip_segment(const svl_cursor *cursor, const struct segment_info
     return info->blocks > 0 && !conditions_meet_times(c, info->time_min_ns, info->time_max_ns);
 }
 
-/* Forwards a gap of what this cursor was still to read of it (what has come to the segment since lies in the tail);
- * backwards the end: all behind it is older, and retired as well, though it may still be open here. */
+/* What this cursor was still to read of it: what has come to the segment since lies in the tail. */
 static void note_retired(svl_cursor *cursor, const struct segment_info *info)
 {
     const struct conditions *c = &cursor->conditions;
-    if (c->backward) {
-        cursor->segment_next = cursor->segment_count - 1; /* the last one is left */
-        return;
-    }
     uint64_t first = info->first_id > c->id_min ? info->first_id : c->id_min;
     uint64_t last = info->last_id < c->id_max ? info->last_id : c->id_max;
     if (last > cursor->committed_id)
         last = cursor->committed_id;
     if (cursor->in_segment && cursor->segment_from > first)
         first = cursor->segment_from;
-    if (first <= last)
+    if (first <= last && !c->backward)
         svl__note_gap(cursor, first, last);
+}
+
+/* Of a backward cursor those behind a retired one are retired as well. Some may be open here and can be read, but of
+ * what is missing before them nobody would be told. */
+static int end_segments(svl_cursor *cursor)
+{
+    cursor->segment_next = cursor->segment_count;
+    return SVL_E_END;
 }
 
 /* The next unit in the segments: SVL_E_END when they are done. */
@@ -262,10 +265,12 @@ static int next_in_segments(svl_cursor *cursor)
             rc = note_damage(cursor, read_segment(cursor, segment, &info, &zone));
             svl__segment_unuse(set, cursor->segments[at]);
         } else if (svl__is_damage(rc)) {
-            bool retired = svl__reader_finds_retired(cursor->store, cursor->segments[at]);
+            bool retired = svl__reader_is_gone(cursor->store, cursor->segments[at]);
             if (retired)
                 note_retired(cursor, &info);
             leave_segment(cursor); /* told once, then passed */
+            if (retired && cursor->conditions.backward)
+                return end_segments(cursor);
             if (retired)
                 continue;
         }

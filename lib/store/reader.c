@@ -159,15 +159,14 @@ int svl__reader_look(svl_store *store)
     return rc;
 }
 
-bool svl__reader_finds_retired(svl_store *store, struct segment_entry *entry)
+bool svl__reader_is_gone(svl_store *store, const struct segment_entry *entry)
 {
     struct error_words words;
-    if (!store->reader)
-        return false;
     svl__words_keep(&words);
-    int rc = svl__reader_look(store);
+    bool gone = store->reader && svl__reader_look(store) == SVL_OK &&
+                svl__segment_is_retired(&store->segments, entry);
     svl__words_restore(&words);
-    return rc == SVL_OK && svl__segment_is_retired(&store->segments, entry);
+    return gone;
 }
 
 int svl__reader_open(svl_store *store)

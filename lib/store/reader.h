@@ -14,9 +14,9 @@ int svl__reader_open(svl_store *store);
 /* Looks what has become durable, into tail and segments. Any thread. SVL_E_ACCESS: the writer is in
  * another PID namespace. */
 int svl__reader_look(svl_store *store);
-/* Whether the writer has retired a segment that cannot be used here: it was not open yet, and its file is gone. Looks;
- * the words of that failure stay. False in the writer. Any thread. */
-bool svl__reader_finds_retired(svl_store *store, struct segment_entry *entry);
+/* Of a segment that could not be opened: another process has retired it before, and its file is not there any more.
+ * False in the process that writes. The words of that failure stay. */
+bool svl__reader_is_gone(svl_store *store, const struct segment_entry *entry);
 /* From now on a thread does so at each ring of the bell. */
 int svl__reader_listen(svl_store *store);
 /* Ends that thread. */

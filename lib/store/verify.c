@@ -30,13 +30,14 @@ static int advance(uint64_t bytes, void *user)
     return v->progress ? v->progress(v->done, v->total, v->user) : SVL_OK;
 }
 
-/* A damaged segment is reported and the next one checked; anything else ends it. */
+/* A damaged segment is reported and the next one checked; anything else ends it. One that retention has taken meanwhile
+ * is none of the store's any more. */
 static int verify_segment(struct verify *v, struct segment_entry *entry)
 {
     struct segment *segment;
     int rc = svl__segment_use(&v->store->segments, entry, &segment);
     if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN) {
-        if (!svl__reader_finds_retired(v->store, entry))
+        if (!svl__reader_is_gone(v->store, entry))
             report(rc, svl_last_error(), v);
         return SVL_OK;
     }

@@ -12,12 +12,13 @@ enum fault {
     FAULT_HIDE,   /* an answer to a query leaves out one that matches */
     FAULT_REPEAT, /* it has one twice */
     FAULT_ALTER,  /* it has one with another severity */
-    FAULT_SKIP,   /* a follower misses one */
+    FAULT_SKIP,   /* a follower misses one, now and then */
     FAULTS
 };
 /* From now on, in this process: at about the `calls`-th call that it concerns. */
 void fault_arm(enum fault fault, unsigned calls);
-/* Wrong answers are for threads that have said this. */
+/* Wrong answers are for threads that have said this: of theirs each is checked. (A tail is looked for by a query of the
+ * library's own.) */
 void fault_answers_here(void);
 
 #endif

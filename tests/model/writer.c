@@ -160,7 +160,6 @@ static void *follower_run(void *argument)
 {
     struct asker *a = argument;
     struct following f;
-    fault_answers_here();
     while (!atomic_load(&season.life.ends) && !has_failed()) {
         int rc = SVL_OK;
         uint64_t turns = 1 + rng_below(&a->rng, 60);
@@ -377,7 +376,7 @@ static void check_accounts(struct life *l)
     equal("last_id", s.last_id, atomic_load(&ledger->known));
     equal("records_in", s.records_in, atomic_load(&ledger->known) + 1 - l->first_id);
     equal("records", s.records + s.retired_records, l->before.records + s.records_in);
-    equal("first_id", s.records + s.first_id, s.last_id + 1);
+    equal("first_id", s.records + s.first_id, s.last_id == 0 ? 0 : s.last_id + 1);
     equal("damaged", s.damaged + p.ring_damaged + p.ring_recovered + p.unprocessed, 0);
     atomic_fetch_add(&ledger->lives, 1);
     atomic_fetch_add(&ledger->retired, s.retired_records);
