@@ -173,11 +173,17 @@ void svl__attached_join(struct attached *a, struct ring *own)
 
 /* --- coming --- */
 
+/* What the journal says of the one would be taken for the other's. */
+static bool is_like(const uint8_t uuid[16], const uint8_t other[16])
+{
+    return memcmp(uuid, other, 16) == 0 || svl__gap_is_told(other, uuid);
+}
+
 static bool is_known(const struct attached *a, const uint8_t uuid[16])
 {
-    bool known = memcmp(uuid, a->own_uuid, 16) == 0;
+    bool known = is_like(uuid, a->own_uuid);
     for (size_t i = 0; i < ATTACH_SLOTS && !known; i++)
-        known = a->rings[i].ring && memcmp(uuid, svl__ring_uuid(a->rings[i].ring), 16) == 0;
+        known = a->rings[i].ring && is_like(uuid, svl__ring_uuid(a->rings[i].ring));
     return known;
 }
 

@@ -7,7 +7,9 @@
  *
  * They are those of the newest 64 rings, each moved to the end by its latest batch. That is enough, also where many
  * more have come and gone in other processes: a ring's own word is behind the journal's only for the batch that was
- * being written, and a batch names 64 rings at most. */
+ * being written, and a batch names 64 rings at most.
+ *
+ * How many of a ring's drops are told goes the same way, as the position of another uuid (svl__gap_uuid()). */
 #include <string.h>
 
 #include "base/alloc.h"

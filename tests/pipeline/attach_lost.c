@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
+#include "base/checksum.h"
 #include "support/attached.h"
 
 static void test_publisher_when_killed_then_its_ring_is_drained_and_removed(void **state)
@@ -306,6 +308,40 @@ static void test_ring_when_written_over_then_its_publisher_is_told_and_others_go
     assert_int_equal(ring_files(), 0);
 }
 
+/* A ring that has another's uuid, or that under which the journal counts the other's drops: what is written of the one
+ * would be noted of the other. */
+static void test_ring_when_its_uuid_is_of_another_then_given_up_and_that_goes_on(void **state)
+{
+    (void)state;
+    for (int turned = 0; turned < 2; turned++) {
+        struct host host;
+        uint8_t header[80], uuid[16];
+        make_store();
+        svl_publisher *good = attach_with(SMALL_RING, SVL_FULL_FAIL);
+        assert_ok(publish(good, "good", 1, 10));
+        int good_fd = open_ring_file();
+        svl_publisher *bad = attach_with(SMALL_RING, SVL_FULL_FAIL);
+        int bad_fd = open_ring_file_beside(good_fd);
+        assert_int_equal(pread(good_fd, uuid, sizeof uuid, 40), sizeof uuid);
+        assert_int_equal(pread(bad_fd, header, sizeof header, 0), sizeof header);
+        for (size_t i = 0; i < sizeof uuid; i++)
+            header[40 + i] = turned ? (uint8_t)~uuid[i] : uuid[i];
+        store_u64(header + 72, svl__checksum(header, 72));
+        assert_int_equal(pwrite(bad_fd, header, sizeof header, 0), sizeof header);
+        host_start(&host, path, NULL);
+        wait_damaged(&host, 1);
+        assert_ok(publish(good, "good", 2, 10));
+        assert_ok(svl_publisher_flush(good, 10000));
+        svl_publisher_close(bad);
+        assert_ok(svl_publisher_close(good));
+        close(bad_fd);
+        close(good_fd);
+        host_stop(&host);
+        assert_int_equal(count("good"), 2);
+        assert_int_equal(ring_files(), 0);
+    }
+}
+
 static void pumped(svl_store_options *store, svl_options *options)
 {
     (void)store;
@@ -501,6 +537,7 @@ int main(void)
         cmocka_unit_test(test_publisher_when_its_store_was_removed_then_waits_and_close_say_so),
         cmocka_unit_test(test_publish_when_full_and_given_up_then_it_says_so),
         cmocka_unit_test(test_ring_when_written_over_then_its_publisher_is_told_and_others_go_on),
+        cmocka_unit_test(test_ring_when_its_uuid_is_of_another_then_given_up_and_that_goes_on),
         cmocka_unit_test(test_ring_when_cut_short_then_given_up_and_others_go_on),
         cmocka_unit_test(test_attach_when_another_process_is_stopped_in_it_then_goes_on),
         cmocka_unit_test(test_ring_when_its_store_is_copied_then_left_to_the_first_host),

@@ -172,6 +172,22 @@ int open_ring_file(void)
     return fd;
 }
 
+int open_ring_file_beside(int fd)
+{
+    struct stat mine, other;
+    int found = -1;
+    DIR *listing = opendir(ring_directory);
+    assert_non_null(listing);
+    assert_int_equal(fstat(fd, &mine), 0);
+    for (struct dirent *entry; (entry = readdir(listing));)
+        if (strncmp(entry->d_name, "serverlog-", 10) == 0 &&
+            fstatat(dirfd(listing), entry->d_name, &other, 0) == 0 && other.st_ino != mine.st_ino)
+            found = openat(dirfd(listing), entry->d_name, O_RDWR);
+    closedir(listing);
+    assert_true(found >= 0);
+    return found;
+}
+
 void wait_damaged(const struct host *host, uint64_t n)
 {
     svl_pipeline_stats stats = { .attached_damaged = 0 };

@@ -32,6 +32,8 @@ int wait_end(pid_t child);
 unsigned ring_files(void);
 /* The one ring file there is, open. */
 int open_ring_file(void);
+/* The other one of two. */
+int open_ring_file_beside(int fd);
 /* The one that this process has open: as a cleaned tmpfs does. */
 void remove_own_ring_file(void);
 
