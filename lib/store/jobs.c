@@ -62,9 +62,11 @@ static bool is_threadless(const svl_store *store)
     return store->options.flags & SVL_THREADLESS;
 }
 
+/* Under the lock: a thread that runs looks at the others' jobs, to wake them. */
 int svl__jobs_start(svl_store *store)
 {
     int rc = SVL_OK;
+    pthread_mutex_lock(&store->lock);
     for (size_t i = 0; i < JOBS && rc == SVL_OK; i++) {
         struct store_job *job = &store->jobs[i];
         job->store = store;
@@ -74,6 +76,7 @@ int svl__jobs_start(svl_store *store)
             rc = svl__thread_start(&job->thread, job->kind->thread_name, run, job);
         job->runs = rc == SVL_OK;
     }
+    pthread_mutex_unlock(&store->lock);
     return rc;
 }
 
