@@ -365,13 +365,14 @@ SVL_EXPORT void svl_cursor_close(svl_cursor *cursor);
  * Blocks     on a catalog commit */
 SVL_EXPORT int svl_store_retain(svl_store *store, uint64_t *records_retired);
 
-/* Reads everything that the store holds and checks it: every checksum, order, count and index entry.
- * Goes on after damage. `damage` and `progress` may be NULL; progress counts bytes.
+/* Reads everything that the store holds at the call, also where another process writes it, and checks it: every
+ * checksum, order, count and index entry. Goes on after damage. `damage` and `progress` may be NULL; progress counts bytes.
  *
  * Result     SVL_OK: no damage
  * Errors     what `progress` returned, if not SVL_OK
  *            SVL_E_CORRUPT   damage was found: each finding went to `damage`
  *            SVL_E_DEADLOCK  inside an ingest callback
+ *            SVL_E_ACCESS    read-only, and its writer is in another PID namespace
  *            SVL_E_INVALID, SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE, SVL_E_FORKED
  * Ownership  nothing changes hands
  * Thread     any thread; the store may be written meanwhile

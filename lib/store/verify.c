@@ -68,19 +68,31 @@ static int verify_segments(struct verify *v)
     return rc;
 }
 
+/* What is durable by now, as a query does; a writer knows. */
+static int look(struct verify *v)
+{
+    int rc = v->store->reader ? svl__reader_look(v->store) : SVL_OK;
+    if (rc != SVL_E_CORRUPT)
+        return rc;
+    report(rc, svl_last_error(), v);
+    return SVL_OK;
+}
+
 int svl_store_verify(svl_store *store, svl_damage_fn *damage, svl_progress_fn *progress, void *user)
 {
     int rc = svl__store_check_wait(store, "svl_store_verify");
     if (rc != SVL_OK)
         return rc;
     struct verify v = { .store = store, .damage = damage, .progress = progress, .user = user };
-    rc = svl__catalog_verify(store->catalog, report, &v);
+    rc = look(&v);
+    if (rc == SVL_OK)
+        rc = svl__catalog_verify(store->catalog, report, &v);
     if (store->journal && (rc == SVL_OK || rc == SVL_E_CORRUPT))
         rc = svl__journal_verify(store->journal, report, &v);
     if (rc == SVL_OK || rc == SVL_E_CORRUPT)
         rc = verify_segments(&v);
     if (rc == SVL_OK && v.found > 0)
-        rc =
-            svl__fail(SVL_E_CORRUPT, "%s: %llu findings", store->path, (unsigned long long)v.found);
+        rc = svl__fail(SVL_E_CORRUPT, "%s: %llu finding%s", store->path,
+                       (unsigned long long)v.found, v.found == 1 ? "" : "s");
     return rc;
 }

@@ -544,6 +544,45 @@ static void test_verify_when_retention_takes_segments_then_no_damage(void **stat
     assert_ok(svl_store_close(store));
 }
 
+static void count_findings(int32_t code, const char *what, void *found)
+{
+    assert_int_equal(code, SVL_E_CORRUPT);
+    assert_true(what[0] != 0);
+    ++*(int *)found;
+}
+
+/* A byte in the body of a record, which is all x. */
+static void damage_first_segment(void)
+{
+    static char bytes[1 << 20], run[256];
+    char file[600];
+    snprintf(file, sizeof file, "%s/00000000000000000001-01.seg", path);
+    memset(run, 'x', sizeof run);
+    int fd = open(file, O_RDWR | O_CLOEXEC);
+    ssize_t n = pread(fd, bytes, sizeof bytes, 0);
+    assert_true(n > 0);
+    char *at = memmem(bytes, (size_t)n, run, sizeof run);
+    assert_non_null(at);
+    assert_int_equal(pwrite(fd, "y", 1, at - bytes), 1);
+    close(fd);
+}
+
+/* Also where the reader has asked nothing since. */
+static void test_verify_when_all_was_written_since_the_open_then_all_is_checked(void **state)
+{
+    (void)state;
+    svl_store_options o = small_options();
+    int found = 0;
+    o.codec = SVL_CODEC_NONE;
+    expect_exit(start_writer(&o, 30000, 0));
+    svl_store *store = open_reader();
+    expect_exit(start_writer(&o, 30000, 3000));
+    damage_first_segment();
+    assert_int_equal(svl_store_verify(store, count_findings, NULL, &found), SVL_E_CORRUPT);
+    assert_true(found > 0);
+    assert_ok(svl_store_close(store));
+}
+
 static void test_store_when_read_only_then_nothing_is_written(void **state)
 {
     (void)state;
@@ -775,6 +814,8 @@ int main(void)
         cmocka_unit_test_setup(
             test_backward_reader_when_retention_takes_segments_then_ends_without_a_gap, start),
         cmocka_unit_test_setup(test_verify_when_retention_takes_segments_then_no_damage, start),
+        cmocka_unit_test_setup(test_verify_when_all_was_written_since_the_open_then_all_is_checked,
+                               start),
         cmocka_unit_test_setup(test_store_when_read_only_then_nothing_is_written, start),
         cmocka_unit_test_setup(test_store_when_its_writer_was_killed_then_read_without_one, start),
         cmocka_unit_test_setup(test_bell_when_forged_then_records_are_right, start),
