@@ -19,6 +19,12 @@
 #define NINE_P_MAGIC UINT32_C(0x01021997)
 #define CEPH_MAGIC UINT32_C(0x00c36400)
 
+/* What a directory, a socket, a FIFO and a device answer. */
+static bool is_of_another_kind(int error)
+{
+    return error == EISDIR || error == ENXIO || error == ENODEV;
+}
+
 int svl__file_open(int directory, const char *name, int flags, mode_t mode, int *rc)
 {
     int fd;
@@ -31,6 +37,8 @@ int svl__file_open(int directory, const char *name, int flags, mode_t mode, int 
             *rc = SVL_E_NOT_FOUND;
         else if (errno == ELOOP)
             *rc = svl__fail(SVL_E_PATH, "%s is a symbolic link; links are not followed", name);
+        else if (is_of_another_kind(errno))
+            *rc = svl__fail(SVL_E_PATH, "%s is not a regular file", name);
         else
             *rc = svl__fail_errno(errno, "open of %s", name);
         return -1;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -489,6 +490,46 @@ static void test_page_when_forged_then_the_host_works_and_frees_it(void **state)
     }
 }
 
+/* What never can be a ring is not looked for again and again. */
+static void test_page_when_slots_name_no_regular_files_then_each_can_be_taken(void **state)
+{
+    (void)state;
+    static const mode_t kinds[] = { S_IFSOCK, S_IFIFO, S_IFDIR };
+    static unsigned char bytes[36352];
+    static svl_publisher *all[63];
+    struct host host;
+    char name[600];
+    make_store();
+    snprintf(name, sizeof name, "%s/attach", path);
+    int fd = open(name, O_RDWR);
+    assert_int_equal(pread(fd, bytes, sizeof bytes, 0), sizeof bytes);
+    for (size_t slot = 0; slot < 63; slot++) {
+        unsigned char *s = bytes + 4096 + slot * 512;
+        s[0] = (unsigned char)(1 + slot / 3 % 7); /* its state */
+        snprintf((char *)s + 8, 256, "%s", ring_directory);
+        snprintf((char *)s + 264, 64, "serverlog-%zu", slot % 3);
+    }
+    assert_int_equal(pwrite(fd, bytes, sizeof bytes, 0), sizeof bytes);
+    close(fd);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "%s/serverlog-%zu", ring_directory, i);
+        assert_int_equal(kinds[i] == S_IFDIR ? mkdir(name, 0700) : mknod(name, kinds[i] | 0600, 0),
+                         0);
+    }
+    host_start(&host, path, NULL);
+    for (size_t i = 0; i < 63; i++)
+        all[i] = attach_with(SMALL_RING, SVL_FULL_BLOCK);
+    for (size_t i = 0; i < 63; i++)
+        assert_ok(svl_publisher_close(all[i]));
+    wait_gone(&host, 0);
+    host_stop(&host);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(name, sizeof name, "%s/serverlog-%zu", ring_directory, i);
+        assert_int_equal(remove(name), 0);
+    }
+    assert_int_equal(ring_files(), 0);
+}
+
 /* A copy of a store that is open names the rings of those who publish into the other. */
 static void test_ring_when_its_store_is_copied_then_left_to_the_first_host(void **state)
 {
@@ -542,6 +583,7 @@ int main(void)
         cmocka_unit_test(test_attach_when_another_process_is_stopped_in_it_then_goes_on),
         cmocka_unit_test(test_ring_when_its_store_is_copied_then_left_to_the_first_host),
         cmocka_unit_test(test_page_when_forged_then_the_host_works_and_frees_it),
+        cmocka_unit_test(test_page_when_slots_name_no_regular_files_then_each_can_be_taken),
     };
     return run_attached("pipeline/%s", tests, sizeof tests / sizeof tests[0]);
 }
