@@ -366,7 +366,8 @@ SVL_EXPORT void svl_cursor_close(svl_cursor *cursor);
 SVL_EXPORT int svl_store_retain(svl_store *store, uint64_t *records_retired);
 
 /* Reads everything that the store holds at the call, also where another process writes it, and checks it: every
- * checksum, order, count and index entry. Goes on after damage. `damage` and `progress` may be NULL; progress counts bytes.
+ * checksum, order, count and index entry. Goes on after damage. `damage` and `progress` may be NULL; progress counts
+ * bytes.
  *
  * Result     SVL_OK: no damage
  * Errors     what `progress` returned, if not SVL_OK
