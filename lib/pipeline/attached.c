@@ -287,6 +287,8 @@ static void enter(struct attached *a, size_t i, uint64_t found, struct ring *rin
                                           .gap.total = told,
                                           .told = told };
     pthread_mutex_unlock(&a->lock);
+    if (svl__foreign_is_whole(ring))
+        svl__ring_dropped_told(ring, told);
     svl__outcome_settle(ring, start);
     svl__outcome_tell(ring);
     add(&a->publishers, 1);
@@ -738,9 +740,11 @@ void svl__attached_written(struct attached *a, const struct ring_position *rings
             struct attached_ring *r = &a->rings[i];
             if (r->ring && svl__gap_is_told(svl__ring_uuid(r->ring), rings[k].uuid))
                 tell_gap(r, rings[k].position);
-            if (!r->ring || memcmp(rings[k].uuid, svl__ring_uuid(r->ring), 16) != 0)
-                continue;
             uint64_t position = rings[k].position;
+            /* What was never given to the store is of another ring with this uuid, which was here before. */
+            if (!r->ring || memcmp(rings[k].uuid, svl__ring_uuid(r->ring), 16) != 0 ||
+                position > r->noted)
+                continue;
             if (position >= r->noted && r->passed > position)
                 position = r->noted = r->passed;
             release(r, position);

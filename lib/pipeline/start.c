@@ -20,21 +20,28 @@
 #define WAIT_MS_MIN 1000
 #define LOOK_NS 10000000
 
+/* `release_lock` held. What was never given to the store is another's that has this ring's uuid: a process that
+ * attaches chooses its own. */
+static void release(svl_pipeline *p, uint64_t position)
+{
+    if (position <= p->released_position || position > p->noted_position)
+        return;
+    if (position == p->noted_position && p->passed_position > position)
+        position = p->noted_position = p->passed_position;
+    svl__ring_release(p->releasing, position);
+    p->released_position = position;
+}
+
 static void on_written(const struct ring_position *rings, uint32_t n, void *user)
 {
     svl_pipeline *p = user;
     pthread_mutex_lock(&p->release_lock);
     for (uint32_t i = 0; i < n && p->releasing; i++) {
-        if (svl__gap_is_told(svl__ring_uuid(p->releasing), rings[i].uuid))
+        const uint8_t *uuid = svl__ring_uuid(p->releasing);
+        if (memcmp(rings[i].uuid, uuid, sizeof rings[i].uuid) == 0)
+            release(p, rings[i].position);
+        else if (svl__gap_is_told(uuid, rings[i].uuid))
             svl__ring_dropped_told(p->releasing, rings[i].position);
-        if (memcmp(rings[i].uuid, svl__ring_uuid(p->releasing), sizeof rings[i].uuid) != 0 ||
-            rings[i].position <= p->released_position)
-            continue;
-        uint64_t position = rings[i].position;
-        if (position == p->noted_position && p->passed_position > position)
-            position = p->noted_position = p->passed_position;
-        svl__ring_release(p->releasing, position);
-        p->released_position = position;
     }
     pthread_mutex_unlock(&p->release_lock);
     svl__attached_written(p->attached, rings, n);
@@ -93,9 +100,7 @@ static void take_told(svl_pipeline *p, struct ring *ring)
 {
     uint8_t gap_uuid[16];
     svl__gap_uuid(svl__ring_uuid(ring), gap_uuid);
-    uint64_t told = svl__store_ring_position(p->store, gap_uuid);
-    if (told > svl__ring_dropped_told_get(ring))
-        svl__ring_dropped_told(ring, told);
+    svl__ring_dropped_told(ring, svl__store_ring_position(p->store, gap_uuid));
 }
 
 static void tell_recovered(svl_pipeline *p, const struct ring *ring)

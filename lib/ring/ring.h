@@ -164,7 +164,8 @@ bool svl__ring_touch(const struct ring *ring);
  * nothing is counted any more. */
 uint64_t svl__ring_dropped(struct ring *ring);
 uint64_t svl__ring_dropped_end(struct ring *ring);
-/* Of these, `total` are told, and safe elsewhere: a crash before has them told again. Any one thread. */
+/* Of these, `total` are told, and safe elsewhere; ignored if it is less than before, or more than were counted. Any one
+ * thread. */
 void svl__ring_dropped_told(struct ring *ring, uint64_t total);
 uint64_t svl__ring_dropped_told_get(const struct ring *ring);
 

@@ -243,7 +243,8 @@ uint64_t svl__ring_dropped_end(struct ring *ring)
 
 void svl__ring_dropped_told(struct ring *ring, uint64_t total)
 {
-    atomic_store_explicit(&ring->control->dropped_told, total, memory_order_relaxed);
+    if (total > svl__ring_dropped_told_get(ring) && total <= dropped_now(ring))
+        atomic_store_explicit(&ring->control->dropped_told, total, memory_order_relaxed);
 }
 
 uint64_t svl__ring_dropped_told_get(const struct ring *ring)

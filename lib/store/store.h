@@ -28,8 +28,8 @@
  * the store. NULL members are not called. */
 struct store_observer {
     /* The records of ring bytes up to these positions are in the journal file: the ring may be released (they
-     * survive the process; not yet power loss). Flusher thread, for batches that hold something of a ring, in their
-     * order. */
+     * survive the process; not yet power loss). What was fed as `told` is among them. Flusher thread, for batches that
+     * hold something of a ring, in their order. */
     void (*written)(const struct ring_position *rings, uint32_t n, void *user);
     /* Everything up to record `id` and feed ticket `ticket` is durable. Flusher thread; also once after
      * the store has failed, with the last values. */
@@ -100,7 +100,7 @@ struct feed {
         *ring; /* the ring they came from, and the position behind all that was
                                          taken from it, dropped records included; NULL: no ring */
     const struct ring_position
-        *told; /* another position, which is in the batch of item `told_item`; NULL: none */
+        *told; /* a number under another uuid, in the batch of item `told_item`; NULL: none */
     size_t told_item;
     bool atomic;
     bool urgent;            /* somebody waits: flush as soon as possible */

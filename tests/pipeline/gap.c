@@ -1,6 +1,6 @@
-/* The count of what DROP_NEW dropped survives a kill at the worst moments: when all that was in the ring is
- * written, and the record that tells of the drops is not; and when that is, too, and the ring does not know it. The executable's own pwritev() stands before the C
- * library's, and holds the journal's writes up. */
+/* The count of what DROP_NEW dropped survives a kill at the worst moments: when all that was in the ring is written, and
+ * the record that tells of the drops is not; and when that is, too, and the ring does not know it. The executable's own
+ * pwritev() stands before the C library's, and holds the journal's writes up. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdatomic.h>
@@ -87,6 +87,7 @@ static void drop_and_be_killed(void)
     static char body[1000];
     svl_record record = { .source = slice_of("s"), .body = { body, sizeof body } };
     atomic_store(&held, true);
+    atomic_store(&in_handler, false);
     svl_pipeline *p = open_and_start();
     assert_ok(svl_publish(p, &record));
     while (!atomic_load(&in_handler)) /* in a round that has looked for drops, and found none */
@@ -203,6 +204,42 @@ static void test_drops_when_a_start_is_short_of_memory_then_it_says_so_and_they_
     assert_ok(svl_close(p));
 }
 
+/* A batch that names the ring, though the drain has fed nothing of it: as another's would that has found its uuid. */
+static void feed_as(svl_pipeline *p, const uint8_t uuid[16], uint64_t position)
+{
+    uint8_t wire[64];
+    svl_record record = { .source = slice_of("forged") };
+    struct feed_item item = { .wire = wire, .len = svl__wire_size(&record) };
+    struct ring_position ring = { .position = position };
+    struct feed feed = { .items = &item, .count = 1, .ring = &ring, .urgent = true };
+    uint64_t ticket;
+    svl__wire_encode(&record, 1, wire);
+    memcpy(ring.uuid, uuid, sizeof ring.uuid);
+    assert_ok(svl__store_feed(p->store, &feed, &ticket));
+    assert_ok(svl__store_wait(p->store, ticket, INT64_MAX));
+}
+
+static void test_ring_when_a_batch_says_more_than_was_fed_of_it_then_not_believed(void **state)
+{
+    (void)state;
+    static const uint64_t positions[] = { 8, 64 << 10, UINT64_C(1) << 40 };
+    uint8_t gap_uuid[16];
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_pipeline *p = open_and_start();
+    svl__gap_uuid(svl__ring_uuid(p->ring), gap_uuid);
+    for (size_t i = 0; i < sizeof positions / sizeof positions[0]; i++) {
+        feed_as(p, svl__ring_uuid(p->ring), positions[i]);
+        feed_as(p, gap_uuid, positions[i]);
+    }
+    pthread_mutex_lock(&p->release_lock);
+    assert_int_equal(p->released_position, 0);
+    pthread_mutex_unlock(&p->release_lock);
+    assert_int_equal(svl__ring_dropped_told_get(p->ring), 0);
+    svl_record record = { .source = slice_of("s") };
+    assert_ok(svl_publish_sync(p, &record, -1, NULL));
+    assert_ok(svl_close(p));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +248,7 @@ int main(void)
         cmocka_unit_test(test_drops_when_killed_once_they_are_written_then_not_told_again),
         cmocka_unit_test(
             test_drops_when_written_and_the_store_was_opened_alone_then_not_told_again),
+        cmocka_unit_test(test_ring_when_a_batch_says_more_than_was_fed_of_it_then_not_believed),
         cmocka_unit_test(
             test_drops_when_a_start_is_short_of_memory_then_it_says_so_and_they_are_told),
     };

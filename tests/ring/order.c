@@ -133,7 +133,10 @@ static void test_dropped_when_counted_then_taken_once(void **state)
     assert_true(svl__ring_count_dropped(ring));
     assert_true(svl__ring_count_dropped(ring));
     assert_true(svl__ring_dropped(ring) == 2);
+    svl__ring_dropped_told(ring, 3); /* nobody counted so many */
+    assert_true(svl__ring_dropped_told_get(ring) == 0);
     svl__ring_dropped_told(ring, 2);
+    svl__ring_dropped_told(ring, 1);
     assert_true(svl__ring_dropped_told_get(ring) == 2);
     assert_true(svl__ring_dropped_end(ring) == 2);
     assert_false(svl__ring_count_dropped(ring));
