@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/error.h"
 #include "base/file.h"
 
 #define MAGIC UINT64_C(0x314b52414d4c5653) /* "SVLMARK1" */
@@ -31,23 +32,34 @@ static struct slot *slot_of(const void *page, uint32_t slot)
     return (struct slot *)(uintptr_t)page + 1 + slot;
 }
 
+/* Zeros where it is not known. */
+static void find_boot_id(uint8_t out[16])
+{
+    struct error_words words;
+    svl__words_keep(&words);
+    if (svl__boot_id(out) != SVL_OK)
+        svl__words_restore(&words);
+}
+
 void svl__marks_make(void *page)
 {
     struct header *header = page;
     memset(page, 0, MARK_PAGE_BYTES);
-    svl__boot_id(header->boot_id); /* not known: they are not taken for this boot's after a crash */
+    find_boot_id(header->boot_id);
     header->version = VERSION;
     header->magic = MAGIC;
 }
 
 bool svl__marks_are_valid(const void *page, size_t bytes)
 {
+    static const uint8_t unknown[16];
     const struct header *header = page;
     uint8_t boot_id[16];
     if (bytes < MARK_PAGE_BYTES || header->magic != MAGIC || header->version != VERSION)
         return false;
-    svl__boot_id(boot_id);
-    return memcmp(boot_id, header->boot_id, sizeof boot_id) == 0;
+    find_boot_id(boot_id);
+    return memcmp(boot_id, header->boot_id, sizeof boot_id) == 0 &&
+           memcmp(boot_id, unknown, sizeof boot_id) != 0;
 }
 
 void svl__mark_set(void *page, uint32_t slot, const struct marked *what, uint32_t alone)

@@ -6,7 +6,7 @@
  *   0       8      magic "SVLMARK1"
  *   8       4      version, 1
  *   12      4      zero
- *   16      16     boot id: what another boot has left says nothing
+ *   16      16     boot id, zeros = not known: what another boot has left says nothing
  *   32      32     zero
  *   64      64 n   257 slots
  *
@@ -54,7 +54,7 @@ struct marked {
 
 /* Makes a page without marks. */
 void svl__marks_make(void *page);
-/* It is a page of marks, made since the machine has started. */
+/* It is a page of marks, made since the machine has started: false where that is not known. */
 bool svl__marks_are_valid(const void *page, size_t bytes);
 
 /* `alone`: which run alone it is, 0 if others may run beside it. */

@@ -66,13 +66,21 @@ static void leave_segment(svl_cursor *cursor)
     cursor->segment_next++;
 }
 
-/* Damage of the zone that comes next: its block is passed. */
+/* Damage of the zone that comes next: its block is passed, or all behind it where no zone can be found. */
 static int pass_zone(svl_cursor *cursor, struct segment *segment, int rc)
 {
     bool backward = cursor->conditions.backward;
     uint64_t *at = backward ? &cursor->segment_to : &cursor->segment_from;
-    if (svl__is_damage(rc) && svl__segment_pass_zone(segment, *at, backward, at) != SVL_OK)
+    if (!svl__is_damage(rc))
+        return rc;
+    struct error_words words;
+    svl__words_keep(&words);
+    int passed = svl__segment_pass_zone(segment, *at, backward, at);
+    if (passed != SVL_OK && !svl__is_damage(passed))
+        return passed;
+    if (passed != SVL_OK)
         leave_segment(cursor);
+    svl__words_restore(&words);
     return rc;
 }
 

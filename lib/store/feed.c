@@ -312,6 +312,7 @@ static void open_batch(svl_store *store, struct batch *batch)
     batch->ticket = store->next_ticket++;
     batch->first_id = store->next_id;
     batch->last_op = store->last_op;
+    batch->clock_records = 0;
 }
 
 /* Everything is planned and reserved: nothing here can fail. */
@@ -339,6 +340,8 @@ static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
     batch->op_count += (uint32_t)feed->op_count;
     store->last_op += feed->op_count;
     batch->last_op = store->last_op;
+    batch->clock_records += feed->tells_clock;
+    store->stats.clock_records += feed->tells_clock;
     if (feed->ring)
         note_ring(batch, feed->ring);
     if (feed->urgent && store->flush_wanted < batch->ticket)

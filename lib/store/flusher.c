@@ -114,15 +114,11 @@ static void tell_step(svl_store *store, int64_t step_ns)
     uint8_t wire[256];
     svl__wire_encode(&record, svl__wall_ns(), wire);
     struct feed_item item = { .wire = wire, .len = svl__wire_size(&record) };
-    struct feed feed = { .items = &item, .count = 1 };
+    struct feed feed = { .items = &item, .count = 1, .tells_clock = true };
     if (feed_clock(store, &feed, &store->step_ticket) != SVL_OK)
         store->step_ticket = 0;
     pthread_mutex_lock(&store->lock);
     store->roll_wanted = true;
-    if (store->step_ticket != 0) {
-        store->clock_ticket = store->step_ticket;
-        store->stats.clock_records++;
-    }
     pthread_mutex_unlock(&store->lock);
     svl__log(&store->log, SVL_SEVERITY_WARN, SVL_OK, "%s: %s", store->path, text);
 }
@@ -278,7 +274,7 @@ static void refuse(svl_store *store, struct batch **list, int code)
         struct batch *next = refused->next;
         store->unwritten_bytes -= refused->wire.len;
         store->stats.records_in -= refused->count;
-        store->stats.clock_records -= refused->ticket == store->clock_ticket;
+        store->stats.clock_records -= refused->clock_records;
         store->stats.bytes_in -= refused->wire.len;
         refused->refused = code;
         svl__batch_release(refused);

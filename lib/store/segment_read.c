@@ -67,21 +67,35 @@ static int read_zones(struct segment *segment, MDB_cursor *cursor, uint64_t id_m
     return code == MDB_NOTFOUND ? SVL_OK : svl__lmdb_error(&segment->lmdb, code, "zones");
 }
 
+/* A transaction with a cursor on the zones; nothing is left open after an error. */
+static int begin_zones(struct segment *segment, MDB_txn **txn, MDB_cursor **cursor)
+{
+    int rc = svl__lmdb_begin_read(&segment->lmdb, txn);
+    if (rc != SVL_OK)
+        return rc;
+    rc = svl__lmdb_error(&segment->lmdb, mdb_cursor_open(*txn, segment->zones, cursor), "zones");
+    if (rc != SVL_OK)
+        svl__lmdb_end_read(&segment->lmdb, *txn);
+    return rc;
+}
+
+static void end_zones(struct segment *segment, MDB_txn *txn, MDB_cursor *cursor)
+{
+    mdb_cursor_close(cursor);
+    svl__lmdb_end_read(&segment->lmdb, txn);
+}
+
 int svl__segment_zones(struct segment *segment, uint64_t id_min, uint64_t id_max, bool backward,
                        struct zone *zones, size_t max, size_t *n)
 {
     MDB_txn *txn;
     MDB_cursor *cursor;
     *n = 0;
-    int rc = svl__lmdb_begin_read(&segment->lmdb, &txn);
+    int rc = begin_zones(segment, &txn, &cursor);
     if (rc != SVL_OK)
         return rc;
-    rc = svl__lmdb_error(&segment->lmdb, mdb_cursor_open(txn, segment->zones, &cursor), "zones");
-    if (rc == SVL_OK) {
-        rc = read_zones(segment, cursor, id_min, id_max, backward, zones, max, n);
-        mdb_cursor_close(cursor);
-    }
-    svl__lmdb_end_read(&segment->lmdb, txn);
+    rc = read_zones(segment, cursor, id_min, id_max, backward, zones, max, n);
+    end_zones(segment, txn, cursor);
     return rc;
 }
 
@@ -112,15 +126,11 @@ int svl__segment_pass_zone(struct segment *segment, uint64_t id, bool backward, 
 {
     MDB_txn *txn;
     MDB_cursor *cursor;
-    int rc = svl__lmdb_begin_read(&segment->lmdb, &txn);
+    int rc = begin_zones(segment, &txn, &cursor);
     if (rc != SVL_OK)
         return rc;
-    rc = svl__lmdb_error(&segment->lmdb, mdb_cursor_open(txn, segment->zones, &cursor), "zones");
-    if (rc == SVL_OK) {
-        rc = svl__lmdb_error(&segment->lmdb, pass_zone(cursor, id, backward, next), "zones");
-        mdb_cursor_close(cursor);
-    }
-    svl__lmdb_end_read(&segment->lmdb, txn);
+    rc = svl__lmdb_error(&segment->lmdb, pass_zone(cursor, id, backward, next), "zones");
+    end_zones(segment, txn, cursor);
     return rc;
 }
 

@@ -98,7 +98,6 @@ struct svl_store {
     int64_t last_records_flush_ns; /* of these the last that had records in it */
     uint64_t
         step_ticket; /* flusher's: the batch whose record tells of a step of the clock; 0 = none */
-    uint64_t clock_ticket; /* the last one that held such a record; 0 = none did */
     struct batch *written_first, *written_last; /* in the journal, not flushed yet */
     size_t written_batches, written_values;     /* in that list */
 

@@ -102,6 +102,7 @@ struct feed {
     const struct ring_position
         *told; /* a number under another uuid, in the batch of item `told_item`; NULL: none */
     size_t told_item;
+    bool tells_clock; /* its record tells of a step of the clock */
     bool atomic;
     bool urgent;            /* somebody waits: flush as soon as possible */
     bool flushed_by_caller; /* who calls svl__store_flush_here() next: the flusher is not woken */

@@ -37,6 +37,7 @@ struct batch {
     struct values values;  /* what they set: made before they are written */
     uint32_t op_count;
     uint64_t last_op;
+    uint32_t clock_records; /* of these records, that tell of a step of the clock */
     struct ring_position rings[JOURNAL_RINGS_MAX];
     uint32_t ring_count;
     bool refusable;     /* its feeds are: a full disk may refuse it whole */

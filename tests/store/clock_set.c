@@ -9,16 +9,21 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "record/wire.h"
+#include "store/store.h"
 #include "support/support.h"
 
 #define HOUR (3600 * NS_PER_S)
 
 static char path[512];
 static _Atomic int64_t wall_shift, boot_shift; /* ns */
+static _Atomic bool is_set_all_the_time;       /* by an hour, forward and back */
 
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
     int rc = (int)syscall(SYS_clock_gettime, clock, t);
+    if (clock == CLOCK_REALTIME && atomic_load(&is_set_all_the_time))
+        atomic_fetch_xor(&wall_shift, HOUR);
     int64_t shift = clock == CLOCK_REALTIME   ? atomic_load(&wall_shift)
                     : clock == CLOCK_BOOTTIME ? atomic_load(&boot_shift)
                                               : 0;
@@ -171,6 +176,41 @@ static void test_clock_when_the_host_was_suspended_then_no_step(void **state)
     assert_ok(svl_store_close(store));
 }
 
+/* Several batches that wait for the disk, whatever happens. */
+static void feed_what_is_not_refused(svl_store *store)
+{
+    static uint8_t wire[60100];
+    static char body[60000];
+    struct feed_item items[20];
+    svl_record record = { .body = { body, sizeof body } };
+    svl__wire_encode(&record, 1, wire);
+    for (size_t i = 0; i < 20; i++)
+        items[i] = (struct feed_item){ .wire = wire, .len = svl__wire_size(&record) };
+    struct feed feed = { .items = items, .count = 20, .urgent = true };
+    assert_ok(svl__store_feed(store, &feed, NULL));
+}
+
+/* What a full disk refuses of the records that tell of it is not counted. */
+static void test_clock_when_set_again_and_again_on_a_full_disk_then_counted_as_stored(void **state)
+{
+    (void)state;
+    svl_store *store = open_store();
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    append(store, 1);
+    set_disk_full(true);
+    atomic_store(&is_set_all_the_time, true);
+    feed_what_is_not_refused(store);
+    while (stats.disk_full_waits < 2)
+        assert_ok(svl_store_stats_get(store, &stats));
+    atomic_store(&is_set_all_the_time, false);
+    set_disk_full(false);
+    assert_ok(svl_store_flush(store, -1));
+    assert_ok(svl_store_stats_get(store, &stats));
+    assert_int_equal(stats.clock_records, steps(store));
+    assert_int_equal(stats.records_in, 21 + stats.clock_records);
+    assert_ok(svl_store_close(store));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +219,8 @@ int main(void)
                                start),
         cmocka_unit_test_setup(test_clock_when_set_back_then_told_once, start),
         cmocka_unit_test_setup(test_clock_when_the_host_was_suspended_then_no_step, start),
+        cmocka_unit_test_setup(
+            test_clock_when_set_again_and_again_on_a_full_disk_then_counted_as_stored, start),
     };
     int failed = cmocka_run_group_tests_name("store/clock_set", tests, NULL, NULL);
     temp_remove_all();

@@ -1,8 +1,11 @@
 /* Every byte of a segment's zones and of its key index, keys and values, is changed once under an open store: a query
  * gives each record that it asks for, or says what is damaged; never fewer without a word, and never wrong ones. Of a
- * damaged index it gives each record all the same. */
+ * damaged index it gives each record all the same. The executable's own mdb_cursor_open() stands before LMDB's. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +31,17 @@ static char path[512];
 static int file = -1;
 static bool damages_index;
 static uint8_t *bytes; /* of the segment's file, as it was written */
+
+static _Thread_local int opens_left; /* of LMDB's cursors, with the one that fails; 0: none does */
+
+int mdb_cursor_open(MDB_txn *txn, MDB_dbi table, MDB_cursor **cursor)
+{
+    int (*real)(MDB_txn *, MDB_dbi, MDB_cursor **);
+    if (opens_left > 0 && --opens_left == 0)
+        return ENOMEM;
+    *(void **)&real = dlsym(RTLD_NEXT, "mdb_cursor_open");
+    return real(txn, table, cursor);
+}
 
 static svl_record record_of(uint64_t id, char key[32])
 {
@@ -235,6 +249,48 @@ static void test_key_index_when_a_bit_flips_then_told_by_each_query(void **state
     assert_every_byte_counts("keys");
 }
 
+/* Of the n-th cursor of LMDB that a query takes there is none: whether it was. */
+static bool ask_short_of_memory(svl_store *store, const svl_query *query, int n,
+                                struct answer right)
+{
+    svl_cursor *cursor = NULL;
+    const svl_record *record;
+    struct answer answer = { 0, 0 };
+    opens_left = n;
+    int rc = svl_store_query(store, query, &cursor);
+    while (rc == SVL_OK || rc == SVL_E_CORRUPT) {
+        rc = svl_cursor_next(cursor, 0, &record);
+        answer.found += rc == SVL_OK;
+        answer.told += rc == SVL_E_CORRUPT;
+    }
+    bool was_short = opens_left == 0;
+    opens_left = 0;
+    svl_cursor_close(cursor);
+    assert_int_equal(rc, was_short ? SVL_E_NOMEM : SVL_E_END);
+    assert_true(was_short || (answer.found == right.found && answer.told == right.told));
+    return was_short;
+}
+
+static void test_damaged_zone_when_memory_is_short_too_then_nothing_is_left_out(void **state)
+{
+    (void)state;
+    svl_store *store = open_store();
+    find_places("zones");
+    flip(places[place_count / 2], 1);
+    svl_query query;
+    assert_ok(svl_query_init(&query, sizeof query));
+    for (int backward = 0; backward < 2; backward++) {
+        query.flags = backward ? SVL_QUERY_BACKWARD : 0;
+        struct answer right = ask(store, &query);
+        assert_true(right.found > 0 && right.told == 1);
+        int n = 1;
+        while (ask_short_of_memory(store, &query, n, right))
+            n++;
+        assert_true(n > 2);
+    }
+    assert_ok(svl_store_close(store));
+}
+
 /* RECORDS in a segment that is full, with its run of the key index, and one behind it. */
 static int make_store(void **state)
 {
@@ -277,6 +333,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SEALED_TEST(test_zones_when_a_bit_flips_then_told_by_each_query),
         SEALED_TEST(test_key_index_when_a_bit_flips_then_told_by_each_query),
+        SEALED_TEST(test_damaged_zone_when_memory_is_short_too_then_nothing_is_left_out),
     };
     int failed = cmocka_run_group_tests_name("store/sealed", tests, NULL, NULL);
     temp_remove_all();
