@@ -36,8 +36,8 @@ typedef struct svl_options {
     uint32_t flags;                 /* SVL_PIPELINE_*, SVL_THREADLESS */
     const svl_store_options *store; /* NULL = all defaults */
     uint64_t ring_bytes; /* 8 MiB; 64 KiB to 1 GiB, a power of two; at least 8 record_bytes_max (the
-                            default grows with it). A published record takes at most an eighth of it, 16
-                            bytes of its own included */
+                            default grows with it; for 64 KiB set that to 8 KiB). A published record
+                            takes at most an eighth of it, 16 bytes of its own included */
     const char *ring_directory; /* "/dev/shm"; no tmpfs there: a private ring, and logged */
     uint32_t full_policy;       /* SVL_FULL_* */
     uint32_t block_timeout_ms;  /* 10,000; 1 to 3,600,000 */
@@ -63,7 +63,7 @@ typedef struct svl_pipeline_stats {
     uint64_t ring_high_water_bytes;
     uint64_t published;       /* records drained from the ring since open */
     uint64_t refused_full;    /* publishes that got SVL_E_FULL */
-    uint64_t dropped_full;    /* dropped by SVL_FULL_DROP_NEW */
+    uint64_t dropped_full;    /* dropped by SVL_FULL_DROP_NEW since open */
     uint64_t dropped_ingest;  /* dropped by ingest handlers */
     uint64_t ingest_failures; /* calls that failed: the record was stored as it came */
     uint64_t emitted;         /* added by ingest and stored handlers */

@@ -131,7 +131,7 @@ typedef struct svl_store_stats {
     uint64_t retired_records;       /* by retention since open */
     uint64_t retired_bytes;
     uint64_t disk_full_waits; /* times that writing paused for a full disk */
-    uint64_t damaged;         /* blocks and files found damaged since open */
+    uint64_t damaged;         /* blocks, zones, key indexes and files found damaged since open */
     uint64_t appended;        /* by svl_store_append(), of records_in */
     uint64_t clock_records;   /* that tell of a step of the clock, of records_in */
 } svl_store_stats;
@@ -294,7 +294,8 @@ SVL_EXPORT int svl_store_query(svl_store *store, const svl_query *query, svl_cur
  *            SVL_E_DEADLOCK  following, inside an ingest callback, and timeout_ms is not 0
  *            SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_CODEC  a block or segment is damaged,
  *                           missing, or not readable here: the text names it; the next call goes on
- *                           after it
+ *                           after it. Of a damaged key index no record is lost: the next call goes on
+ *                           with all blocks of its segment
  *            SVL_E_LIMIT    of a record svl_pattern_match_record() cannot tell whether the pattern matches it:
  *                           the text names it; the next call goes on after it
  *            SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE  the cursor stops here: it answers the same again
@@ -314,9 +315,9 @@ SVL_EXPORT int svl_cursor_next(svl_cursor *cursor, int64_t timeout_ms, const svl
 SVL_EXPORT int svl_cursor_next_many(svl_cursor *cursor, int64_t timeout_ms, size_t max,
                                     const svl_record **records, size_t *n);
 
-/* What retention took before this cursor came to it: ids from the query's id_min on, or from where it
- * had followed to. The records handed out last lie behind it. Gaps that were not asked for are told as
- * one, from the first id to the last.
+/* What retention took before this cursor came to it: ids from the query's id_min on (0: nothing is told of what went
+ * before the query), or from where it had followed to. The records handed out last lie behind it. Gaps that were not
+ * asked for are told as one, from the first id to the last.
  *
  * Result     *first_id and *last_id, inclusive; 0 and 0: nothing since the last call. Not for backward
  *            cursors, which end there
@@ -387,7 +388,7 @@ SVL_EXPORT int svl_store_verify(svl_store *store, svl_damage_fn *damage, svl_pro
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_FORKED
  * Ownership  the caller's memory
  * Thread     any thread
- * Blocks     no; disk_bytes asks the file system once a file */
+ * Blocks     while the catalog is committed or segments are removed; disk_bytes asks the file system once a file */
 SVL_EXPORT int svl_store_stats_get(svl_store *store, svl_store_stats *stats);
 
 #ifdef __cplusplus

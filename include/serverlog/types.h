@@ -179,8 +179,9 @@ enum svl_full_policy {
     SVL_FULL_BLOCK = 0,   /* waits for space, block_timeout_ms at most, then SVL_E_FULL */
     SVL_FULL_FAIL = 1,    /* answers SVL_E_FULL */
     SVL_FULL_DROP_NEW = 2 /* answers SVL_OK and drops it, counted: behind what was in the ring then,
-                             a record of source "serverlog.gap" says how many. svl_publish_sync()
-                             answers SVL_E_FULL instead */
+                             a record of source "serverlog.gap" says how many: severity WARN, in
+                             words and as attribute "dropped", an I64. svl_publish_sync() answers
+                             SVL_E_FULL instead */
 };
 
 /* A flag of svl_options and of svl_store_options: a pipeline works while svl_pump() is called, a store alone in

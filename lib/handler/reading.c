@@ -200,10 +200,11 @@ static uint64_t limit_of(const svl_subscription *s, uint64_t position, uint64_t 
 static void tell_passed(svl_subscription *s, int rc)
 {
     if (rc == SVL_E_CORRUPT)
-        svl__log(
-            s->handlers->log, SVL_SEVERITY_ERROR, rc,
-            "subscription %s: records after %llu cannot be read: %s; delivery goes on behind them",
-            svl__subscription_name(s), (unsigned long long)s->delivery->scanned, svl_last_error());
+        svl__log(s->handlers->log, SVL_SEVERITY_ERROR, rc,
+                 "subscription %s: damage behind record %llu: %s; delivery goes on with what can "
+                 "be read",
+                 svl__subscription_name(s), (unsigned long long)s->delivery->scanned,
+                 svl_last_error());
     else if (svl__log_due(&s->limit_told_ns))
         svl__log(
             s->handlers->log, SVL_SEVERITY_ERROR, rc,
