@@ -1,7 +1,7 @@
 /* bench.h - what the harness is made of: a peer does something, a workload asks it to and measures.
  *
  *   B1  every measurement is a process of its own: memory, CPU time and bytes written are of that peer alone.
- *   B2  within a workload the peers take turns, ours first: ours, theirs, ours, theirs; all see the same weather.
+ *   B2  within a workload the peers take turns, each round from another one on; all see the same weather.
  *   B3  a peer gets the same records in the same order as ours, and is asked the same questions.
  *
  * main.c the command · plan.c what is run · run.c turns · child.c a measurement's process · progress.c how far it is
@@ -75,6 +75,8 @@ struct store_ops {
     void *(*open)(const char *path, const struct store_wish *wish);
     int (*append)(void *store, const struct line *line); /* in bulk, as fast as it is meant to be */
     int (*finish)(void *store);                          /* all that was appended is on the disk */
+    int (*settle)(
+        void *store); /* not timed: what it would do in the background, or at its next open */
     int (*append_durable)(void *store, const struct line *line); /* on return it is; any thread */
     int64_t (*scan)(void *store, uint64_t *bytes);    /* every record, its body read: how many */
     int64_t (*count_errors)(void *store);             /* severity ERROR and above */
@@ -88,7 +90,7 @@ struct store_ops {
     double disk_factor;
 };
 
-/* Takes one JSON document apart, whole. */
+/* Takes one JSON document apart, whole and checked. */
 struct parser_ops {
     void *(*open)(void);
     int (*parse)(void *parser, const char *text, size_t len);

@@ -149,7 +149,7 @@ int counted_match(svl_ruleset *ruleset)
 {
     int rc = SVL_OK;
     for (unsigned i = 0; rc == SVL_OK && i < MATCHES; i++)
-        rc = rules_match(ruleset, rules_event, RULES_EVENT_BYTES);
+        rc = rules_match(ruleset, rules_event, RULES_EVENT_BYTES, 0);
     return rc;
 }
 

@@ -127,10 +127,13 @@ static int db_append_durable(void *store, const struct line *line)
     struct db *me = store;
     MDB_txn *txn;
     int rc = mdb_txn_begin(me->env, NULL, 0, &txn); /* LMDB lets one in */
-    if (rc == 0)
-        rc = put_record(me, txn, &line->record);
+    if (rc != 0)
+        return checked(rc);
+    rc = put_record(me, txn, &line->record);
     if (rc == 0)
         rc = mdb_txn_commit(txn);
+    else
+        mdb_txn_abort(txn);
     return checked(rc);
 }
 

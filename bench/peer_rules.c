@@ -1,4 +1,5 @@
-/* peer_rules.c - ours beside parsers: the event is not only taken apart, but matched against a rule. */
+/* peer_rules.c - ours beside parsers: the event is not only taken apart and checked, but matched against a rule; and
+ * unchecked, which is the library's default: then what no rule names is passed by its quotes and brackets. */
 #include "rules.h"
 
 #include <stdio.h>
@@ -33,11 +34,11 @@ svl_ruleset *rules_create(uint64_t count)
     return NULL;
 }
 
-int rules_match(svl_ruleset *ruleset, const char *text, size_t len)
+int rules_match(svl_ruleset *ruleset, const char *text, size_t len, uint32_t flags)
 {
     uint64_t id;
     size_t matched;
-    int rc = svl_ruleset_match_json(ruleset, text, len, 0, &id, 1, &matched);
+    int rc = svl_ruleset_match_json(ruleset, text, len, flags, &id, 1, &matched);
     return rc == SVL_OK && matched != 1 ? SVL_E_INTERNAL : rc;
 }
 
@@ -48,7 +49,13 @@ static void *parser_open(void)
 
 static int parse(void *parser, const char *text, size_t len)
 {
-    int rc = rules_match(parser, text, len);
+    int rc = rules_match(parser, text, len, SVL_JSON_CHECK);
+    return rc == SVL_OK ? 0 : bench_fail(svl_strerror(rc));
+}
+
+static int parse_unchecked(void *parser, const char *text, size_t len)
+{
+    int rc = rules_match(parser, text, len, 0);
     return rc == SVL_OK ? 0 : bench_fail(svl_strerror(rc));
 }
 
@@ -58,9 +65,17 @@ static void parser_close(void *parser)
 }
 
 static const struct parser_ops ops = { .open = parser_open, .parse = parse, .close = parser_close };
+static const struct parser_ops unchecked_ops = { .open = parser_open,
+                                                 .parse = parse_unchecked,
+                                                 .close = parser_close };
 
 const struct peer peer_rules = { .name = "serverlog-rules",
                                  .title = "serverlog ruleset",
                                  .is_ours = true,
                                  .version = svl_version,
                                  .parser = &ops };
+const struct peer peer_rules_unchecked = { .name = "serverlog-rules-unchecked",
+                                           .title = "serverlog ruleset, unchecked",
+                                           .is_ours = true,
+                                           .version = svl_version,
+                                           .parser = &unchecked_ops };

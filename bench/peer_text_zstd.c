@@ -1,4 +1,5 @@
-/* peer_text_zstd.c - the lines of peer_text.c through one stream of zstd -3, searched by zstdgrep -F. */
+/* peer_text_zstd.c - the lines of peer_text.c through one stream of zstd -3, handed over as much at a time as it asks
+ * for; searched by zstdgrep -F. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <unistd.h>
@@ -11,7 +12,8 @@
 struct packed {
     struct text *text;
     ZSTD_CStream *compressor; /* NULL: opened to read */
-    char *out;
+    char *out, *lines;        /* those that wait to be packed */
+    size_t lines_len;
 };
 
 static int packed_close(void *store)
@@ -20,6 +22,7 @@ static int packed_close(void *store)
     text_close(me->text);
     ZSTD_freeCStream(me->compressor);
     free(me->out);
+    free(me->lines);
     free(me);
     return 0;
 }
@@ -35,7 +38,9 @@ static void *packed_open(const char *path, const struct store_wish *wish)
         return me;
     me->compressor = ZSTD_createCStream();
     me->out = malloc(ZSTD_CStreamOutSize());
-    if (me->compressor && me->out && !ZSTD_isError(ZSTD_initCStream(me->compressor, ZSTD_LEVEL)))
+    me->lines = malloc(ZSTD_CStreamInSize() + ROW_BYTES_MAX);
+    if (me->compressor && me->out && me->lines &&
+        !ZSTD_isError(ZSTD_initCStream(me->compressor, ZSTD_LEVEL)))
         return me;
     packed_close(me);
     return NULL;
@@ -56,14 +61,19 @@ static int pack(struct packed *me, const void *text, size_t len, ZSTD_EndDirecti
 
 static int packed_append(void *store, const struct line *line)
 {
-    char text[ROW_BYTES_MAX];
-    return pack(store, text, text_line(&line->record, text), ZSTD_e_continue);
+    struct packed *me = store;
+    me->lines_len += text_line(&line->record, me->lines + me->lines_len);
+    if (me->lines_len < ZSTD_CStreamInSize())
+        return 0;
+    size_t len = me->lines_len;
+    me->lines_len = 0;
+    return pack(me, me->lines, len, ZSTD_e_continue);
 }
 
 static int packed_finish(void *store)
 {
     struct packed *me = store;
-    return pack(me, "", 0, ZSTD_e_end) == 0 ? text_finish(me->text) : -1;
+    return pack(me, me->lines, me->lines_len, ZSTD_e_end) == 0 ? text_finish(me->text) : -1;
 }
 
 static int64_t packed_count_word(void *store, const char *word)

@@ -1,6 +1,7 @@
 /* peer_urcu.c - liburcu's wfcqueue: a wait-free enqueue of nodes that the producer allocates, and a consumer that takes
  * all that is there by one splice. It has no bound: each producer looks every 256 messages whether its share of the
  * bound waits, as a program with bounded memory must. */
+#define _LGPL_SOURCE /* its functions inline, as a program may have them that the LGPL's section 3 allows */
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -91,6 +92,8 @@ static int queue_receive(void *queue, uint64_t n, struct sink *sink)
         struct message *it = caa_container_of(node, struct message, node);
         sink_take(sink, it->bytes, me->bytes);
         free(it);
+        if ((i + 1) % LOOK_EVERY == 0)
+            atomic_store_explicit(&me->received, received + i + 1, memory_order_relaxed);
     }
     atomic_store_explicit(&me->received, received + n, memory_order_relaxed);
     return 0;
@@ -112,6 +115,7 @@ static const struct queue_ops ops = { .is_by_value = false,
                                       .receive = queue_receive,
                                       .close = queue_close };
 
-const struct peer peer_urcu = {
-    .name = "wfcqueue", .title = "liburcu wfcqueue, pointers", .version = version, .queue = &ops
-};
+const struct peer peer_urcu = { .name = "wfcqueue",
+                                .title = "liburcu wfcqueue, a malloc a message",
+                                .version = version,
+                                .queue = &ops };

@@ -2,7 +2,7 @@
 #include "bench.h"
 #include "bench_config.h"
 
-extern const struct peer peer_bus, peer_bus_clock, peer_log, peer_rules;
+extern const struct peer peer_bus, peer_bus_clock, peer_log, peer_rules, peer_rules_unchecked;
 extern const struct peer peer_ck, peer_urcu, peer_moodycamel, peer_moodycamel_blocking, peer_mutex;
 extern const struct peer peer_lmdb, peer_lmdb_blocks, peer_sqlite_off, peer_sqlite_normal,
     peer_sqlite;
@@ -13,6 +13,7 @@ const struct peer *const bench_peers[] = { &peer_bus,
                                            &peer_bus_clock,
                                            &peer_log,
                                            &peer_rules,
+                                           &peer_rules_unchecked,
 #if BENCH_HAVE_CK
                                            &peer_ck,
 #endif

@@ -12,7 +12,7 @@ extern const char rules_event[RULES_EVENT_BYTES + 1];
 int rules_add(svl_ruleset *ruleset, uint64_t number);
 /* Rules 0 to `count` - 1; NULL with words. */
 svl_ruleset *rules_create(uint64_t count);
-/* SVL_OK: exactly one rule matched. */
-int rules_match(svl_ruleset *ruleset, const char *text, size_t len);
+/* SVL_OK: exactly one rule matched. `flags`: SVL_JSON_CHECK, or 0. */
+int rules_match(svl_ruleset *ruleset, const char *text, size_t len, uint32_t flags);
 
 #endif

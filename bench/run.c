@@ -1,4 +1,5 @@
-/* run.c - peers in turn: ours, theirs, ours, theirs; each measurement by child.c, in the order of plan.c.
+/* run.c - peers in turn, each round from another one on; each measurement by child.c, in the order of plan.c. Before
+ * one what the one before it has left to be written is on the disk.
  *
  * A peer that fails, or takes too long, has no more turns in that workload and size. What a measurement leaves on the
  * disk is removed at once, a filled store (fixture) behind the last workload that asks it. */
@@ -6,6 +7,7 @@
 #include "run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <math.h>
 #include <stdio.h>
@@ -197,6 +199,16 @@ static int add_slow(struct turns *turns, unsigned p)
     return 0;
 }
 
+/* What was written and removed is off the kernel's hands. */
+static void quieten(const struct turns *turns)
+{
+    int fd = open(turns->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || syncfs(fd) != 0)
+        bench_fail("the directory cannot be flushed between turns");
+    if (fd >= 0)
+        close(fd);
+}
+
 static void take_turn(struct turns *turns, unsigned p)
 {
     char path[512], fixture[512];
@@ -204,6 +216,7 @@ static void take_turn(struct turns *turns, unsigned p)
     int rc = 0;
     set_paths(turns, p, &run, path, fixture, sizeof path);
     bench_remove(path);
+    quieten(turns);
     enum child_end end = child_run(&run, turns->workload->measure, turns->settings->limit_s);
     bench_remove(path);
     if (end == CHILD_DONE)
@@ -218,7 +231,8 @@ static void take_turns(struct turns *turns)
 {
     char round[32];
     for (unsigned r = 0; r < turns->settings->repeat; r++) {
-        for (unsigned p = 0; p < turns->peer_count && !child_is_interrupted(); p++) {
+        for (unsigned i = 0; i < turns->peer_count && !child_is_interrupted(); i++) {
+            unsigned p = (i + r) % turns->peer_count;
             snprintf(round, sizeof round, "%u of %u", r + 1, turns->settings->repeat);
             show(turns, p, turns->is_out[p] ? "is left out" : round);
             if (!turns->is_out[p])

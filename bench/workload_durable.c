@@ -5,6 +5,7 @@
 #include "load.h"
 
 #define THREADS_MAX 64
+#define WARM_RECORDS 1000 /* before the clock: what a file's first records alone cost */
 #define INTERVAL_NS 5000000
 
 static bool fits(const struct peer *peer)
@@ -15,6 +16,7 @@ static bool fits(const struct peer *peer)
 struct writer {
     const struct store_ops *ops;
     void *store;
+    pthread_barrier_t *start;
     uint64_t from, n;
     int rc;
 };
@@ -23,6 +25,8 @@ static void *write_all(void *argument)
 {
     struct writer *me = argument;
     struct line line;
+    if (me->start)
+        pthread_barrier_wait(me->start);
     for (uint64_t i = 0; me->rc == 0 && i < me->n; i++) {
         line_make(me->from + i, 0, &line);
         me->rc = me->ops->append_durable(me->store, &line);
@@ -32,38 +36,60 @@ static void *write_all(void *argument)
 
 static void *open_durable(const struct run *run)
 {
-    struct store_wish wish = { .purpose = PURPOSE_DURABLE, .records = run->records + THREADS_MAX };
-    void *store = run->peer->store->open(run->path, &wish);
-    if (!store)
+    struct store_wish wish = { .purpose = PURPOSE_DURABLE,
+                               .records = run->records + THREADS_MAX + WARM_RECORDS };
+    struct writer warm = { .ops = run->peer->store,
+                           .store = run->peer->store->open(run->path, &wish),
+                           .n = run->records < WARM_RECORDS ? run->records : WARM_RECORDS };
+    if (!warm.store)
         bench_fail("a store cannot be made");
-    return store;
+    else
+        write_all(&warm);
+    if (warm.store && warm.rc != 0) {
+        run->peer->store->close(warm.store);
+        return NULL;
+    }
+    return warm.store;
+}
+
+/* They wait for each other and for who started them. All are started, or none writes. */
+static unsigned start_writers(struct writer *writers, pthread_t *threads, unsigned count)
+{
+    unsigned started = 0;
+    while (started < count &&
+           pthread_create(&threads[started], NULL, write_all, &writers[started]) == 0)
+        started++;
+    if (started < count)
+        bench_fail("no thread that writes");
+    return started;
 }
 
 static int durable(struct run *run)
 {
-    unsigned count = run->workload->threads, started = 0;
+    unsigned count = run->workload->threads;
     struct writer writers[THREADS_MAX];
     pthread_t threads[THREADS_MAX];
+    pthread_barrier_t start;
     struct watch watch;
     uint64_t each = (run->records + count - 1) / count;
     void *store = open_durable(run);
-    int rc = store ? 0 : -1;
+    if (!store)
+        return -1;
+    pthread_barrier_init(&start, NULL, count + 1);
+    for (unsigned i = 0; i < count; i++)
+        writers[i] = (struct writer){ run->peer->store, store, &start, i * each, each, 0 };
+    if (start_writers(writers, threads, count) < count)
+        return -1; /* a run is a process: those that wait end with it */
     watch_start(&watch);
-    for (; rc == 0 && started < count; started++) {
-        writers[started] = (struct writer){ run->peer->store, store, started * each, each, 0 };
-        if (pthread_create(&threads[started], NULL, write_all, &writers[started]) != 0) {
-            rc = bench_fail("no thread that writes");
-            break;
-        }
-    }
-    for (unsigned i = 0; i < started; i++) {
+    pthread_barrier_wait(&start);
+    int rc = 0;
+    for (unsigned i = 0; i < count; i++) {
         pthread_join(threads[i], NULL);
         rc = rc != 0 ? rc : writers[i].rc;
     }
     watch_stop(&watch, run, each * count);
-    if (store && run->peer->store->close(store) != 0)
-        rc = -1;
-    return rc;
+    pthread_barrier_destroy(&start);
+    return run->peer->store->close(store) == 0 ? rc : -1;
 }
 
 static int write_one(void *user, unsigned thread, uint64_t i)

@@ -1,6 +1,6 @@
 /* workload_ingest.c - records in bulk from one thread, from the first append until all are on the disk: without a key,
- * with one of 100,000, with a key of its own each. The store is closed outside the timing, then its bytes counted:
- * those that an empty store does not have, over the records. An empty store's are workload_footprint.c's. */
+ * with one of 100,000, with a key of its own each. The store is settled and closed outside the timing, then its bytes
+ * counted: those that an empty store does not have, over the records. An empty store's are workload_footprint.c's. */
 #include "workload_store.h"
 
 /* What ours may hold in memory however large the store is: its ring, and 64 MiB. */
@@ -37,6 +37,8 @@ static int ingest(struct run *run)
     if (rc == 0)
         rc = ops->finish(store);
     watch_stop(&watch, run, run->records);
+    if (rc == 0 && ops->settle)
+        rc = ops->settle(store);
     if (store && ops->close(store) != 0)
         rc = -1;
     return rc == 0 ? count_disk_bytes(run, empty) : -1;

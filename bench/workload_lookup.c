@@ -8,21 +8,40 @@
 #define LOOKUPS_MAX 200
 #define NEWEST 100
 
-typedef int ask_fn(const struct run *run, void *store, uint64_t i);
+/* A question and its right answer. */
+struct question {
+    struct line line; /* whose key is asked for */
+    int64_t time_ns;
+    int64_t answer;
+};
+
+typedef void make_fn(const struct run *run, uint64_t i, struct question *question);
+typedef int64_t ask_fn(const struct run *run, void *store, const struct question *question);
+
+static int ask_one(const struct run *run, void *store, ask_fn *ask, const struct question *question)
+{
+    return ask(run, store, question) == question->answer
+               ? 0
+               : bench_fail("the answer to a question is another one");
+}
 
 /* Asks one question when the last one is answered, not by the clock. */
-static int ask_all(struct run *run, unsigned indexes, unsigned lookups_max, ask_fn *ask)
+static int ask_all(struct run *run, unsigned indexes, unsigned lookups_max, make_fn *make,
+                   ask_fn *ask)
 {
-    static struct histogram histogram; /* a run is a process */
+    static struct question questions[LOOKUPS_MAX + 1]; /* the last one warms */
+    static struct histogram histogram;                 /* a run is a process */
     struct watch watch;
     uint64_t lookups = run->records / 100;
     lookups = lookups < LOOKUPS_MIN ? LOOKUPS_MIN : lookups > lookups_max ? lookups_max : lookups;
     void *store = store_open_fixture(run, indexes);
-    int rc = store ? ask(run, store, lookups) : -1; /* warm */
+    for (uint64_t i = 0; i <= lookups; i++)
+        make(run, i, &questions[i]);
+    int rc = store ? ask_one(run, store, ask, &questions[lookups]) : -1;
     watch_start(&watch);
     for (uint64_t i = 0; rc == 0 && i < lookups; i++) {
         int64_t start_ns = bench_now_ns();
-        rc = ask(run, store, i);
+        rc = ask_one(run, store, ask, &questions[i]);
         histogram_add(&histogram, (uint64_t)(bench_now_ns() - start_ns));
     }
     watch_stop(&watch, run, lookups);
@@ -39,13 +58,11 @@ static uint64_t pick(uint64_t i, uint64_t n)
     return bench_random(&state) % n;
 }
 
-static int ask_hit(const struct run *run, void *store, uint64_t i)
+static void make_hit(const struct run *run, uint64_t i, struct question *q)
 {
     struct filled filled = lines_filled(run->records);
-    struct line line;
-    line_make_filled(&filled, lines_own(&filled, pick(i, run->records)), &line);
-    int64_t count = run->peer->store->count_key(store, line.record.key);
-    return count == 1 ? 0 : bench_fail("the record of a key is not found");
+    line_make_filled(&filled, lines_own(&filled, pick(i, run->records)), &q->line);
+    q->answer = 1;
 }
 
 /* The i-th question's key that many records share; in `*spans` those in which it has one. */
@@ -60,75 +77,84 @@ static uint64_t pick_shared(const struct filled *filled, uint64_t i, uint64_t *s
     return key;
 }
 
-static int ask_many(const struct run *run, void *store, uint64_t i)
+static void make_many(const struct run *run, uint64_t i, struct question *q)
 {
     struct filled filled = lines_filled(run->records);
-    struct line line;
     uint64_t spans;
-    pick_shared(&filled, i, &spans, &line);
-    int64_t count = run->peer->store->count_key(store, line.record.key);
-    return count == (int64_t)spans ? 0 : bench_fail("not every record of a key is found");
+    pick_shared(&filled, i, &spans, &q->line);
+    q->answer = (int64_t)spans;
 }
 
-static int ask_newest(const struct run *run, void *store, uint64_t i)
+static void make_newest(const struct run *run, uint64_t i, struct question *q)
 {
     struct filled filled = lines_filled(run->records);
-    struct line line;
-    uint64_t spans, key = pick_shared(&filled, i, &spans, &line);
+    uint64_t spans, key = pick_shared(&filled, i, &spans, &q->line);
     uint64_t oldest = lines_shared(&filled, key, spans > NEWEST ? spans - NEWEST : 0);
-    int64_t time_ns = run->peer->store->newest_of_key(store, line.record.key, NEWEST);
-    return time_ns == LINES_TIME_FIRST_NS + (int64_t)oldest * LINES_TIME_STEP_NS
-               ? 0
-               : bench_fail("the newest records of a key are others");
+    q->answer = LINES_TIME_FIRST_NS + (int64_t)oldest * LINES_TIME_STEP_NS;
 }
 
-static int ask_miss(const struct run *run, void *store, uint64_t i)
+/* Among the others, but of none. */
+static void make_miss(const struct run *run, uint64_t i, struct question *q)
 {
-    struct line line;
-    line_make(pick(i, run->records), KEYS_MANY, &line);
-    line.key[12] = 'x'; /* among the others, but of none */
-    int64_t count = run->peer->store->count_key(store, line.record.key);
-    return count == 0 ? 0 : bench_fail("a key that is not there is found");
+    line_make(pick(i, run->records), KEYS_MANY, &q->line);
+    q->line.key[12] = 'x';
+    q->answer = 0;
 }
 
-static int ask_time(const struct run *run, void *store, uint64_t i)
+static void make_time(const struct run *run, uint64_t i, struct question *q)
 {
-    int64_t time_ns = LINES_TIME_FIRST_NS + (int64_t)pick(i, run->records) * LINES_TIME_STEP_NS;
-    int64_t found = run->peer->store->first_since(store, time_ns - 1);
-    return found == time_ns ? 0 : bench_fail("the first record since a time is another");
+    q->answer = LINES_TIME_FIRST_NS + (int64_t)pick(i, run->records) * LINES_TIME_STEP_NS;
+    q->time_ns = q->answer - 1;
+}
+
+static int64_t ask_key(const struct run *run, void *store, const struct question *q)
+{
+    return run->peer->store->count_key(store, q->line.record.key);
+}
+
+static int64_t ask_newest(const struct run *run, void *store, const struct question *q)
+{
+    return run->peer->store->newest_of_key(store, q->line.record.key, NEWEST);
+}
+
+static int64_t ask_time(const struct run *run, void *store, const struct question *q)
+{
+    return run->peer->store->first_since(store, q->time_ns);
 }
 
 static int lookup_hit(struct run *run)
 {
-    return ask_all(run, INDEX_KEY, LOOKUPS_MAX, ask_hit);
+    return ask_all(run, INDEX_KEY, LOOKUPS_MAX, make_hit, ask_key);
 }
 
 static int lookup_many(struct run *run)
 {
-    return ask_all(run, INDEX_KEY, LOOKUPS_MAX / 4, ask_many);
+    return ask_all(run, INDEX_KEY, LOOKUPS_MAX / 4, make_many, ask_key);
 }
 
 static int lookup_newest(struct run *run)
 {
-    return ask_all(run, INDEX_KEY, LOOKUPS_MAX, ask_newest);
+    return ask_all(run, INDEX_KEY, LOOKUPS_MAX, make_newest, ask_newest);
 }
 
 static int lookup_miss(struct run *run)
 {
-    return ask_all(run, INDEX_KEY, LOOKUPS_MAX, ask_miss);
+    return ask_all(run, INDEX_KEY, LOOKUPS_MAX, make_miss, ask_key);
 }
 
 static int lookup_time(struct run *run)
 {
-    return ask_all(run, INDEX_TIME, LOOKUPS_MAX, ask_time);
+    return ask_all(run, INDEX_TIME, LOOKUPS_MAX, make_time, ask_time);
 }
 
 static int open_and_ask(struct run *run)
 {
     struct watch watch;
+    struct question question;
+    make_time(run, 0, &question);
     watch_start(&watch);
     void *store = store_open_fixture(run, INDEX_TIME);
-    int rc = store ? ask_time(run, store, 0) : -1;
+    int rc = store ? ask_one(run, store, ask_time, &question) : -1;
     watch_stop(&watch, run, 1);
     if (store)
         run->peer->store->close(store);

@@ -12,9 +12,11 @@ static bool fits_parser(const struct peer *peer)
     return peer->parser != NULL;
 }
 
+extern const struct peer peer_rules;
+
 static bool fits_rules(const struct peer *peer)
 {
-    return peer->parser && peer->is_ours;
+    return peer == &peer_rules;
 }
 
 static int parse(struct run *run)
@@ -41,7 +43,7 @@ static int match(struct run *run)
     int rc = SVL_OK;
     watch_start(&watch);
     for (uint64_t i = 0; rc == SVL_OK && i < run->records; i++)
-        rc = rules_match(ruleset, rules_event, RULES_EVENT_BYTES);
+        rc = rules_match(ruleset, rules_event, RULES_EVENT_BYTES, 0);
     watch_stop(&watch, run, run->records);
     svl_ruleset_destroy(ruleset);
     return rc == SVL_OK ? 0 : bench_fail(svl_strerror(rc));
@@ -57,7 +59,7 @@ static void *match_always(void *argument)
 {
     struct matching *me = argument;
     while (!atomic_load(&me->is_stopped) && me->rc == SVL_OK)
-        me->rc = rules_match(me->ruleset, rules_event, RULES_EVENT_BYTES);
+        me->rc = rules_match(me->ruleset, rules_event, RULES_EVENT_BYTES, 0);
     return NULL;
 }
 

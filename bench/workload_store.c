@@ -22,6 +22,8 @@ int prepare_filled(struct run *run)
     }
     if (rc == 0)
         rc = ops->finish(store);
+    if (rc == 0 && ops->settle)
+        rc = ops->settle(store);
     if (store && ops->close(store) != 0)
         rc = -1;
     return rc;
