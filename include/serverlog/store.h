@@ -131,9 +131,9 @@ typedef struct svl_store_stats {
     uint64_t retired_records;       /* by retention since open */
     uint64_t retired_bytes;
     uint64_t disk_full_waits; /* times that writing paused for a full disk */
-    uint64_t damaged;         /* blocks, zones, key indexes and files found damaged since open */
-    uint64_t appended;        /* by svl_store_append(), of records_in */
-    uint64_t clock_records;   /* that tell of a step of the clock, of records_in */
+    uint64_t damaged;  /* times since open that a damaged block, zone, key index or file was met */
+    uint64_t appended; /* by svl_store_append(), of records_in */
+    uint64_t clock_records; /* that tell of a step of the clock, of records_in */
 } svl_store_stats;
 
 /* One finding of svl_store_verify(): `what` names the file and the place. Borrowed until it returns. */
@@ -366,9 +366,9 @@ SVL_EXPORT void svl_cursor_close(svl_cursor *cursor);
  * Blocks     on a catalog commit */
 SVL_EXPORT int svl_store_retain(svl_store *store, uint64_t *records_retired);
 
-/* Reads everything that the store holds at the call, also where another process writes it, and checks it: every
- * checksum, order, count and index entry. Goes on after damage. `damage` and `progress` may be NULL; progress counts
- * bytes.
+/* Reads everything that the store holds at the call and checks it: every checksum, order, count and index entry; where
+ * another process writes it, catalog and segments, and of the journal what was not read yet. Goes on after damage.
+ * `damage` and `progress` may be NULL; progress counts bytes.
  *
  * Result     SVL_OK: no damage
  * Errors     what `progress` returned, if not SVL_OK
@@ -386,9 +386,12 @@ SVL_EXPORT int svl_store_verify(svl_store *store, svl_damage_fn *damage, svl_pro
  *
  * Result     *stats is filled up to its struct_size
  * Errors     SVL_E_INVALID, SVL_E_STRUCT_SIZE, SVL_E_FORKED
+ *            SVL_E_ACCESS, SVL_E_CORRUPT, SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE  where another process writes
+ *                           the store: it looks what is durable, as a query does
  * Ownership  the caller's memory
  * Thread     any thread
- * Blocks     while the catalog is committed or segments are removed; disk_bytes asks the file system once a file */
+ * Blocks     while the catalog is committed or segments are removed, and where another process writes the store on
+ *            disk reads; disk_bytes asks the file system once a file */
 SVL_EXPORT int svl_store_stats_get(svl_store *store, svl_store_stats *stats);
 
 #ifdef __cplusplus

@@ -19,10 +19,11 @@
 #define NINE_P_MAGIC UINT32_C(0x01021997)
 #define CEPH_MAGIC UINT32_C(0x00c36400)
 
-/* What a directory, a socket, a FIFO and a device answer. */
+/* A directory opened for writing, a socket, a device without a driver, a program that runs: nothing that a later try
+ * could open. What can be opened is looked at then. */
 static bool is_of_another_kind(int error)
 {
-    return error == EISDIR || error == ENXIO || error == ENODEV;
+    return error == EISDIR || error == ENXIO || error == ENODEV || error == ETXTBSY;
 }
 
 int svl__file_open(int directory, const char *name, int flags, mode_t mode, int *rc)

@@ -281,6 +281,7 @@ static int next_in_segments(svl_cursor *cursor)
                 return end_segments(cursor);
             if (retired)
                 continue;
+            note_damage(cursor, rc);
         }
         if (rc == SVL_OK)
             return load_block(cursor, &zone, cursor->block_bytes.data, cursor->block_bytes.len, 0);

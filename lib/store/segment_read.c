@@ -112,6 +112,8 @@ static int pass_zone(MDB_cursor *cursor, uint64_t id, bool backward, uint64_t *n
     MDB_val key = { sizeof behind, &behind }, value;
     int code = backward ? seek_at_or_below(cursor, id, &key, &value)
                         : mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    if (code != 0 && code != MDB_NOTFOUND)
+        return code;
     uint64_t found = code == 0 ? zone_key(&key) : 0;
     if (backward)
         *next = found > 0 && found <= id ? found - 1 : 0;
@@ -119,7 +121,7 @@ static int pass_zone(MDB_cursor *cursor, uint64_t id, bool backward, uint64_t *n
         *next = found > id ? found : behind;
     else
         *next = UINT64_MAX;
-    return code == MDB_NOTFOUND ? 0 : code;
+    return 0;
 }
 
 int svl__segment_pass_zone(struct segment *segment, uint64_t id, bool backward, uint64_t *next)

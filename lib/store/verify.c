@@ -68,14 +68,18 @@ static int verify_segments(struct verify *v)
     return rc;
 }
 
-/* What is durable by now, as a query does; a writer knows. */
-static int look(struct verify *v)
+/* What is durable by now, as a query does; a writer knows. What is damaged of the catalog it tells itself. */
+static int verify_catalog(struct verify *v)
 {
     int rc = v->store->reader ? svl__reader_look(v->store) : SVL_OK;
-    if (rc != SVL_E_CORRUPT)
+    if (rc != SVL_OK && !svl__is_damage(rc))
         return rc;
-    report(rc, svl_last_error(), v);
-    return SVL_OK;
+    struct error_words words;
+    svl__words_keep(&words);
+    int found = svl__catalog_verify(v->store->catalog, report, v);
+    if (rc != SVL_OK && found == SVL_OK)
+        report(rc, words.text, v);
+    return found;
 }
 
 int svl_store_verify(svl_store *store, svl_damage_fn *damage, svl_progress_fn *progress, void *user)
@@ -84,9 +88,7 @@ int svl_store_verify(svl_store *store, svl_damage_fn *damage, svl_progress_fn *p
     if (rc != SVL_OK)
         return rc;
     struct verify v = { .store = store, .damage = damage, .progress = progress, .user = user };
-    rc = look(&v);
-    if (rc == SVL_OK)
-        rc = svl__catalog_verify(store->catalog, report, &v);
+    rc = verify_catalog(&v);
     if (store->journal && (rc == SVL_OK || rc == SVL_E_CORRUPT))
         rc = svl__journal_verify(store->journal, report, &v);
     if (rc == SVL_OK || rc == SVL_E_CORRUPT)
