@@ -27,8 +27,8 @@ struct gap_record {
 #define GAP_WIRE_BYTES_MAX 256
 
 /* The journal says how many of a ring's drops are told as the position of a ring of this uuid, in the batch that has
- * the record: killed before the ring knows, they are not told again. No honest ring has it; an attached one is
- * refused. */
+ * the record: killed before the ring knows, they are not told again. No honest ring has it; while the ring is in use
+ * no other may attach under it. */
 void svl__gap_uuid(const uint8_t ring_uuid[16], uint8_t out[16]);
 bool svl__gap_is_told(const uint8_t ring_uuid[16], const uint8_t uuid[16]);
 

@@ -42,7 +42,8 @@ struct attached_ring {
     struct buffer fed; /* struct fed, ascending: not durable yet */
 
     struct gap gap;
-    uint64_t told; /* of its drops, in the journal */
+    uint64_t told;       /* of its drops, in the journal */
+    uint64_t told_noted; /* the highest number of them given to the store */
 };
 
 /* A record that somebody in another process waits for. */
@@ -274,8 +275,10 @@ static void enter(struct attached *a, size_t i, uint64_t found, struct ring *rin
     uint8_t gap_uuid[16];
     svl__gap_uuid(svl__ring_uuid(ring), gap_uuid);
     uint64_t known = a->position_of(gap_uuid, a->user);
-    if (told < known)
+    if (told < known && known <= svl__foreign_dropped(ring))
         told = known;
+    if (svl__foreign_is_whole(ring))
+        svl__ring_dropped_told(ring, told);
     pthread_mutex_lock(&a->lock);
     a->rings[i] = (struct attached_ring){ .ring = ring,
                                           .state = attach_state_as(found, ATTACH_READY),
@@ -285,10 +288,9 @@ static void enter(struct attached *a, size_t i, uint64_t found, struct ring *rin
                                           .passed = start,
                                           .fed = fed,
                                           .gap.total = told,
-                                          .told = told };
+                                          .told = told,
+                                          .told_noted = told };
     pthread_mutex_unlock(&a->lock);
-    if (svl__foreign_is_whole(ring))
-        svl__ring_dropped_told(ring, told);
     svl__outcome_settle(ring, start);
     svl__outcome_tell(ring);
     add(&a->publishers, 1);
@@ -639,8 +641,10 @@ struct gap *svl__attached_gap(struct attached *a, size_t i)
 uint64_t svl__attached_note(struct attached *a, size_t i, uint64_t end)
 {
     pthread_mutex_lock(&a->lock);
-    a->rings[i].noted = end;
-    uint64_t held = end - a->rings[i].released;
+    struct attached_ring *r = &a->rings[i];
+    r->noted = end;
+    r->told_noted = r->gap.total - r->gap.count;
+    uint64_t held = end - r->released;
     pthread_mutex_unlock(&a->lock);
     return held;
 }
@@ -674,10 +678,11 @@ static void settle(const struct attached_ring *r, uint64_t position)
 /* `lock` held. The record that tells of so many of the ring's drops is written. */
 static void tell_gap(struct attached_ring *r, uint64_t told)
 {
-    if (told > r->told)
-        r->told = told;
+    if (told <= r->told || told > r->told_noted)
+        return;
+    r->told = told;
     if (svl__foreign_is_whole(r->ring))
-        svl__ring_dropped_told(r->ring, r->told);
+        svl__ring_dropped_told(r->ring, told);
 }
 
 void svl__attached_fed(struct attached *a, size_t i, uint64_t end, uint64_t ticket)
@@ -745,7 +750,7 @@ void svl__attached_written(struct attached *a, const struct ring_position *rings
             if (!r->ring || memcmp(rings[k].uuid, svl__ring_uuid(r->ring), 16) != 0 ||
                 position > r->noted)
                 continue;
-            if (position >= r->noted && r->passed > position)
+            if (position == r->noted && r->passed > position)
                 position = r->noted = r->passed;
             release(r, position);
             orphan |= r->is_left;

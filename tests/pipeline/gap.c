@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -240,6 +241,98 @@ static void test_ring_when_a_batch_says_more_than_was_fed_of_it_then_not_believe
     assert_ok(svl_close(p));
 }
 
+/* A process that is attached, and does what a byte asks for, then answers with it. */
+static void publish_as_asked(int asked)
+{
+    static char body[1000];
+    svl_record record = { .source = slice_of("a"), .body = { body, sizeof body } };
+    svl_attach_options o;
+    svl_publisher *publisher = NULL;
+    int rc = svl_attach_options_init(&o, sizeof o);
+    o.ring_bytes = 64 << 10;
+    o.full_policy = SVL_FULL_DROP_NEW;
+    if (rc == SVL_OK)
+        rc = svl_attach(path, &o, &publisher);
+    for (char what; rc == SVL_OK && read(asked, &what, 1) == 1;) {
+        int n = what == 'd' ? 64 + DROPPED : 1; /* of which the ring takes fewer than 64 */
+        for (int i = 0; i < n && rc == SVL_OK && what != 's'; i++)
+            rc = svl_publisher_publish(publisher, &record);
+        while (what == 's' &&
+               (rc = svl_publisher_publish_sync(publisher, &record, -1, NULL)) == SVL_E_FULL)
+            short_sleep();
+        if (rc == SVL_OK && write(asked, &what, 1) != 1)
+            rc = SVL_E_IO;
+    }
+    _exit(rc == SVL_OK && svl_publisher_close(publisher) == SVL_OK ? 0 : 1);
+}
+
+static pid_t start_attached(int *asking)
+{
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        close(ends[0]);
+        publish_as_asked(ends[1]);
+    }
+    close(ends[1]);
+    *asking = ends[0];
+    return child;
+}
+
+static void ask(int asking, char what)
+{
+    assert_int_equal(write(asking, &what, 1), 1);
+    assert_int_equal(read(asking, &what, 1), 1);
+}
+
+/* While the host's handler is held with one record, more are published than the ring takes. */
+static void fill_attached(int asking)
+{
+    atomic_store(&in_handler, false);
+    atomic_store(&held, true);
+    ask(asking, 'p');
+    while (!atomic_load(&in_handler))
+        short_sleep();
+    ask(asking, 'd');
+    atomic_store(&held, false);
+    ask(asking, 's');
+}
+
+/* The same of an attached ring, also by a host that comes later: what is dropped is told all the same. */
+static void test_attached_ring_when_a_batch_says_more_than_was_fed_of_it_then_not_believed(
+    void **state)
+{
+    (void)state;
+    static const uint64_t much = UINT64_C(1) << 40;
+    uint8_t gap_uuid[16];
+    int asking, status;
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_pipeline *p = open_pipeline(); /* a process with a store that is open may not attach */
+    assert_ok(svl_close(p));
+    pid_t child = start_attached(&asking);
+    p = open_and_start();
+    ask(asking, 's');
+    svl__gap_uuid(svl__attached_uuid(p->attached, 0), gap_uuid);
+    feed_as(p, gap_uuid, much);
+    for (int life = 0; life < 2; life++) {
+        uint64_t before = told(p);
+        fill_attached(asking);
+        assert_ok(svl_flush(p, -1));
+        assert_true(told(p) >= before + DROPPED);
+        assert_ok(svl_close(p));
+        p = open_and_start();
+    }
+    ask(asking, 's');
+    feed_as(p, svl__attached_uuid(p->attached, 0), much);
+    fill_attached(asking);
+    close(asking);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_ok(svl_close(p));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +342,8 @@ int main(void)
         cmocka_unit_test(
             test_drops_when_written_and_the_store_was_opened_alone_then_not_told_again),
         cmocka_unit_test(test_ring_when_a_batch_says_more_than_was_fed_of_it_then_not_believed),
+        cmocka_unit_test(
+            test_attached_ring_when_a_batch_says_more_than_was_fed_of_it_then_not_believed),
         cmocka_unit_test(
             test_drops_when_a_start_is_short_of_memory_then_it_says_so_and_they_are_told),
     };
