@@ -10,6 +10,7 @@
 
 #define WRITER "/lib/systemd/systemd-journal-remote"
 #define READER "/usr/bin/journalctl"
+#define STREAM_BYTES (1 << 20)
 
 struct journal {
     FILE *stream; /* to the writer; NULL: it has ended */
@@ -30,7 +31,7 @@ static void *journal_open(const char *path, const struct store_wish *wish)
              " --split-mode=none --compress=yes --output='%s/log.journal' - >/dev/null 2>&1",
              path, path);
     me->stream = popen(command, "we");
-    if (me->stream)
+    if (me->stream && setvbuf(me->stream, NULL, _IOFBF, STREAM_BYTES) == 0)
         return me;
     free(me);
     bench_fail("systemd-journal-remote cannot be run");
@@ -91,8 +92,9 @@ static int64_t count_lines(struct journal *me, const char *match, uint64_t *byte
     for (; (len = getline(&line, &capacity, f)) > 0; count++)
         *bytes += bench_sum(line, (size_t)len) ? (size_t)len : 0;
     free(line);
-    pclose(f);
-    return count;
+    bool has_failed = ferror(f);
+    return pclose(f) != -1 && !has_failed ? count
+                                          : bench_fail("journalctl's answer cannot be read");
 }
 
 static int64_t journal_scan(void *store, uint64_t *bytes)

@@ -9,7 +9,8 @@ struct queue {
     pthread_mutex_t mutex;
     pthread_cond_t not_empty, not_full;
     unsigned slot_bytes;
-    uint64_t slots, head, tail; /* messages taken, put */
+    uint64_t slots;      /* a power of two */
+    uint64_t head, tail; /* messages taken, put */
     char *memory;
 };
 
@@ -19,7 +20,8 @@ static void *queue_open(const struct queue_wish *wish)
     if (!me)
         return NULL;
     me->slot_bytes = wish->message_bytes;
-    me->slots = wish->bytes_max / wish->message_bytes + 1;
+    for (me->slots = 1; me->slots * me->slot_bytes < wish->bytes_max;)
+        me->slots *= 2;
     me->memory = calloc(me->slots, me->slot_bytes);
     pthread_mutex_init(&me->mutex, NULL);
     pthread_cond_init(&me->not_empty, NULL);
@@ -39,7 +41,7 @@ static int queue_send(void *queue, unsigned producer, const void *message, unsig
         pthread_mutex_lock(&me->mutex);
         while (me->tail - me->head == me->slots)
             pthread_cond_wait(&me->not_full, &me->mutex);
-        memcpy(me->memory + me->tail % me->slots * me->slot_bytes, message, bytes);
+        memcpy(me->memory + (me->tail & (me->slots - 1)) * me->slot_bytes, message, bytes);
         bool was_empty = me->tail++ == me->head;
         pthread_mutex_unlock(&me->mutex);
         if (was_empty)
@@ -60,7 +62,7 @@ static int queue_receive(void *queue, uint64_t n, struct sink *sink)
         pthread_mutex_unlock(&me->mutex);
         there = there < n ? there : n;
         for (uint64_t i = from; i < from + there; i++)
-            sink_take(sink, me->memory + i % me->slots * me->slot_bytes, me->slot_bytes);
+            sink_take(sink, me->memory + (i & (me->slots - 1)) * me->slot_bytes, me->slot_bytes);
         pthread_mutex_lock(&me->mutex);
         me->head += there;
         pthread_mutex_unlock(&me->mutex);

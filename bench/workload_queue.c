@@ -3,6 +3,9 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
+
+#define WARM_BURST 1000
 
 bool queue_fits(const struct peer *peer)
 {
@@ -19,6 +22,22 @@ bool queue_fits_sleeping(const struct peer *peer)
     return peer->queue && peer->queue->can_sleep;
 }
 
+static int use_once(const struct queue_ops *ops, void *queue, unsigned bytes)
+{
+    char message[QUEUE_MESSAGE_MAX];
+    struct sink sink = { 0 };
+    int rc = 0;
+    memset(message, 'x', sizeof message);
+    for (uint64_t left = QUEUE_BYTES / bytes; rc == 0 && left > 0;) {
+        uint64_t n = left < WARM_BURST ? left : WARM_BURST;
+        rc = ops->send(queue, 0, message, bytes, n);
+        if (rc == 0)
+            rc = ops->receive ? ops->receive(queue, n, &sink) : ops->drain(queue);
+        left -= n;
+    }
+    return rc;
+}
+
 void *queue_open(const struct run *run, unsigned producers, unsigned bytes)
 {
     struct queue_wish wish = {
@@ -27,7 +46,10 @@ void *queue_open(const struct run *run, unsigned producers, unsigned bytes)
     void *queue = run->peer->queue->open(&wish);
     if (!queue)
         bench_fail("a queue cannot be made");
-    return queue;
+    if (!queue || use_once(run->peer->queue, queue, bytes) == 0)
+        return queue;
+    run->peer->queue->close(queue);
+    return NULL;
 }
 
 struct receiver {

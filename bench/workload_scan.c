@@ -4,10 +4,22 @@
 
 #include "workload_store.h"
 
+static uint64_t expect_bytes(uint64_t records)
+{
+    struct line line;
+    uint64_t bytes = 0;
+    for (uint64_t i = 0; i < records; i++) {
+        line_make(i, 0, &line);
+        bytes += line.record.body.len;
+    }
+    return bytes;
+}
+
+/* A program's lines have an end, a text file's all else of the record. */
 static int scan(struct run *run)
 {
     struct watch watch;
-    uint64_t bytes = 0;
+    uint64_t bytes = 0, expected = expect_bytes(run->records);
     void *store = store_open_fixture(run, INDEX_KEY);
     if (!store)
         return -1;
@@ -15,8 +27,8 @@ static int scan(struct run *run)
     int64_t count = run->peer->store->scan(store, &bytes);
     watch_stop(&watch, run, run->records);
     run->peer->store->close(store);
-    if (count >= 0 && ((uint64_t)count != run->records || bytes == 0))
-        return bench_fail("a scan does not find every record");
+    if (count >= 0 && ((uint64_t)count != run->records || bytes < expected))
+        return bench_fail("a scan does not find every record whole");
     return count < 0 ? -1 : 0;
 }
 
