@@ -17,13 +17,13 @@
 
 static char path[512];
 static _Atomic int64_t wall_shift, boot_shift; /* ns */
-static _Atomic bool is_set_all_the_time;       /* by an hour, forward and back */
+static _Atomic bool is_set_all_the_time;       /* by two hours whenever it is read */
 
 int clock_gettime(clockid_t clock, struct timespec *t)
 {
     int rc = (int)syscall(SYS_clock_gettime, clock, t);
     if (clock == CLOCK_REALTIME && atomic_load(&is_set_all_the_time))
-        atomic_fetch_xor(&wall_shift, HOUR);
+        atomic_fetch_add(&wall_shift, 2 * HOUR);
     int64_t shift = clock == CLOCK_REALTIME   ? atomic_load(&wall_shift)
                     : clock == CLOCK_BOOTTIME ? atomic_load(&boot_shift)
                                               : 0;

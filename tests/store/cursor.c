@@ -73,27 +73,44 @@ static void end_change(MDB_txn *txn)
     mdb_env_close(env);
 }
 
-/* Copies the first entry of "blocks" over the last one's place, or the other way round. */
-static void misplace_block(bool first_over_last)
+/* The first or last entry of "blocks": svl__free() it. */
+static MDB_val copy_block(MDB_cursor_op at)
 {
     MDB_dbi blocks;
     MDB_cursor *cursor;
-    MDB_val key, from;
+    MDB_val key, value;
     MDB_txn *txn = begin_change("blocks", &blocks);
     assert_int_equal(mdb_cursor_open(txn, blocks, &cursor), 0);
-    assert_int_equal(mdb_cursor_get(cursor, &key, &from, first_over_last ? MDB_FIRST : MDB_LAST),
-                     0);
-    MDB_val value = { from.mv_size, svl__malloc(from.mv_size) };
-    assert_non_null(value.mv_data);
-    memcpy(value.mv_data, from.mv_data, from.mv_size);
-    assert_int_equal(mdb_cursor_get(cursor, &key, &from, first_over_last ? MDB_LAST : MDB_FIRST),
-                     0);
+    assert_int_equal(mdb_cursor_get(cursor, &key, &value, at), 0);
+    MDB_val copy = { value.mv_size, svl__malloc(value.mv_size) };
+    assert_non_null(copy.mv_data);
+    memcpy(copy.mv_data, value.mv_data, value.mv_size);
+    mdb_cursor_close(cursor);
+    end_change(txn);
+    return copy;
+}
+
+/* In the first or last one's place. */
+static void replace_block(MDB_cursor_op at, MDB_val value)
+{
+    MDB_dbi blocks;
+    MDB_cursor *cursor;
+    MDB_val key, before;
+    MDB_txn *txn = begin_change("blocks", &blocks);
+    assert_int_equal(mdb_cursor_open(txn, blocks, &cursor), 0);
+    assert_int_equal(mdb_cursor_get(cursor, &key, &before, at), 0);
     uint64_t id = load_u64(key.mv_data);
     mdb_cursor_close(cursor);
     key = (MDB_val){ sizeof id, &id };
     assert_int_equal(mdb_put(txn, blocks, &key, &value, 0), 0);
     end_change(txn);
     svl__free(value.mv_data);
+}
+
+static void misplace_block(bool first_over_last)
+{
+    MDB_val value = copy_block(first_over_last ? MDB_FIRST : MDB_LAST);
+    replace_block(first_over_last ? MDB_LAST : MDB_FIRST, value);
 }
 
 static void assert_damage_is_told(const svl_query *query)
@@ -135,6 +152,22 @@ static void test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is
         query.key_low = slice_of("key");
         assert_damage_is_told(&query);
     }
+}
+
+/* Whole, and of the same first record. */
+static void test_block_when_one_of_fewer_records_is_in_its_place_then_corrupt(void **state)
+{
+    (void)state;
+    svl_query query;
+    assert_ok(svl_query_init(&query, sizeof query));
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    append(store, 3);
+    assert_ok(svl_store_close(store));
+    MDB_val shorter = copy_block(MDB_FIRST);
+    make_store(true);
+    replace_block(MDB_FIRST, shorter);
+    assert_damage_is_told(&query);
 }
 
 static void test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted(void **state)
@@ -453,6 +486,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             test_block_when_another_is_in_its_place_then_corrupt_and_the_rest_is_right),
+        cmocka_unit_test(test_block_when_one_of_fewer_records_is_in_its_place_then_corrupt),
         cmocka_unit_test(test_block_when_another_is_in_its_place_then_its_keys_are_not_trusted),
         cmocka_unit_test(test_zone_when_damaged_then_told_and_the_rest_is_read),
         cmocka_unit_test(
