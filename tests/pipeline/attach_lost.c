@@ -490,6 +490,40 @@ static void test_page_when_forged_then_the_host_works_and_frees_it(void **state)
     }
 }
 
+/* As after the death of a host that has written the record, and not the ring's file. */
+static void test_drops_when_told_and_the_ring_does_not_know_then_not_told_again(void **state)
+{
+    (void)state;
+    enum { COUNTED_AT = 4608, TOLD_AT = 4616 };
+    struct host host;
+    uint64_t counted, told, nothing = 0;
+    new_path();
+    host_start(&host, path, NULL);
+    svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_DROP_NEW);
+    assert_ok(publish(p, "a", 1, 10));
+    assert_ok(svl_publisher_flush(p, 10000));
+    kill(host.pid, SIGSTOP);
+    for (uint64_t i = 2; i <= 200; i++)
+        assert_ok(publish(p, "a", i, 1000));
+    kill(host.pid, SIGCONT);
+    assert_ok(svl_publisher_flush(p, 10000));
+    host_stop(&host);
+    int fd = open_ring_file();
+    assert_int_equal(pread(fd, &counted, sizeof counted, COUNTED_AT), sizeof counted);
+    assert_int_equal(pread(fd, &told, sizeof told, TOLD_AT), sizeof told);
+    assert_true(counted > 0 && told == counted);
+    assert_int_equal(pwrite(fd, &nothing, sizeof nothing, TOLD_AT), sizeof nothing);
+    host_start(&host, path, NULL);
+    assert_ok(publish(p, "b", 1, 10));
+    assert_ok(svl_publisher_flush(p, 10000));
+    assert_int_equal(pread(fd, &told, sizeof told, TOLD_AT), sizeof told);
+    assert_true(told == counted);
+    host_stop(&host);
+    assert_int_equal(count("serverlog.gap"), 1);
+    assert_ok(svl_publisher_close(p));
+    close(fd);
+}
+
 /* The host looks at the slots one after another. */
 static void wait_slots_free(void)
 {
@@ -603,6 +637,7 @@ int main(void)
         cmocka_unit_test(test_attach_when_another_process_is_stopped_in_it_then_goes_on),
         cmocka_unit_test(test_ring_when_its_store_is_copied_then_left_to_the_first_host),
         cmocka_unit_test(test_page_when_forged_then_the_host_works_and_frees_it),
+        cmocka_unit_test(test_drops_when_told_and_the_ring_does_not_know_then_not_told_again),
         cmocka_unit_test(test_page_when_slots_name_no_regular_files_then_each_can_be_taken),
     };
     return run_attached("pipeline/%s", tests, sizeof tests / sizeof tests[0]);
