@@ -362,6 +362,8 @@ static int create_ring(svl_pipeline *p)
             svl__mark_page_use_ring(p, p->ring);
             return SVL_OK;
         }
+        if (svl__store_has_failed(p->store))
+            return rc;
         svl__log(
             p->log, SVL_SEVERITY_WARN, rc,
             "no crash ring (%s): private memory is used, and records that are not flushed are lost "

@@ -108,9 +108,19 @@ static int put_ring(struct catalog_change *catalog_change, const void *ring)
     return svl__catalog_put_ring(catalog_change, ring);
 }
 
+/* What a failed flush has left of the catalog is not known: nothing more is stored, as after the committer's. */
+static int change_names(svl_store *store, int (*apply)(struct catalog_change *, const void *),
+                        const struct ring_name *ring)
+{
+    int rc = change(store, apply, ring);
+    if (rc == SVL_E_FAILED)
+        svl__store_fail(store, rc);
+    return rc;
+}
+
 int svl__store_ring_put(svl_store *store, const struct ring_name *ring)
 {
-    return change(store, put_ring, ring);
+    return change_names(store, put_ring, ring);
 }
 
 static int remove_ring(struct catalog_change *catalog_change, const void *ring)
@@ -120,7 +130,7 @@ static int remove_ring(struct catalog_change *catalog_change, const void *ring)
 
 int svl__store_ring_remove(svl_store *store, const struct ring_name *ring)
 {
-    return change(store, remove_ring, ring);
+    return change_names(store, remove_ring, ring);
 }
 
 uint64_t svl__store_ring_position(svl_store *store, const uint8_t uuid[16])

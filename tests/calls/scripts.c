@@ -437,9 +437,12 @@ static void prepare_crash(struct run *run)
 static void run_recovery(struct run *run)
 {
     svl_pipeline *p = NULL;
-    run->is_crash_safe = true;
-    if (WENT_WELL(run, script_open_pipeline(run, 0, &p)) && WENT_WELL(run, svl_start(p)) &&
-        publish(run, p, 1) && flush(run, p))
+    svl_pipeline_stats stats = { .struct_size = sizeof stats, .ring_is_crash_safe = true };
+    bool started = WENT_WELL(run, script_open_pipeline(run, 0, &p)) &&
+                   WENT_WELL(run, svl_start(p)) &&
+                   WENT_WELL(run, svl_pipeline_stats_get(p, &stats));
+    run->is_crash_safe = stats.ring_is_crash_safe;
+    if (started && publish(run, p, 1) && flush(run, p))
         WENT_WELL(run, svl_stop(p, run->patience_ms));
     close_pipeline(run, p);
 }

@@ -1,8 +1,13 @@
 /* svl_start() with what a crash left in a ring: when it fails half-way, what it has stored does not come
- * again, at a second try or after a close; what only a newer version can read is kept. */
+ * again, at a second try or after a close; what only a newer version can read is kept. The executable's own
+ * fdatasync() stands before the C library's. */
+#define _GNU_SOURCE
+#include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +20,16 @@
 #define SMALL 3000 /* more than one round of draining */
 
 static char path[512];
+static _Atomic int flushes_left; /* up to the one that fails; 0: none does */
+
+__attribute__((visibility("default"))) int fdatasync(int fd)
+{
+    if (atomic_load(&flushes_left) > 0 && atomic_fetch_sub(&flushes_left, 1) == 1) {
+        errno = EIO;
+        return -1;
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 static int new_path(void **state)
 {
@@ -224,6 +239,32 @@ static void test_start_when_a_newer_version_has_left_a_record_then_refused_and_k
     }
 }
 
+/* A flush of its catalog: memory that does not outlive the process would be no way out. */
+static void test_start_when_a_flush_fails_then_fails_and_is_never_less_safe(void **state)
+{
+    unsigned failed = 0;
+    bool struck = true;
+    for (int n = 1; struck; n++) {
+        new_path(state);
+        svl_pipeline *p = open_with(4096);
+        svl_pipeline_stats stats = { .struct_size = sizeof stats };
+        atomic_store(&flushes_left, n);
+        int rc = svl_start(p);
+        struck = atomic_exchange(&flushes_left, 0) == 0;
+        assert_int_equal(rc, struck ? SVL_E_FAILED : SVL_OK);
+        assert_ok(svl_pipeline_stats_get(p, &stats));
+        assert_true(rc != SVL_OK || stats.ring_is_crash_safe);
+        if (struck)
+            assert_int_equal(svl_start(p), SVL_E_FAILED);
+        failed += struck;
+        svl_close(p);
+        p = open_with(4096);
+        assert_ok(svl_start(p));
+        assert_ok(svl_close(p));
+    }
+    assert_true(failed > 1);
+}
+
 int main(void)
 {
     signal(SIGXFSZ, SIG_IGN);
@@ -241,6 +282,7 @@ int main(void)
             test_start_when_the_disk_is_full_and_it_is_closed_then_the_ring_keeps_all, new_path),
         cmocka_unit_test_setup(
             test_start_when_a_newer_version_has_left_a_record_then_refused_and_kept, new_path),
+        cmocka_unit_test(test_start_when_a_flush_fails_then_fails_and_is_never_less_safe),
     };
     int failed = cmocka_run_group_tests_name("pipeline/start", tests, NULL, NULL);
     temp_remove_all();
