@@ -188,6 +188,15 @@ static void test_segment_when_missing_then_named_and_the_others_are_read(void **
     (void)state;
     assert_int_equal(unlink(files[0]), 0);
     assert_only_damaged(0, "missing");
+    svl_store_options o = options_of(0);
+    svl_store_stats before = { .struct_size = sizeof before }, after = before;
+    svl_store *store;
+    assert_ok(svl_store_open(store_path, &o, &store));
+    assert_ok(svl_store_stats_get(store, &before));
+    read_all(store, NULL);
+    assert_ok(svl_store_stats_get(store, &after));
+    assert_true(after.damaged == before.damaged + 1);
+    assert_ok(svl_store_close(store));
 }
 
 static void test_segment_when_another_one_of_the_store_is_in_its_place_then_named(void **state)
