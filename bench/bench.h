@@ -75,8 +75,7 @@ struct store_ops {
     void *(*open)(const char *path, const struct store_wish *wish);
     int (*append)(void *store, const struct line *line); /* in bulk, as fast as it is meant to be */
     int (*finish)(void *store);                          /* all that was appended is on the disk */
-    int (*settle)(
-        void *store); /* not timed: what it would do in the background, or at its next open */
+    int (*settle)(void *store); /* not timed: what it would do later, by itself or as it opens */
     int (*append_durable)(void *store, const struct line *line); /* on return it is; any thread */
     int64_t (*scan)(void *store, uint64_t *bytes);    /* every record, its body read: how many */
     int64_t (*count_errors)(void *store);             /* severity ERROR and above */

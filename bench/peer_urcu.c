@@ -1,7 +1,7 @@
 /* peer_urcu.c - liburcu's wfcqueue: a wait-free enqueue of nodes that the producer allocates, and a consumer that takes
  * all that is there by one splice. It has no bound: each producer looks every 256 messages whether its share of the
  * bound waits, as a program with bounded memory must. */
-#define _LGPL_SOURCE /* its functions inline, as a program may have them that the LGPL's section 3 allows */
+#define _LGPL_SOURCE /* its functions inline: for programs whose licence goes with the LGPL */
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>

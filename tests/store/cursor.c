@@ -73,19 +73,24 @@ static void end_change(MDB_txn *txn)
     mdb_env_close(env);
 }
 
+static void get_block(MDB_txn *txn, MDB_dbi blocks, MDB_cursor_op at, MDB_val *key, MDB_val *value)
+{
+    MDB_cursor *cursor;
+    assert_int_equal(mdb_cursor_open(txn, blocks, &cursor), 0);
+    assert_int_equal(mdb_cursor_get(cursor, key, value, at), 0);
+    mdb_cursor_close(cursor);
+}
+
 /* The first or last entry of "blocks": svl__free() it. */
 static MDB_val copy_block(MDB_cursor_op at)
 {
     MDB_dbi blocks;
-    MDB_cursor *cursor;
     MDB_val key, value;
     MDB_txn *txn = begin_change("blocks", &blocks);
-    assert_int_equal(mdb_cursor_open(txn, blocks, &cursor), 0);
-    assert_int_equal(mdb_cursor_get(cursor, &key, &value, at), 0);
+    get_block(txn, blocks, at, &key, &value);
     MDB_val copy = { value.mv_size, svl__malloc(value.mv_size) };
     assert_non_null(copy.mv_data);
     memcpy(copy.mv_data, value.mv_data, value.mv_size);
-    mdb_cursor_close(cursor);
     end_change(txn);
     return copy;
 }
@@ -94,13 +99,10 @@ static MDB_val copy_block(MDB_cursor_op at)
 static void replace_block(MDB_cursor_op at, MDB_val value)
 {
     MDB_dbi blocks;
-    MDB_cursor *cursor;
     MDB_val key, before;
     MDB_txn *txn = begin_change("blocks", &blocks);
-    assert_int_equal(mdb_cursor_open(txn, blocks, &cursor), 0);
-    assert_int_equal(mdb_cursor_get(cursor, &key, &before, at), 0);
+    get_block(txn, blocks, at, &key, &before);
     uint64_t id = load_u64(key.mv_data);
-    mdb_cursor_close(cursor);
     key = (MDB_val){ sizeof id, &id };
     assert_int_equal(mdb_put(txn, blocks, &key, &value, 0), 0);
     end_change(txn);
