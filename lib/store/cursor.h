@@ -95,7 +95,7 @@ struct svl_cursor {
     /* the unit at hand */
     struct block_reader *reader;
     struct buffer block_bytes;
-    const struct batch *batch; /* NULL: the unit is a block */
+    struct batch *batch; /* NULL: the unit is a block */
     uint64_t unit_first_id;
     struct segment_info unit_segment; /* the segment that holds the block; first_id 0: none */
     uint64_t unit_block;              /* its first id */

@@ -19,9 +19,17 @@
 struct batch *svl__batch_create(void)
 {
     struct batch *batch = svl__calloc(1, sizeof *batch);
-    if (batch)
+    if (batch) {
         atomic_init(&batch->references, 1);
+        atomic_init(&batch->key_marks, NULL);
+    }
     return batch;
+}
+
+/* Nobody else holds the batch. */
+static void drop_key_marks(struct batch *batch)
+{
+    svl__free(atomic_exchange_explicit(&batch->key_marks, NULL, memory_order_relaxed));
 }
 
 struct batch *svl__batch_hold(struct batch *batch)
@@ -39,6 +47,7 @@ void svl__batch_release(struct batch *batch)
     svl__buffer_free(&batch->runs);
     svl__buffer_free(&batch->ops);
     svl__values_free(&batch->values);
+    drop_key_marks(batch);
     svl__free(batch);
 }
 
@@ -48,9 +57,11 @@ static void clear_batch(struct batch *batch)
     struct buffer wire = batch->wire, offsets = batch->offsets, runs = batch->runs;
     svl__buffer_free(&batch->ops);
     svl__values_free(&batch->values);
+    drop_key_marks(batch);
     *batch = (struct batch){ .wire = wire, .offsets = offsets, .runs = runs };
     batch->wire.len = batch->offsets.len = batch->runs.len = 0;
     atomic_init(&batch->references, 1);
+    atomic_init(&batch->key_marks, NULL);
 }
 
 uint64_t svl__batch_last_id(const struct batch *batch)
@@ -182,6 +193,7 @@ int svl__tail_reserve_batches(struct tail *tail, size_t n)
 static bool merge(struct batch *to, const struct batch *from)
 {
     size_t runs = from->runs.len / sizeof(struct ingest_run);
+    drop_key_marks(to); /* they would not be of all its records */
     if (!svl__batch_reserve(to, from->count, from->wire.len) ||
         !buffer_reserve(&to->runs, from->runs.len)) {
         to->runs.failed = false;

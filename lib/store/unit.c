@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "cursor.h"
+#include "keymarks.h"
 
 bool svl__conditions_meet_zone(const struct conditions *c, const struct zone *zone)
 {
@@ -243,12 +244,20 @@ int svl__unit_filter_block(svl_cursor *cursor, uint64_t id_min)
 
 int svl__unit_filter_batch(svl_cursor *cursor)
 {
-    const struct batch *batch = cursor->batch;
+    struct batch *batch = cursor->batch;
+    struct matches *m = &cursor->matches;
+    const struct key_condition *key = &cursor->conditions.key;
+    const uint16_t *marks = key->kind == SVL_KEY_EXACT ? svl__key_marks(batch) : NULL;
+    uint16_t mark = marks ? svl__key_mark(key->low) : 0;
+    m->count = m->next = 0;
+    if (marks && !svl__key_marks_have(marks, batch->count, mark))
+        return SVL_OK;
     /* The first records of a batch may be in a block already. */
     int rc = start_rows(cursor, batch->first_id, batch->count, cursor->batch_from);
-    struct matches *m = &cursor->matches;
     uint32_t kept = 0;
     for (uint32_t i = 0; rc == SVL_OK && i < m->count; i++) {
+        if (marks && marks[m->rows[i]] != mark)
+            continue;
         svl_slice wire = svl__batch_wire(batch, m->rows[i]);
         struct wire_view view;
         rc = svl__wire_view(wire.data, wire.len, &view);
