@@ -85,11 +85,13 @@ struct store_ops {
     int64_t (*first_since)(void *store, int64_t time_ns);             /* the record's time */
     int64_t (*count_word)(void *store, const char *word);             /* bodies that contain it */
     int (*close)(void *store);
+    unsigned indexes; /* INDEX_*: what it can keep, also where another peer answers for it */
     /* What records take at most while they are written and indexed, over their text. */
     double disk_factor;
 };
 
-/* Takes one JSON document apart, whole and checked. */
+/* Takes one JSON document apart, whole and checked; behind it are PARSE_PADDING bytes that may be read. */
+#define PARSE_PADDING 64
 struct parser_ops {
     void *(*open)(void);
     int (*parse)(void *parser, const char *text, size_t len);
@@ -207,7 +209,8 @@ int lines_load(const char *input);
 /* A record as a row of a key-value store: time, severity, lengths, source, key, body. Returns its length. */
 #define ROW_BYTES_MAX 8192
 #define ROW_HEADER_BYTES 11
-size_t row_pack(const svl_record *record, uint8_t row[ROW_BYTES_MAX]);
+size_t row_bytes(const svl_record *record);
+size_t row_pack(const svl_record *record, uint8_t *row);
 int64_t row_time(const uint8_t *row);
 unsigned row_severity(const uint8_t *row);
 svl_slice row_body(const void *row, size_t len);

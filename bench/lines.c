@@ -1,6 +1,6 @@
 /* lines.c - the records: bodies made by templates from a fixed seed, so that the harness needs no data of anybody
- * else, or the lines of one's own log. They are made before anything is timed; from the n-th record on they repeat,
- * with other times and keys, at a distance (9 MB) that no peer's compression window spans. */
+ * else, or the lines of one's own log, in their order. They are made before anything is timed; behind the last they
+ * begin anew, with other times and keys, at a distance (9 MB) that no peer's compression window spans. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <string.h>
@@ -17,6 +17,7 @@
 
 struct body {
     const char *text;
+    const char *source;
     uint32_t len;
     uint32_t severity;
 };
@@ -33,14 +34,19 @@ static void *map_shared(size_t bytes)
     return at == MAP_FAILED ? NULL : at;
 }
 
-static int add_body(const char *text, size_t len, uint32_t severity)
+static int add_body(const char *text, size_t len, const char *source, uint32_t severity)
 {
     if (body_count == LINES_MAX || arena_used + len > ARENA_BYTES)
         return bench_fail("too many lines");
     char *copy = memcpy(arena + arena_used, text, len);
     arena_used += len;
-    bodies[body_count++] = (struct body){ copy, (uint32_t)len, severity };
+    bodies[body_count++] = (struct body){ copy, source, (uint32_t)len, severity };
     return 0;
+}
+
+static const char *source_of(unsigned kind)
+{
+    return kind < 6 ? "nginx" : kind < 10 ? "sshd" : kind < 14 ? "hdfs.datanode" : "shop.pool";
 }
 
 static int make_text(char *out, size_t size, unsigned kind, uint64_t *state)
@@ -82,7 +88,8 @@ static int make_lines(void)
         if (rare == 0)
             len += snprintf(text + len, sizeof text - (size_t)len, " trace=" LINES_RARE_WORD);
         uint32_t severity = kind >= 14 ? SVL_SEVERITY_WARN : SVL_SEVERITY_INFO;
-        rc = add_body(text, (size_t)len, rare < 10 ? SVL_SEVERITY_ERROR : severity);
+        rc =
+            add_body(text, (size_t)len, source_of(kind), rare < 10 ? SVL_SEVERITY_ERROR : severity);
     }
     return rc;
 }
@@ -96,7 +103,7 @@ static int add_perturbed(const struct body *of, uint64_t pass)
     for (uint32_t i = 0; i < of->len; i++)
         if (text[i] >= '0' && text[i] <= '9')
             text[i] = (char)('0' + bench_random(&state) % 10);
-    return add_body(text, of->len, of->severity);
+    return add_body(text, of->len, of->source, of->severity);
 }
 
 static int read_lines(const char *input)
@@ -109,7 +116,7 @@ static int read_lines(const char *input)
            fgets(text, sizeof text, f)) {
         size_t len = strcspn(text, "\n");
         if (rc == 0 && len > 0)
-            rc = add_body(text, len, SVL_SEVERITY_INFO);
+            rc = add_body(text, len, "input", SVL_SEVERITY_INFO);
         bytes += len;
     }
     if (f)
@@ -162,13 +169,11 @@ static svl_slice make_key(uint64_t n, uint64_t keys, char *out)
 
 void line_make(uint64_t n, uint64_t keys, struct line *line)
 {
-    static const char *const sources[] = { "nginx", "sshd", "hdfs.datanode", "shop.pool" };
-    uint64_t i = (n * UINT64_C(0x9e3779b97f4a7c15) >> 32) % body_count;
-    const char *source = sources[i % 4];
+    const struct body *of = &bodies[n % body_count];
     line->record = (svl_record){ .time_ns = LINES_TIME_FIRST_NS + (int64_t)n * LINES_TIME_STEP_NS,
-                                 .severity = bodies[i].severity,
-                                 .source = { source, strlen(source) },
-                                 .body = { bodies[i].text, bodies[i].len } };
+                                 .severity = of->severity,
+                                 .source = { of->source, strlen(of->source) },
+                                 .body = { of->text, of->len } };
     if (keys > 0)
         line->record.key = make_key(n, keys, line->key);
 }
@@ -222,7 +227,12 @@ void line_make_filled(const struct filled *filled, uint64_t n, struct line *line
                                                      (unsigned long long)bench_random(&state)) };
 }
 
-size_t row_pack(const svl_record *record, uint8_t row[ROW_BYTES_MAX])
+size_t row_bytes(const svl_record *record)
+{
+    return ROW_HEADER_BYTES + record->source.len + record->key.len + record->body.len;
+}
+
+size_t row_pack(const svl_record *record, uint8_t *row)
 {
     memcpy(row, &record->time_ns, 8);
     row[8] = (uint8_t)record->severity;

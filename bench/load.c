@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "load.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -51,11 +52,18 @@ static void *work(void *argument)
     return NULL;
 }
 
+static double quantile(const struct histogram *histogram, unsigned per_mille)
+{
+    if (histogram->count * (1000 - per_mille) / 1000 < ABOVE_MIN)
+        return NAN;
+    return (double)histogram_quantile(histogram, per_mille / 1000.0);
+}
+
 void load_report(const struct histogram *histogram, struct run *run)
 {
-    run->metrics[METRIC_P50_NS] = (double)histogram_quantile(histogram, 0.5);
-    run->metrics[METRIC_P99_NS] = (double)histogram_quantile(histogram, 0.99);
-    run->metrics[METRIC_P999_NS] = (double)histogram_quantile(histogram, 0.999);
+    run->metrics[METRIC_P50_NS] = quantile(histogram, 500);
+    run->metrics[METRIC_P99_NS] = quantile(histogram, 990);
+    run->metrics[METRIC_P999_NS] = quantile(histogram, 999);
     run->metrics[METRIC_MAX_NS] = (double)histogram->max;
 }
 

@@ -17,6 +17,8 @@ struct load {
 /* Runs it, beside a thread that only computes where the workload has one, and puts the quantiles of the times from an
  * operation's turn to its end into run->metrics. */
 int load_run(const struct load *load, struct run *run);
+/* A quantile that fewer than ABOVE_MIN of the times lie above is none. */
+#define ABOVE_MIN 2
 void load_report(const struct histogram *histogram, struct run *run);
 
 /* Returns at `turn_ns` (monotonic), at once when that has passed. */

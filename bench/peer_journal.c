@@ -149,6 +149,7 @@ static const struct store_ops ops = { .open = journal_open,
                                       .count_errors = journal_count_errors,
                                       .count_key = journal_count_key,
                                       .close = journal_close,
+                                      .indexes = INDEX_KEY | INDEX_TIME,
                                       .disk_factor = 2.5 };
 
 const struct peer peer_journal = { .name = "journal",

@@ -285,6 +285,7 @@ static const struct store_ops ops = { .open = db_open,
                                       .newest_of_key = db_newest_of_key,
                                       .first_since = db_first_since,
                                       .close = db_close,
+                                      .indexes = INDEX_KEY | INDEX_TIME,
                                       .disk_factor = 2 };
 
 const struct peer peer_leveldb = {

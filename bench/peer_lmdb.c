@@ -1,6 +1,6 @@
-/* peer_lmdb.c - raw LMDB: a row under each id by MDB_APPEND, 10,000 puts a transaction, no sync until one at the end,
- * as its documentation advises for bulk loads; indexes are tables of entries without a value. Durable: a transaction
- * a record, synced. And a block of 2,048 rows under each first id, as a log store without columns would. */
+/* peer_lmdb.c - raw LMDB: a row under each id by MDB_APPEND and MDB_RESERVE, 10,000 puts a transaction, no sync until
+ * one at the end, as its documentation advises for bulk loads; an index is a table of ids under what they are found by
+ * (MDB_DUPFIXED). Durable: a transaction a record, synced. And a block of 2,048 rows under each first id, as a log store without columns would. */
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include "bench.h"
-#include "index_key.h"
 
 #define TRANSACTION 10000
 #define BLOCK_RECORDS 2048
@@ -39,9 +38,11 @@ static int open_tables(struct db *me, unsigned flags)
     if (rc == 0)
         rc = mdb_dbi_open(txn, "records", create | MDB_INTEGERKEY, &me->records);
     if (rc == 0 && me->indexes & INDEX_KEY)
-        rc = mdb_dbi_open(txn, "keys", create, &me->keys);
+        rc = mdb_dbi_open(txn, "keys", create | MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP,
+                          &me->keys);
     if (rc == 0 && me->indexes & INDEX_TIME)
-        rc = mdb_dbi_open(txn, "times", create, &me->times);
+        rc = mdb_dbi_open(txn, "times", create | MDB_DUPSORT | MDB_DUPFIXED | MDB_INTEGERDUP,
+                          &me->times);
     if (rc == 0)
         rc = mdb_stat(txn, me->records, &st);
     if (rc == 0)
@@ -76,24 +77,25 @@ static void *db_open(const char *path, const struct store_wish *wish)
     return NULL;
 }
 
-static int put_entry(MDB_txn *txn, MDB_dbi table, svl_slice by, uint64_t id)
+static int put_id(MDB_txn *txn, MDB_dbi table, svl_slice by, uint64_t id)
 {
-    uint8_t entry[INDEX_KEY_BYTES_MAX];
-    MDB_val key = { index_key(0, by, id, entry), entry }, none = { 0, NULL };
-    return mdb_put(txn, table, &key, &none, 0);
+    MDB_val key = { by.len, (void *)by.data }, value = { sizeof id, &id };
+    return mdb_put(txn, table, &key, &value, 0);
 }
 
 static int put_record(struct db *me, MDB_txn *txn, const svl_record *record)
 {
-    uint8_t row[ROW_BYTES_MAX], time[8];
+    uint8_t time[8];
     uint64_t id = me->next++;
-    MDB_val key = { sizeof id, &id }, value = { row_pack(record, row), row };
-    int rc = mdb_put(txn, me->records, &key, &value, MDB_APPEND);
+    MDB_val key = { sizeof id, &id }, value = { row_bytes(record), NULL };
+    int rc = mdb_put(txn, me->records, &key, &value, MDB_APPEND | MDB_RESERVE);
+    if (rc == 0)
+        row_pack(record, value.mv_data);
     if (rc == 0 && me->indexes & INDEX_KEY && record->key.len > 0)
-        rc = put_entry(txn, me->keys, record->key, id);
+        rc = put_id(txn, me->keys, record->key, id);
     put_be64(time, (uint64_t)record->time_ns);
     if (rc == 0 && me->indexes & INDEX_TIME)
-        rc = put_entry(txn, me->times, (svl_slice){ time, sizeof time }, id);
+        rc = put_id(txn, me->times, (svl_slice){ time, sizeof time }, id);
     return rc;
 }
 
@@ -187,11 +189,10 @@ static int64_t db_count_errors(void *store)
     return end_reading(&reading, rc, count);
 }
 
-/* The record that an entry of an index stands for. */
-static int get_record(struct db *me, MDB_txn *txn, const MDB_val *entry, MDB_val *value)
+/* The record of an id that an index gives. */
+static int get_record(struct db *me, MDB_txn *txn, const MDB_val *id, MDB_val *value)
 {
-    uint64_t id = index_key_id(entry->mv_data, entry->mv_size);
-    MDB_val key = { sizeof id, &id };
+    MDB_val key = *id;
     return mdb_get(txn, me->records, &key, value);
 }
 
@@ -199,44 +200,41 @@ static int64_t db_count_key(void *store, svl_slice by)
 {
     struct db *me = store;
     struct reading reading;
-    uint8_t from[INDEX_KEY_BYTES_MAX];
-    MDB_val entry = { index_key(0, by, 0, from), from }, value, none;
+    MDB_val key = { by.len, (void *)by.data }, id, value;
     int64_t count = 0;
     uint64_t bytes = 0;
     int rc = begin_reading(me, me->keys, &reading);
     if (rc != 0)
         return -1;
-    rc = mdb_cursor_get(reading.cursor, &entry, &none, MDB_SET_RANGE);
-    while (rc == 0 && index_key_is_of(0, by, entry.mv_data, entry.mv_size) &&
-           (rc = get_record(me, reading.txn, &entry, &value)) == 0) {
+    rc = mdb_cursor_get(reading.cursor, &key, &id, MDB_SET);
+    while (rc == 0 && (rc = get_record(me, reading.txn, &id, &value)) == 0) {
         svl_slice body = row_body(value.mv_data, value.mv_size);
         bytes += bench_sum(body.data, body.len);
         count++;
-        rc = mdb_cursor_get(reading.cursor, &entry, &none, MDB_NEXT);
+        rc = mdb_cursor_get(reading.cursor, &key, &id, MDB_NEXT_DUP);
     }
     return end_reading(&reading, rc, bytes > 0 ? count : 0);
 }
 
-/* From behind the key's last entry, backwards. */
+/* From the key's last id, backwards. */
 static int64_t db_newest_of_key(void *store, svl_slice by, unsigned n)
 {
     struct db *me = store;
     struct reading reading;
-    uint8_t from[INDEX_KEY_BYTES_MAX];
-    MDB_val entry = { index_key(0, by, UINT64_MAX, from), from }, value, none;
+    MDB_val key = { by.len, (void *)by.data }, id, value;
     int64_t time_ns = 0;
     uint64_t bytes = 0;
     int rc = begin_reading(me, me->keys, &reading);
     if (rc != 0)
         return -1;
-    rc = mdb_cursor_get(reading.cursor, &entry, &none, MDB_SET_RANGE);
-    rc = mdb_cursor_get(reading.cursor, &entry, &none, rc == 0 ? MDB_PREV : MDB_LAST);
-    while (rc == 0 && n-- > 0 && index_key_is_of(0, by, entry.mv_data, entry.mv_size) &&
-           (rc = get_record(me, reading.txn, &entry, &value)) == 0) {
+    rc = mdb_cursor_get(reading.cursor, &key, &id, MDB_SET);
+    if (rc == 0)
+        rc = mdb_cursor_get(reading.cursor, &key, &id, MDB_LAST_DUP);
+    while (rc == 0 && n-- > 0 && (rc = get_record(me, reading.txn, &id, &value)) == 0) {
         svl_slice body = row_body(value.mv_data, value.mv_size);
         bytes += bench_sum(body.data, body.len);
         time_ns = row_time(value.mv_data);
-        rc = mdb_cursor_get(reading.cursor, &entry, &none, MDB_PREV);
+        rc = mdb_cursor_get(reading.cursor, &key, &id, MDB_PREV_DUP);
     }
     return end_reading(&reading, rc, bytes > 0 ? time_ns : 0);
 }
@@ -245,15 +243,15 @@ static int64_t db_first_since(void *store, int64_t time_ns)
 {
     struct db *me = store;
     struct reading reading;
-    uint8_t time[8], from[INDEX_KEY_BYTES_MAX];
+    uint8_t time[8];
     put_be64(time, (uint64_t)time_ns);
-    MDB_val entry = { index_key(0, (svl_slice){ time, sizeof time }, 0, from), from }, value, none;
+    MDB_val key = { sizeof time, time }, id, value;
     int rc = begin_reading(me, me->times, &reading);
     if (rc != 0)
         return -1;
-    rc = mdb_cursor_get(reading.cursor, &entry, &none, MDB_SET_RANGE);
+    rc = mdb_cursor_get(reading.cursor, &key, &id, MDB_SET_RANGE);
     if (rc == 0)
-        rc = get_record(me, reading.txn, &entry, &value);
+        rc = get_record(me, reading.txn, &id, &value);
     return end_reading(&reading, rc, rc == 0 ? row_time(value.mv_data) : 0);
 }
 
@@ -348,6 +346,7 @@ static const struct store_ops ops = { .open = db_open,
                                       .newest_of_key = db_newest_of_key,
                                       .first_since = db_first_since,
                                       .close = db_close,
+                                      .indexes = INDEX_KEY | INDEX_TIME,
                                       .disk_factor = 2.5 };
 static const struct store_ops blocks_ops = { .open = db_open,
                                              .append = blocks_append,

@@ -224,6 +224,7 @@ static const struct store_ops ops = { .open = log_open,
                                       .first_since = log_first_since,
                                       .count_word = log_count_word,
                                       .close = log_close,
+                                      .indexes = INDEX_KEY | INDEX_TIME,
                                       .disk_factor = 0.6 };
 
 const struct peer peer_log = { .name = "serverlog",

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const char rules_event[RULES_EVENT_BYTES + 1] =
+const char rules_event[RULES_EVENT_BYTES + PARSE_PADDING] =
     "{\"version\":\"0\",\"id\":\"6a7e8feb-b491-4cf7-a9f1-bf3703467718\",\"detail-type\":\"EC2 "
     "Instance State-change Notification\",\"source\":\"aws.ec2\",\"account\":\"111122223333\","
     "\"time\":\"2017-12-22T18:43:48Z\",\"region\":\"us-west-1\",\"resources\":[\"arn:aws:ec2:us-"

@@ -284,13 +284,17 @@ static int64_t db_count_word(void *store, const char *word)
 }
 
 /* OFF and NORMAL promise nothing at a commit; they answer questions as FULL does. */
-static const struct store_ops off_ops = {
-    .open = open_off, .append = db_append, .finish = db_finish, .close = db_close, .disk_factor = 2
-};
+static const struct store_ops off_ops = { .open = open_off,
+                                          .append = db_append,
+                                          .finish = db_finish,
+                                          .close = db_close,
+                                          .indexes = INDEX_KEY | INDEX_TIME,
+                                          .disk_factor = 2 };
 static const struct store_ops normal_ops = { .open = open_normal,
                                              .append = db_append,
                                              .finish = db_finish,
                                              .close = db_close,
+                                             .indexes = INDEX_KEY | INDEX_TIME,
                                              .disk_factor = 2 };
 static const struct store_ops full_ops = { .open = open_full,
                                            .append = db_append,
@@ -303,6 +307,7 @@ static const struct store_ops full_ops = { .open = open_full,
                                            .first_since = db_first_since,
                                            .count_word = db_count_word,
                                            .close = db_close,
+                                           .indexes = INDEX_KEY | INDEX_TIME,
                                            .disk_factor = 2 };
 
 const struct peer peer_sqlite_off = { .name = "sqlite-off",

@@ -61,10 +61,19 @@ void report_environment(FILE *out, const struct settings *settings,
             environment->cpu, environment->cores, environment->governor, environment->load,
             environment->kernel, environment->file_system, svl_build_info(), BENCH_COMPILER,
             BENCH_FLAGS, BENCH_COMMIT);
-    for (size_t i = 0; bench_peers[i]; i++)
-        if (bench_peers[i]->version && run_wants_peer(settings, bench_peers[i]))
-            fprintf(out, "%s%s %s", i ? ", " : "", bench_peers[i]->name, bench_peers[i]->version());
-    fprintf(out, "\n%u times each, in turn; ratio = ours / theirs, with its 95 %% interval\n",
+    const char *comma = "";
+    for (size_t i = 0; bench_peers[i]; i++) {
+        const struct peer *peer = bench_peers[i];
+        if (!run_wants_peer(settings, peer))
+            continue;
+        fprintf(out, "%s%s", comma, peer->name);
+        if (peer->version)
+            fprintf(out, " %s", peer->version());
+        comma = ", ";
+    }
+    fprintf(out,
+            "\n%u times each, in turn; ratio = a table's first line / the line, with its 95 "
+            "%% interval\n",
             settings->repeat);
 }
 

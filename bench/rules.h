@@ -6,7 +6,7 @@
 
 /* The event of EventBridge's documentation. */
 #define RULES_EVENT_BYTES 346
-extern const char rules_event[RULES_EVENT_BYTES + 1];
+extern const char rules_event[RULES_EVENT_BYTES + PARSE_PADDING];
 
 /* Rule `number`, of two exact fields: the event matches that of number 0. */
 int rules_add(svl_ruleset *ruleset, uint64_t number);

@@ -47,7 +47,7 @@ static int ingest(struct run *run)
 /* A text file has no index: with keys it would not answer what the others can. */
 static bool fits_keyed(const struct peer *peer)
 {
-    return store_fits(peer) && peer->store->count_key;
+    return store_fits(peer) && peer->store->indexes & INDEX_KEY;
 }
 
 #define CHARTS                                                                                     \

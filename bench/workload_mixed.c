@@ -1,12 +1,15 @@
 /* workload_mixed.c - a thread ingests records with keys as fast as it can, another looks up keys of what is there, 500
- * a second by the clock: the rate of the one, the times of the other. */
+ * a second by the clock: the rate of the one, the times of the other. What is found grows meanwhile; at the end, behind
+ * the clock, some keys must have all of their records. */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 
 #include "load.h"
 #include "workload_store.h"
 
 #define INTERVAL_NS 2000000
+#define CHECKED 16
 
 struct mixed {
     const struct store_ops *ops;
@@ -38,8 +41,36 @@ static void *look_up_all(void *argument)
     return NULL;
 }
 
+/* The keys of records all over the store, and how often each comes. */
+struct checked {
+    struct line lines[CHECKED];
+    int64_t counts[CHECKED];
+};
+
+static void count_checked(struct checked *checked, uint64_t records)
+{
+    for (unsigned i = 0; i < CHECKED; i++)
+        line_make(i * records / CHECKED, KEYS_MANY, &checked->lines[i]);
+    for (uint64_t n = 0; n < records; n++) {
+        struct line line;
+        line_make(n, KEYS_MANY, &line);
+        for (unsigned i = 0; i < CHECKED; i++)
+            checked->counts[i] += line.record.key.len == checked->lines[i].record.key.len &&
+                                  memcmp(line.key, checked->lines[i].key, line.record.key.len) == 0;
+    }
+}
+
+static int check(const struct mixed *me, const struct checked *checked)
+{
+    for (unsigned i = 0; i < CHECKED; i++)
+        if (me->ops->count_key(me->store, checked->lines[i].record.key) != checked->counts[i])
+            return bench_fail("a key has not the records that it should");
+    return 0;
+}
+
 static int mixed(struct run *run)
 {
+    static struct checked checked;
     static struct mixed me; /* a run is a process */
     struct store_wish wish = { .purpose = PURPOSE_BULK,
                                .indexes = INDEX_KEY,
@@ -50,6 +81,7 @@ static int mixed(struct run *run)
     void *failed = NULL;
     me.ops = run->peer->store;
     me.records = run->records;
+    count_checked(&checked, run->records);
     me.store = me.ops->open(run->path, &wish);
     if (!me.store || pthread_create(&reader, NULL, look_up_all, &me) != 0)
         return bench_fail("a store or a reader cannot be made");
@@ -65,6 +97,8 @@ static int mixed(struct run *run)
     atomic_store(&me.is_done, true);
     pthread_join(reader, &failed);
     load_report(&me.lookups, run);
+    if (rc == 0)
+        rc = check(&me, &checked);
     if (me.ops->close(me.store) != 0 || failed)
         rc = -1;
     return rc;

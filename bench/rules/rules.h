@@ -42,6 +42,7 @@ struct event {
 };
 #define EVENT_SIZES 3
 extern const size_t event_sizes[EVENT_SIZES];
+/* PARSE_PADDING bytes behind both may be read. */
 struct event event_of_documentation(void);  /* 346 bytes */
 struct event event_of_size(unsigned which); /* the fields that rules name come last */
 /* `count` events of 352 bytes one after the other, each with an instance-id of its own, 0, step, 2 step ... */
