@@ -1,6 +1,7 @@
 /* peer_text.c - a text file, a line a record: time, severity, source, key, body. In bulk by a buffered stream, flushed
- * once at the end; durable by one write and fdatasync a record into a file that was written before, so that no flush
- * has to write the file's size: the floor of what a durable record costs. Searched by grep -F. */
+ * once at the end; durable by one write and fdatasync into a file that was written before, so that no flush has to
+ * write the file's size: the floor of what a durable record costs. Lines that come while another thread flushes are a
+ * group: one of those who wait writes and flushes it for all. Searched by grep -F. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
@@ -46,6 +47,7 @@ void *text_open(const char *path, const struct store_wish *wish)
         return NULL;
     me->fd = -1;
     pthread_mutex_init(&me->mutex, NULL);
+    pthread_cond_init(&me->flushed, NULL);
     snprintf(me->path, sizeof me->path, "%s", path);
     int rc = 0;
     if (wish->purpose == PURPOSE_BULK) {
@@ -80,14 +82,42 @@ int text_finish(void *store)
                : bench_fail("the text file is not flushed");
 }
 
+/* Called and returns under the mutex, which it leaves meanwhile: the next group gathers. */
+static void flush_group(struct text *me)
+{
+    const char *lines = me->lines[me->group % 2];
+    size_t len = me->lines_len;
+    me->is_flushing = true;
+    me->group++;
+    me->lines_len = 0;
+    pthread_mutex_unlock(&me->mutex);
+    bool ok = !me->has_failed && pwrite(me->fd, lines, len, me->at) == (ssize_t)len &&
+              fdatasync(me->fd) == 0;
+    me->at += (off_t)len;
+    pthread_mutex_lock(&me->mutex);
+    me->is_flushing = false;
+    me->has_failed = !ok; /* for good: what the disk has then is not known */
+    me->groups_flushed++;
+    pthread_cond_broadcast(&me->flushed);
+}
+
 static int text_append_durable(void *store, const struct line *line)
 {
     struct text *me = store;
     char text[ROW_BYTES_MAX];
     size_t len = text_line(&line->record, text);
     pthread_mutex_lock(&me->mutex);
-    bool ok = pwrite(me->fd, text, len, me->at) == (ssize_t)len && fdatasync(me->fd) == 0;
-    me->at += (off_t)len;
+    while (me->lines_len + len > TEXT_GROUP_BYTES)
+        pthread_cond_wait(&me->flushed, &me->mutex);
+    memcpy(me->lines[me->group % 2] + me->lines_len, text, len);
+    me->lines_len += len;
+    uint64_t mine = me->group;
+    while (me->groups_flushed <= mine)
+        if (me->is_flushing)
+            pthread_cond_wait(&me->flushed, &me->mutex);
+        else
+            flush_group(me);
+    bool ok = !me->has_failed;
     pthread_mutex_unlock(&me->mutex);
     return ok ? 0 : bench_fail("the text file is not flushed");
 }

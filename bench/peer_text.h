@@ -8,12 +8,20 @@
 
 #include "bench.h"
 
+#define TEXT_GROUP_BYTES (64 * ROW_BYTES_MAX)
+
 struct text {
     FILE *stream; /* of append() */
-    int fd;       /* of append_durable() */
+    char path[512];
+    /* Of append_durable(), under the mutex; but `fd` and `at` are the flushing thread's. */
+    int fd;
     off_t at;
     pthread_mutex_t mutex;
-    char path[512];
+    pthread_cond_t flushed;
+    uint64_t group, groups_flushed;  /* the one that gathers, from 0; those on the disk */
+    char lines[2][TEXT_GROUP_BYTES]; /* group % 2: one gathers while the other is flushed */
+    size_t lines_len;                /* of the one that gathers */
+    bool is_flushing, has_failed;
 };
 
 size_t text_line(const svl_record *record, char out[ROW_BYTES_MAX]);
