@@ -15,7 +15,7 @@
 #include "state.h"
 
 /* Journal files that wait for a commit, in maximal files: more makes one due. */
-#define JOURNAL_FILES_MAX 8
+#define JOURNAL_FILES_MAX 4
 /* A commit takes at most this part of a segment, so that little of a full one is left unused. */
 #define SEGMENT_PART 8
 /* And at most half of the 131,071 pages that LMDB 0.9 holds for a transaction: beyond them it writes some out

@@ -12,8 +12,8 @@
 #include "base/step.h"
 #include "journal_files.h"
 
-/* Free files kept for the next roll. */
-#define FREE_FILES_MAX 2
+/* Free files kept at least: for the next roll. */
+#define FREE_FILES_MIN 2
 
 static const uint8_t zeros[JOURNAL_PAGE];
 
@@ -259,8 +259,11 @@ static void drop_surplus(struct journal *journal, unsigned keep)
     }
 }
 
+/* As many are kept as are freed together: what lies between two commits takes as many again, and a file made anew is
+ * written twice. When less comes, the next commit drops them. */
 void svl__journal_recycle(struct journal *journal, uint64_t last_id, uint64_t last_op)
 {
+    unsigned freed = 0;
     pthread_mutex_lock(&journal->lock);
     /* Oldest first, and no further than the first that is needed: what remains is one run. */
     for (struct journal_file *f = journal->files; f; f = f->next) {
@@ -269,8 +272,9 @@ void svl__journal_recycle(struct journal *journal, uint64_t last_id, uint64_t la
         if (f->state == JOURNAL_CURRENT || f->last_id > last_id || f->last_op > last_op)
             break;
         f->state = JOURNAL_FREE;
+        freed++;
     }
-    drop_surplus(journal, FREE_FILES_MAX);
+    drop_surplus(journal, freed > FREE_FILES_MIN ? freed : FREE_FILES_MIN);
     pthread_mutex_unlock(&journal->lock);
 }
 

@@ -153,6 +153,38 @@ static void test_batch_when_too_large_then_limit(void **state)
     assert_true(r.sequences == 1);
 }
 
+static struct journal_stats stats_after(struct journal *journal, uint64_t *sequence, int batches)
+{
+    struct journal_stats stats;
+    for (int i = 0; i < batches; i++)
+        assert_ok(write_one(journal, ++*sequence, 15000));
+    flush_ok(journal, *sequence);
+    svl__journal_recycle(journal, next_id - 1, 0);
+    svl__journal_stats_get(journal, &stats);
+    return stats;
+}
+
+/* Of the largest file 15 batches of four pages each are one. */
+static void test_files_when_as_much_comes_between_commits_then_none_is_new_until_less_comes(
+    void **state)
+{
+    (void)state;
+    struct replayed r;
+    uint64_t sequence = 0;
+    struct journal *journal = open_ok(&r);
+    next_id = 1;
+    stats_after(journal, &sequence, 150); /* the first ones are smaller */
+    struct journal_stats first = stats_after(journal, &sequence, 150);
+    assert_true(first.files >= 11);
+    for (int i = 0; i < 5; i++) {
+        struct journal_stats now = stats_after(journal, &sequence, 150);
+        assert_true(now.files == first.files && now.disk_bytes == first.disk_bytes);
+    }
+    stats_after(journal, &sequence, 15);
+    assert_int_equal(stats_after(journal, &sequence, 15).files, 3);
+    svl__journal_close(journal);
+}
+
 static void test_files_when_committed_then_reused_and_never_replayed(void **state)
 {
     (void)state;
@@ -530,6 +562,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         JOURNAL_TEST(test_batches_when_many_files_then_replayed_in_order),
         JOURNAL_TEST(test_batch_when_too_large_then_limit),
+        JOURNAL_TEST(
+            test_files_when_as_much_comes_between_commits_then_none_is_new_until_less_comes),
         JOURNAL_TEST(test_files_when_committed_then_reused_and_never_replayed),
         JOURNAL_TEST(test_unflushed_pages_when_lost_or_torn_then_a_prefix_is_left),
         JOURNAL_TEST(test_flushed_batch_when_damaged_then_corrupt_and_named),
