@@ -1,6 +1,6 @@
 /* peer_rte.c - DPDK's rte_ring, many producers to one consumer, the messages by value (rte_ring_elem.h), in memory of
- * ours: DPDK's environment is not started. A producer that is preempted holds no other one up (RTS); the consumer reads
- * in place, as many as are there, and then frees them. A full or empty ring is waited for by sched_yield(). */
+ * ours: DPDK's environment is not started. One producer at a time (HTS), which is meant for more threads than cores;
+ * the consumer reads in place what is there, then frees it. A full or empty ring is waited for by sched_yield(). */
 #include <rte_ring.h>
 #include <rte_ring_elem.h>
 #include <sched.h>
@@ -35,7 +35,7 @@ static void take_all(struct sink *sink, const char *first, unsigned n, unsigned 
         uint32_t element[ELEMENT_BYTES(size) / 4] = { 0 };                                         \
         memcpy(element, message, size);                                                            \
         for (uint64_t i = 0; i < n; i++)                                                           \
-            while (!rte_ring_mp_rts_enqueue_bulk_elem(me->ring, element, sizeof element, 1, NULL)) \
+            while (!rte_ring_mp_hts_enqueue_bulk_elem(me->ring, element, sizeof element, 1, NULL)) \
                 sched_yield();                                                                     \
     }                                                                                              \
     static void receive_##size(struct queue *me, uint64_t n, struct sink *sink)                    \
@@ -82,7 +82,7 @@ static void *queue_open(const struct queue_wish *wish)
     struct queue *me = malloc(sizeof *me);
     struct rte_ring *ring = bytes > 0 ? aligned_alloc(RTE_CACHE_LINE_SIZE, (size_t)bytes) : NULL;
     if (!me || !ring ||
-        rte_ring_init(ring, "bench", slots, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ) != 0) {
+        rte_ring_init(ring, "bench", slots, RING_F_MP_HTS_ENQ | RING_F_SC_DEQ) != 0) {
         free(me);
         free(ring);
         return NULL;
