@@ -3,7 +3,8 @@
 #include "bench_config.h"
 
 extern const struct peer peer_bus, peer_bus_clock, peer_log, peer_rules, peer_rules_unchecked;
-extern const struct peer peer_ck, peer_urcu, peer_moodycamel, peer_moodycamel_blocking, peer_mutex;
+extern const struct peer peer_ck, peer_rte, peer_urcu, peer_moodycamel, peer_moodycamel_blocking,
+    peer_mutex;
 extern const struct peer peer_lmdb, peer_lmdb_blocks, peer_sqlite_off, peer_sqlite_normal,
     peer_sqlite;
 extern const struct peer peer_rocksdb, peer_leveldb, peer_text, peer_text_zstd, peer_journal;
@@ -16,6 +17,9 @@ const struct peer *const bench_peers[] = { &peer_bus,
                                            &peer_rules_unchecked,
 #if BENCH_HAVE_CK
                                            &peer_ck,
+#endif
+#if BENCH_HAVE_RTE
+                                           &peer_rte,
 #endif
 #if BENCH_HAVE_URCU
                                            &peer_urcu,
@@ -57,6 +61,9 @@ const struct peer *const bench_peers[] = { &peer_bus,
 const struct left_out bench_left_out[] = {
 #if !BENCH_HAVE_CK
     { "ck_ring", "no libck-dev when this was built" },
+#endif
+#if !BENCH_HAVE_RTE
+    { "rte_ring", "no libdpdk-dev when this was built" },
 #endif
 #if !BENCH_HAVE_URCU
     { "wfcqueue", "no liburcu-dev when this was built" },
