@@ -52,7 +52,7 @@ static void *work(void *argument)
     return NULL;
 }
 
-static double quantile(const struct histogram *histogram, unsigned per_mille)
+static double rare(const struct histogram *histogram, unsigned per_mille)
 {
     if (histogram->count * (1000 - per_mille) / 1000 < ABOVE_MIN)
         return NAN;
@@ -61,9 +61,9 @@ static double quantile(const struct histogram *histogram, unsigned per_mille)
 
 void load_report(const struct histogram *histogram, struct run *run)
 {
-    run->metrics[METRIC_P50_NS] = quantile(histogram, 500);
-    run->metrics[METRIC_P99_NS] = quantile(histogram, 990);
-    run->metrics[METRIC_P999_NS] = quantile(histogram, 999);
+    run->metrics[METRIC_P50_NS] = (double)histogram_quantile(histogram, 0.5);
+    run->metrics[METRIC_P99_NS] = rare(histogram, 990);
+    run->metrics[METRIC_P999_NS] = rare(histogram, 999);
     run->metrics[METRIC_MAX_NS] = (double)histogram->max;
 }
 

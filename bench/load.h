@@ -17,7 +17,7 @@ struct load {
 /* Runs it, beside a thread that only computes where the workload has one, and puts the quantiles of the times from an
  * operation's turn to its end into run->metrics. */
 int load_run(const struct load *load, struct run *run);
-/* A quantile that fewer than ABOVE_MIN of the times lie above is none. */
+/* Of the rare ones, p99 and p99.9, one that fewer than ABOVE_MIN times lie above is none. */
 #define ABOVE_MIN 2
 void load_report(const struct histogram *histogram, struct run *run);
 

@@ -1,6 +1,7 @@
 /* peer_lmdb.c - raw LMDB: a row under each id by MDB_APPEND and MDB_RESERVE, 10,000 puts a transaction, no sync until
- * one at the end, as its documentation advises for bulk loads; an index is a table of ids under what they are found by
- * (MDB_DUPFIXED). Durable: a transaction a record, synced. And a block of 2,048 rows under each first id, as a log store without columns would. */
+ * one at the end, as its documentation advises for bulk loads; an index is a table of ids under what they are found
+ * by (MDB_DUPFIXED). Durable: a transaction a record, synced. And a block of 2,048 rows under each first id, as a log
+ * store without columns would. */
 #include <lmdb.h>
 #include <stdio.h>
 #include <stdlib.h>
