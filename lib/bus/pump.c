@@ -73,6 +73,7 @@ static size_t deliver_all(svl_bus *bus, size_t max)
         if (bus->gap.count != 0 && at >= bus->gap.position) {
             deliver_gap(bus);
         } else if (at < end && svl__ring_next(ring, &frame)) {
+            wire_prefetch(frame.payload, frame.len);
             deliver_frame(bus, &frame);
             at = frame.end;
         } else {
