@@ -51,11 +51,14 @@ typedef struct svl_store_options {
     uint32_t readers_max;      /* 1,024; 8 to 65,536: LMDB's reader table */
     uint64_t commit_bytes;     /* 4 MiB; 64 KiB to 256 MiB of encoded blocks: then a commit */
     uint64_t tail_bytes;       /* 12 MiB; 1 MiB to 1 GiB in memory: then a commit; twice: wait */
-    uint64_t journal_file_bytes_max; /* 16 MiB; 256 KiB to 1 GiB: journal files double up to this */
+    uint64_t journal_file_bytes_max; /* 16 MiB; 256 KiB to 1 GiB: journal files double up to this;
+                                        when four wait for a commit, a commit, and
+                                        up to five free ones are kept */
     uint64_t segment_bytes;          /* 256 MiB; 8 MiB to 16 GiB: map size of a segment */
     uint64_t block_bytes; /* 256 KiB; 4 KiB to 4 MiB, at most an eighth of segment_bytes: of records
                              in a block, uncompressed */
-    uint64_t retain_bytes_max;   /* 0 = no limit; else at least 8 segment_bytes: of disk space */
+    uint64_t retain_bytes_max;   /* 0 = no limit; else at least 8 segment_bytes: of disk space,
+                                    free journal files aside */
     uint64_t retain_records_max; /* 0 = no limit */
     uint64_t retain_age_ms_max;  /* 0 = no limit; by ingest time */
     svl_log_fn *log;             /* NULL = none */

@@ -14,8 +14,6 @@
 #include "base/thread.h"
 #include "state.h"
 
-/* Journal files that wait for a commit, in maximal files: more makes one due. */
-#define JOURNAL_FILES_MAX 4
 /* A commit takes at most this part of a segment, so that little of a full one is left unused. */
 #define SEGMENT_PART 8
 /* And at most half of the 131,071 pages that LMDB 0.9 holds for a transaction: beyond them it writes some out
@@ -322,7 +320,7 @@ static int64_t begin_due_ns(const svl_store *store)
     if (store->oldest_uncommitted_ns == 0)
         return INT64_MAX;
     if (svl__journal_live_bytes(store->journal) >=
-        JOURNAL_FILES_MAX * store->options.journal_file_bytes_max)
+        JOURNAL_LIVE_FILES_MAX * store->options.journal_file_bytes_max)
         return 0;
     return store->oldest_uncommitted_ns + store->options.commit_age_ms * NS_PER_MS;
 }
@@ -388,6 +386,8 @@ static void retry_later(svl_store *store, int code)
     svl__log(&store->log, SVL_SEVERITY_WARN, code, "%s: commit: %s; it is tried again", store->path,
              svl_last_error());
     svl__store_retain_now(store, NULL);
+    if (code == SVL_E_NO_SPACE)
+        svl__journal_trim(store->journal);
     pthread_mutex_lock(&store->lock);
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
     store->commit_waits = code;

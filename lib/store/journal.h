@@ -107,11 +107,15 @@ int svl__journal_flush(struct journal *journal, uint64_t *durable);
 /* The file that is written to, by its salt, and up to where the log is flushed. */
 void svl__journal_position(struct journal *journal, uint64_t *salt, uint64_t *durable_seq);
 
+/* What waits for a commit in so many of the largest files makes one due. */
+#define JOURNAL_LIVE_FILES_MAX 4
+
 /* Files whose batches hold only records up to `last_id` and operations up to `last_op`, durable
- * elsewhere, are free to be written over. Called by the committer; may run beside the other two. */
+ * elsewhere, are free to be written over: as many as this call has freed are kept, at least 2, at most those that wait
+ * for a commit and one more. Called by the committer; may run beside the other two. */
 void svl__journal_recycle(struct journal *journal, uint64_t last_id, uint64_t last_op);
 
-/* Removes the free files: nobody is about to write. */
+/* Removes the free files: nobody is about to write, or the disk is full. Beside the others, too. */
 void svl__journal_trim(struct journal *journal);
 
 /* Bytes in files that cannot be recycled yet, the one being written included: for pressure. */
@@ -122,6 +126,7 @@ struct journal_stats {
     uint64_t flushes;
     uint64_t files;
     uint64_t disk_bytes;
+    uint64_t free_bytes; /* of these in files that hold nothing, for what comes next */
     int64_t flush_ns_max;
 };
 void svl__journal_stats_get(struct journal *journal, struct journal_stats *stats);

@@ -12,8 +12,10 @@
 #include "base/step.h"
 #include "journal_files.h"
 
-/* Free files kept at least: for the next roll. */
+/* Free files kept at least, for the next roll; and at most. */
 #define FREE_FILES_MIN 2
+#define FREE_FILES_MAX (JOURNAL_LIVE_FILES_MAX + 1)
+_Static_assert(FREE_FILES_MIN <= FREE_FILES_MAX, "a range");
 
 static const uint8_t zeros[JOURNAL_PAGE];
 
@@ -259,11 +261,11 @@ static void drop_surplus(struct journal *journal, unsigned keep)
     }
 }
 
-/* As many are kept as are freed together: what lies between two commits takes as many again, and a file made anew is
- * written twice. When less comes, the next commit drops them. */
+/* What lies between two commits takes as many files again, and a file made anew is written twice. When less comes, the
+ * next commit drops them. */
 void svl__journal_recycle(struct journal *journal, uint64_t last_id, uint64_t last_op)
 {
-    unsigned freed = 0;
+    unsigned keep = 0;
     pthread_mutex_lock(&journal->lock);
     /* Oldest first, and no further than the first that is needed: what remains is one run. */
     for (struct journal_file *f = journal->files; f; f = f->next) {
@@ -272,9 +274,9 @@ void svl__journal_recycle(struct journal *journal, uint64_t last_id, uint64_t la
         if (f->state == JOURNAL_CURRENT || f->last_id > last_id || f->last_op > last_op)
             break;
         f->state = JOURNAL_FREE;
-        freed++;
+        keep += keep < FREE_FILES_MAX;
     }
-    drop_surplus(journal, freed > FREE_FILES_MIN ? freed : FREE_FILES_MIN);
+    drop_surplus(journal, keep > FREE_FILES_MIN ? keep : FREE_FILES_MIN);
     pthread_mutex_unlock(&journal->lock);
 }
 
@@ -301,10 +303,11 @@ void svl__journal_stats_get(struct journal *journal, struct journal_stats *stats
     pthread_mutex_lock(&journal->lock);
     *stats = journal->stats;
     stats->files = 0;
-    stats->disk_bytes = 0;
+    stats->disk_bytes = stats->free_bytes = 0;
     for (struct journal_file *f = journal->files; f; f = f->next) {
         stats->files++;
         stats->disk_bytes += f->size;
+        stats->free_bytes += f->state == JOURNAL_FREE ? f->size : 0;
     }
     pthread_mutex_unlock(&journal->lock);
 }

@@ -26,13 +26,13 @@ static uint16_t *make_marks(const struct batch *batch)
     return marks;
 }
 
-const uint16_t *svl__key_marks(struct batch *batch)
+const uint16_t *svl__key_marks(struct batch *batch, bool make)
 {
-    uint16_t *marks = atomic_load_explicit(&batch->key_marks, memory_order_acquire);
-    if (marks)
+    uint16_t *marks = atomic_load_explicit(&batch->key_marks, memory_order_acquire); /* M1 */
+    if (marks || !make)
         return marks;
     uint16_t *made = make_marks(batch), *others = NULL;
-    /* Release: whoever finds them sees what is in them. Acquire: another was faster. */
+    /* M1 */
     if (!made || atomic_compare_exchange_strong_explicit(
                      &batch->key_marks, &others, made, memory_order_release, memory_order_acquire))
         return made;
@@ -40,10 +40,20 @@ const uint16_t *svl__key_marks(struct batch *batch)
     return others;
 }
 
-bool svl__key_marks_have(const uint16_t *marks, uint32_t n, uint16_t mark)
+/* In parts, each compared whole: so the compiler compares many at once. */
+bool svl__key_marks_have(const uint16_t *marks, size_t n, uint16_t mark)
 {
-    bool found = false;
-    for (uint32_t i = 0; i < n; i++) /* all of them: so the compiler compares many at once */
-        found |= marks[i] == mark;
-    return found;
+    enum { PART = 64 };
+    size_t at = 0;
+    for (; at + PART <= n; at += PART) {
+        const uint16_t *part = marks + at;
+        uint16_t found = 0;
+        for (size_t i = 0; i < PART; i++)
+            found = part[i] == mark ? UINT16_MAX : found;
+        if (found)
+            return true;
+    }
+    while (at < n && marks[at] != mark)
+        at++;
+    return at < n;
 }

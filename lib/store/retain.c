@@ -106,7 +106,8 @@ int svl__store_retain_now(svl_store *store, uint64_t *records)
         struct totals totals = sum(store, infos, n);
         struct journal_stats journal;
         svl__journal_stats_get(store->journal, &journal);
-        totals.bytes += journal.disk_bytes; /* the limit is on the store's disk space */
+        /* The limit is on the store's disk space, but no record goes for files that hold none. */
+        totals.bytes += journal.disk_bytes - journal.free_bytes;
         int64_t now_ns = retention_now_ns(store);
         /* The last one is the active one, or the newest: it stays. */
         while (gone + 1 < n && is_retirable(store, &infos[gone], &totals, now_ns)) {

@@ -26,10 +26,11 @@ struct batch *svl__batch_create(void)
     return batch;
 }
 
-/* Nobody else holds the batch. */
+/* Nobody else holds the batch (keymarks.h: M2). */
 static void drop_key_marks(struct batch *batch)
 {
-    svl__free(atomic_exchange_explicit(&batch->key_marks, NULL, memory_order_relaxed));
+    svl__free(atomic_load_explicit(&batch->key_marks, memory_order_relaxed));
+    atomic_store_explicit(&batch->key_marks, NULL, memory_order_relaxed);
 }
 
 struct batch *svl__batch_hold(struct batch *batch)

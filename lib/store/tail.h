@@ -46,8 +46,8 @@ struct batch {
     int refused;        /* the code, if it was; guarded by the store's lock */
     struct batch *next; /* in the flusher's queue; among the spare ones */
     _Atomic uint32_t references;
-    _Atomic(uint16_t *)
-        key_marks; /* keymarks.h; NULL: nobody has asked. Not counted as its memory */
+    /* keymarks.h; NULL: none. Not counted as its memory, of which they are a seventeenth at most. */
+    _Atomic(uint16_t *) key_marks;
 };
 
 struct batch *svl__batch_create(void);

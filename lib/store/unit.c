@@ -8,6 +8,9 @@
 #include "cursor.h"
 #include "keymarks.h"
 
+/* Marks are made for who looks at such a part of a batch, or more. */
+#define MARKS_PART 4
+
 bool svl__conditions_meet_zone(const struct conditions *c, const struct zone *zone)
 {
     if (!conditions_meet_times(c, zone->time_min_ns, zone->time_max_ns))
@@ -242,22 +245,39 @@ int svl__unit_filter_block(svl_cursor *cursor, uint64_t id_min)
     return rc;
 }
 
+/* Of the rows those whose key has the mark of the one asked for: the others are not looked at. */
+static void keep_marked(svl_cursor *cursor)
+{
+    const struct key_condition *key = &cursor->conditions.key;
+    struct matches *m = &cursor->matches;
+    if (key->kind != SVL_KEY_EXACT || m->count == 0)
+        return;
+    /* Making them takes all of the batch apart: a follower looks at the few records that are new. */
+    bool make = m->count >= cursor->batch->count / MARKS_PART;
+    const uint16_t *marks = svl__key_marks(cursor->batch, make);
+    if (!marks)
+        return;
+    uint16_t mark = svl__key_mark(key->low);
+    uint32_t before = m->count, kept = 0;
+    bool has = svl__key_marks_have(marks + m->rows[0], before, mark); /* they follow each other */
+    for (uint32_t i = 0; has && i < before; i++) {
+        m->rows[kept] = m->rows[i];
+        kept += marks[m->rows[i]] == mark;
+    }
+    m->count = kept;
+    cursor->explanation.records_examined -= before - kept;
+}
+
 int svl__unit_filter_batch(svl_cursor *cursor)
 {
-    struct batch *batch = cursor->batch;
-    struct matches *m = &cursor->matches;
-    const struct key_condition *key = &cursor->conditions.key;
-    const uint16_t *marks = key->kind == SVL_KEY_EXACT ? svl__key_marks(batch) : NULL;
-    uint16_t mark = marks ? svl__key_mark(key->low) : 0;
-    m->count = m->next = 0;
-    if (marks && !svl__key_marks_have(marks, batch->count, mark))
-        return SVL_OK;
+    const struct batch *batch = cursor->batch;
     /* The first records of a batch may be in a block already. */
     int rc = start_rows(cursor, batch->first_id, batch->count, cursor->batch_from);
+    struct matches *m = &cursor->matches;
     uint32_t kept = 0;
+    if (rc == SVL_OK)
+        keep_marked(cursor);
     for (uint32_t i = 0; rc == SVL_OK && i < m->count; i++) {
-        if (marks && marks[m->rows[i]] != mark)
-            continue;
         svl_slice wire = svl__batch_wire(batch, m->rows[i]);
         struct wire_view view;
         rc = svl__wire_view(wire.data, wire.len, &view);

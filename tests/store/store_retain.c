@@ -67,6 +67,37 @@ static unsigned segment_files(void)
     return n;
 }
 
+/* Some 80 MiB of the journal are free then: more than the store may take, and none of its records' fault. */
+static void test_bytes_when_the_journal_keeps_free_files_then_no_record_goes_for_them(void **state)
+{
+    (void)state;
+    static char zeros[100000];
+    svl_store *store = open_store(0, 0, 0);
+    append(store, 400);
+    unsigned segments = (unsigned)stats_of(store).segments;
+    assert_true(segments >= 3);
+    assert_ok(svl_store_close(store));
+
+    svl_store_options o;
+    assert_ok(svl_store_options_init(&o, sizeof o));
+    o.segment_bytes = 8 << 20;
+    o.retain_bytes_max = 64 << 20;
+    o.tail_bytes = 1 << 30;
+    o.commit_bytes = 64 << 20;
+    assert_ok(svl_store_open(path, &o, &store));
+    uint64_t commits = stats_of(store).commits;
+    svl_record record = { .body = { zeros, sizeof zeros } };
+    for (int i = 0; stats_of(store).commits < commits + 2; i++) {
+        assert_true(i < 5000);
+        assert_ok(svl_store_append(store, &record, 1, NULL));
+        assert_ok(svl_store_flush(store, -1));
+    }
+    svl_store_stats stats = stats_of(store);
+    assert_true(stats.disk_bytes > o.retain_bytes_max);
+    assert_true(stats.first_id == 1 && stats.retired_records == 0);
+    assert_ok(svl_store_close(store));
+}
+
 static void test_records_when_too_many_then_oldest_segments_go(void **state)
 {
     (void)state;
@@ -200,6 +231,7 @@ int main(void)
         RETAIN_TEST(test_records_when_too_many_then_oldest_segments_go),
         RETAIN_TEST(test_segment_when_retired_and_left_by_a_crash_then_its_file_goes),
         RETAIN_TEST(test_gap_when_of_one_record_then_told),
+        RETAIN_TEST(test_bytes_when_the_journal_keeps_free_files_then_no_record_goes_for_them),
         RETAIN_TEST(test_bytes_when_too_many_then_within_the_limit_by_themselves),
         RETAIN_TEST(test_records_when_young_then_age_retires_none),
         RETAIN_TEST(test_records_when_the_limit_is_the_largest_number_then_none_go),
