@@ -81,7 +81,7 @@ static void *db_open(const char *path, const struct store_wish *wish)
 static int put_id(MDB_txn *txn, MDB_dbi table, svl_slice by, uint64_t id)
 {
     MDB_val key = { by.len, (void *)by.data }, value = { sizeof id, &id };
-    return mdb_put(txn, table, &key, &value, 0);
+    return mdb_put(txn, table, &key, &value, MDB_APPENDDUP); /* ids ascend */
 }
 
 static int put_record(struct db *me, MDB_txn *txn, const svl_record *record)
@@ -193,7 +193,9 @@ static int64_t db_count_errors(void *store)
 /* The record of an id that an index gives. */
 static int get_record(struct db *me, MDB_txn *txn, const MDB_val *id, MDB_val *value)
 {
-    MDB_val key = *id;
+    uint64_t number; /* they do not lie aligned */
+    memcpy(&number, id->mv_data, sizeof number);
+    MDB_val key = { sizeof number, &number };
     return mdb_get(txn, me->records, &key, value);
 }
 

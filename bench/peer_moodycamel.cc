@@ -30,7 +30,8 @@ template <size_t bytes> struct message {
 template <size_t bytes, class base> struct queue_of : queue {
     base items;
     std::vector<moodycamel::ProducerToken> producers;
-    moodycamel::ConsumerToken consumer;
+    // The consumer's own: on cache lines that no producer reads.
+    alignas(128) moodycamel::ConsumerToken consumer;
     std::unique_ptr<message<bytes>[]> taken;
 
     explicit queue_of(const queue_wish &wish)

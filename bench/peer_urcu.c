@@ -20,22 +20,25 @@ struct message {
 };
 
 struct queue {
-    struct cds_wfcq_tail tail;
-    char apart[128];
-    struct cds_wfcq_head head;
-    struct cds_wfcq_tail local_tail; /* the consumer's: spliced off, not handed out yet */
-    struct cds_wfcq_head local_head;
     unsigned bytes, producers;
     uint64_t messages_max;
-    _Atomic uint64_t received;
-    _Atomic uint64_t sent[]; /* of each producer */
+    _Alignas(128) struct cds_wfcq_tail tail;
+    _Alignas(128) struct cds_wfcq_head head;
+    _Alignas(128) struct cds_wfcq_tail local_tail; /* the consumer's: spliced off, not handed out */
+    struct cds_wfcq_head local_head;
+    _Alignas(128) _Atomic uint64_t received;
+    struct {
+        _Alignas(128) _Atomic uint64_t n;
+    } sent[]; /* by each producer */
 };
 
 static void *queue_open(const struct queue_wish *wish)
 {
-    struct queue *me = calloc(1, sizeof *me + wish->producers * sizeof me->sent[0]);
+    size_t size = sizeof(struct queue) + wish->producers * sizeof((struct queue *)0)->sent[0];
+    struct queue *me = aligned_alloc(_Alignof(struct queue), size);
     if (!me)
         return NULL;
+    memset(me, 0, size);
     cds_wfcq_init(&me->head, &me->tail);
     cds_wfcq_init(&me->local_head, &me->local_tail);
     me->bytes = wish->message_bytes;
@@ -49,7 +52,7 @@ static void wait_for_space(struct queue *me)
     for (;;) {
         uint64_t sent = 0;
         for (unsigned i = 0; i < me->producers; i++)
-            sent += atomic_load_explicit(&me->sent[i], memory_order_relaxed);
+            sent += atomic_load_explicit(&me->sent[i].n, memory_order_relaxed);
         if (sent <= atomic_load_explicit(&me->received, memory_order_relaxed) + me->messages_max)
             return;
         sched_yield();
@@ -60,10 +63,10 @@ static int queue_send(void *queue, unsigned producer, const void *message, unsig
                       uint64_t n)
 {
     struct queue *me = queue;
-    uint64_t sent = atomic_load_explicit(&me->sent[producer], memory_order_relaxed);
+    uint64_t sent = atomic_load_explicit(&me->sent[producer].n, memory_order_relaxed);
     for (uint64_t i = 0; i < n; i++) {
         if (++sent % LOOK_EVERY == 0) {
-            atomic_store_explicit(&me->sent[producer], sent, memory_order_relaxed);
+            atomic_store_explicit(&me->sent[producer].n, sent, memory_order_relaxed);
             wait_for_space(me);
         }
         struct message *it = malloc(sizeof *it + bytes);
@@ -73,7 +76,7 @@ static int queue_send(void *queue, unsigned producer, const void *message, unsig
         memcpy(it->bytes, message, bytes);
         cds_wfcq_enqueue(&me->head, &me->tail, &it->node);
     }
-    atomic_store_explicit(&me->sent[producer], sent, memory_order_relaxed);
+    atomic_store_explicit(&me->sent[producer].n, sent, memory_order_relaxed);
     return 0;
 }
 

@@ -243,6 +243,22 @@ static void take_turns(struct turns *turns)
     progress_clear();
 }
 
+/* Of some turns only: those that took long enough for a rare quantile, which is no sample of all. */
+static void drop_partial(struct results *results, size_t first)
+{
+    size_t kept = first;
+    for (size_t i = first; i < results->count; i++) {
+        struct figure *figure = &results->figures[i], like = *figure;
+        like.metric = METRIC_P50_NS;
+        const struct figure *all = results_find(results, &like);
+        bool is_rare = figure->metric == METRIC_P99_NS || figure->metric == METRIC_P999_NS;
+        if (is_rare && figure->limit_s == 0 && all && all->count != figure->count)
+            continue;
+        results->figures[kept++] = *figure;
+    }
+    results->count = kept;
+}
+
 static void remove_fixtures(const struct turns *turns)
 {
     char path[512], fixture[512];
@@ -271,6 +287,7 @@ static void run_workload(struct turns *turns, run_done_fn *done, void *user)
         memset(turns->is_out, 0, sizeof turns->is_out);
         prepare(turns);
         take_turns(turns);
+        drop_partial(turns->results, first);
         done(turns->results, first, user);
     }
     if (turns->workload->prepare && plan_is_last_of_fixture(settings, turns->w))

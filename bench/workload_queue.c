@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WARM_BURST 1000
-
 bool queue_fits(const struct peer *peer)
 {
     return peer->queue && peer->queue->receive;
@@ -22,19 +20,18 @@ bool queue_fits_sleeping(const struct peer *peer)
     return peer->queue && peer->queue->can_sleep;
 }
 
-static int use_once(const struct queue_ops *ops, void *queue, unsigned bytes)
+/* By each producer its share: a queue may keep for it what it has used. */
+static int use_once(const struct queue_ops *ops, void *queue, unsigned producers, unsigned bytes)
 {
     char message[QUEUE_MESSAGE_MAX];
     struct sink sink = { 0 };
+    uint64_t share = QUEUE_BYTES / bytes / producers;
     int rc = 0;
     memset(message, 'x', sizeof message);
-    for (uint64_t left = QUEUE_BYTES / bytes; rc == 0 && left > 0;) {
-        uint64_t n = left < WARM_BURST ? left : WARM_BURST;
-        rc = ops->send(queue, 0, message, bytes, n);
-        if (rc == 0)
-            rc = ops->receive ? ops->receive(queue, n, &sink) : ops->drain(queue);
-        left -= n;
-    }
+    for (unsigned p = 0; rc == 0 && p < producers; p++)
+        rc = ops->send(queue, p, message, bytes, share);
+    if (rc == 0)
+        rc = ops->receive ? ops->receive(queue, share * producers, &sink) : ops->drain(queue);
     return rc;
 }
 
@@ -46,7 +43,7 @@ void *queue_open(const struct run *run, unsigned producers, unsigned bytes)
     void *queue = run->peer->queue->open(&wish);
     if (!queue)
         bench_fail("a queue cannot be made");
-    if (!queue || use_once(run->peer->queue, queue, bytes) == 0)
+    if (!queue || use_once(run->peer->queue, queue, producers, bytes) == 0)
         return queue;
     run->peer->queue->close(queue);
     return NULL;
@@ -57,8 +54,8 @@ struct receiver {
     const struct queue_ops *ops;
     void *queue;
     uint64_t n;
-    struct sink sink;
     int rc;
+    _Alignas(128) struct sink sink; /* written for each message: beside nothing that others read */
 };
 
 static void *receive(void *argument)
@@ -70,12 +67,10 @@ static void *receive(void *argument)
 
 struct receiver *receiver_start(const struct queue_ops *ops, void *queue, uint64_t n)
 {
-    struct receiver *me = calloc(1, sizeof *me);
+    struct receiver *me = aligned_alloc(_Alignof(struct receiver), sizeof *me);
     if (!me)
         return NULL;
-    me->ops = ops;
-    me->queue = queue;
-    me->n = n;
+    *me = (struct receiver){ .ops = ops, .queue = queue, .n = n };
     if (pthread_create(&me->thread, NULL, receive, me) == 0)
         return me;
     free(me);

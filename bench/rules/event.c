@@ -6,15 +6,16 @@
 #include "../bench.h"
 #include "rules.h"
 
-#define DOCUMENTED_BYTES 346 /* the size that the bar names */
-
-static const char documented[DOCUMENTED_BYTES + PARSE_PADDING] =
-    "{\"version\":\"0\",\"id\":\"6a7e8feb-b491-4cf7-a9f1-bf3703467718\",\"detail-type\":\"EC2 "
-    "Instance "
-    "State-change Notification\",\"source\":\"aws.ec2\",\"account\":\"111122223333\",\"time\":"
-    "\"2017-12-22T18:43:48Z\",\"region\":\"us-west-1\",\"resources\":[\"arn:aws:ec2:us-west-1:"
-    "123456789012:instance/i-1234567890abcdef0\"],\"detail\":{\"instance-id\":\"i-000000\","
-    "\"state\":\"terminated\"}}";
+#define DOCUMENTED                                                                                 \
+    "{\"version\":\"0\",\"id\":\"6a7e8feb-b491-4cf7-a9f1-bf3703467718\",\"detail-type\":\"EC2 "    \
+    "Instance State-change Notification\",\"source\":\"aws.ec2\",\"account\":\"111122223333\","    \
+    "\"time\":\"2017-12-22T18:43:48Z\",\"region\":\"us-west-1\",\"resources\":[\"arn:aws:ec2:us-"  \
+    "west-"                                                                                        \
+    "1:123456789012:instance/i-1234567890abcdef0\"],\"detail\":{\"instance-id\":\"i-000000\","     \
+    "\"state\":\"terminated\"}}"
+#define DOCUMENTED_BYTES (sizeof DOCUMENTED - 1)
+_Static_assert(DOCUMENTED_BYTES == 346, "the size that the bar names");
+static const char documented[DOCUMENTED_BYTES + PARSE_PADDING] = DOCUMENTED;
 
 static const char head[] =
     "{\"id\":\"6a7e8feb\",\"detail-type\":\"EC2 Instance State-change\",\"source\":\"aws.ec2\","
@@ -68,7 +69,7 @@ struct event event_of_size(unsigned which)
 char *events_rotating(unsigned count, unsigned step)
 {
     const size_t size = event_sizes[0];
-    char *texts = malloc(size * count);
+    char *texts = malloc(size * count + PARSE_PADDING);
     for (unsigned i = 0; texts && i < count; i++) {
         char id[16], *at = texts + size * i;
         build(at, size);
