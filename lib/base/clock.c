@@ -25,6 +25,12 @@ int64_t svl__boot_ns(void)
     return now(CLOCK_BOOTTIME);
 }
 
+void svl__spin_until(int64_t until_ns)
+{
+    while (svl__monotonic_ns() < until_ns)
+        ;
+}
+
 int64_t svl__deadline_ns(int64_t timeout_ms)
 {
     int64_t start = svl__monotonic_ns();

@@ -55,6 +55,7 @@ struct svl_bus {
     struct callback_frame frame; /* entered while records are handed out */
     bool drops_ended; /* the last look at the ring's drops: nothing is counted any more */
     uint64_t stalls_told;
+    int64_t next_look_ns; /* svl__ring_next_look_ns() */
     int64_t last_report_ns;
     svl_attribute attributes[RECORD_ATTRIBUTES_MAX];
 

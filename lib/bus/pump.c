@@ -111,7 +111,10 @@ static int stop_broken(svl_bus *bus)
 int svl__bus_pump(svl_bus *bus, size_t max_records, int64_t deadline_ns, size_t *delivered)
 {
     for (;;) {
+        if (bus->next_look_ns != 0)
+            svl__spin_until(bus->next_look_ns);
         *delivered = hand_out(bus, max_records);
+        bus->next_look_ns = *delivered < max_records ? svl__ring_next_look_ns(*delivered) : 0;
         if (*delivered > 0)
             return SVL_OK;
         if (svl__ring_is_broken(bus->ring))

@@ -566,6 +566,9 @@ static int take_turn(struct drain *d)
     pthread_mutex_unlock(&p->drain_turn);
     if (rc == SVL_OK && is_short)
         nanosleep(&pause, NULL);
+    int64_t next_look_ns = svl__ring_next_look_ns(frames);
+    if (next_look_ns != 0)
+        svl__spin_until(next_look_ns);
     return rc;
 }
 

@@ -34,6 +34,10 @@
 #include "base/step.h"
 #include "layout.h"
 
+/* A publish is some 25 ns, and four times that when the consumer has just looked; a sleep and its wake are more than
+ * the moment. */
+#define FEW_FRAMES 64
+#define MOMENT_NS 1500
 #define CLAIM_SPINS 100
 #define CLAIM_SLEEP_NS_MIN (50 * INT64_C(1000))
 #define CLAIM_SLEEP_NS_MAX NS_PER_MS
@@ -143,6 +147,11 @@ static uint64_t dropped_now(const struct ring *ring)
 {
     return atomic_load_explicit(&ring->control->dropped, memory_order_seq_cst) & /* B4 */
            ~DROPPED_ENDED;
+}
+
+int64_t svl__ring_next_look_ns(size_t frames)
+{
+    return frames > 0 && frames < FEW_FRAMES ? svl__monotonic_ns() + MOMENT_NS : 0;
 }
 
 bool svl__ring_sleep_begin(struct ring *ring, int64_t deadline_ns, uint32_t *word)
