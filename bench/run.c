@@ -243,7 +243,8 @@ static void take_turns(struct turns *turns)
     progress_clear();
 }
 
-/* Of some turns only: those that took long enough for a rare quantile, which is no sample of all. */
+/* Of some turns only: those that took long enough for a rare quantile, which is no sample of all. A peer's p50 stands
+ * before its others and stays, so it is found among those that are kept. */
 static void drop_partial(struct results *results, size_t first)
 {
     size_t kept = first;
@@ -252,8 +253,11 @@ static void drop_partial(struct results *results, size_t first)
         like.metric = METRIC_P50_NS;
         const struct figure *all = results_find(results, &like);
         bool is_rare = figure->metric == METRIC_P99_NS || figure->metric == METRIC_P999_NS;
-        if (is_rare && figure->limit_s == 0 && all && all->count != figure->count)
+        bool is_partial = is_rare && all && all->count != figure->count;
+        if (is_partial && figure->limit_s == 0)
             continue;
+        if (is_partial)
+            figure->count = 0;
         results->figures[kept++] = *figure;
     }
     results->count = kept;

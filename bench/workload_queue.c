@@ -20,7 +20,7 @@ bool queue_fits_sleeping(const struct peer *peer)
     return peer->queue && peer->queue->can_sleep;
 }
 
-/* By each producer its share: a queue may keep for it what it has used. */
+/* As much as may wait in it, by each producer its share: a queue may keep for it what it has used. */
 static int use_once(const struct queue_ops *ops, void *queue, unsigned producers, unsigned bytes)
 {
     char message[QUEUE_MESSAGE_MAX];

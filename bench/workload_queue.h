@@ -10,7 +10,8 @@
 bool queue_fits(const struct peer *peer);
 bool queue_fits_drained(const struct peer *peer); /* also one with a consumer of its own */
 bool queue_fits_sleeping(const struct peer *peer);
-/* NULL with words. Its memory has been used once all around: no message pays for a page's first use. */
+/* NULL with words. As much as may wait in it has been in it once: but for what a peer has beyond that, no message pays
+ * for a page's first use. */
 void *queue_open(const struct run *run, unsigned producers, unsigned bytes);
 
 /* A thread that receives `n` messages. */

@@ -157,8 +157,8 @@ SVL_EXPORT int svl_bus_subscribe(svl_bus *bus, const svl_bus_subscription_option
 SVL_EXPORT int svl_bus_unsubscribe(svl_bus_subscription *subscription, svl_released_fn *released);
 
 /* Hands out what is in the ring: each record, in order, to each subscriber that it matches, on this
- * thread. Waits only when there is none; hands out what is there then, `max_records` at most (0 = no
- * limit), and not what is published meanwhile.
+ * thread. Waits only when there is none, or, with time left, for 1.5 us where the last pump has just found little;
+ * hands out what is there then, `max_records` at most (0 = no limit), and not what is published meanwhile.
  *
  * Result     *delivered (may be NULL) is how many records were handed out: at least one
  * Errors     SVL_E_TIMEOUT   nothing came in time

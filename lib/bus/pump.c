@@ -111,10 +111,12 @@ static int stop_broken(svl_bus *bus)
 int svl__bus_pump(svl_bus *bus, size_t max_records, int64_t deadline_ns, size_t *delivered)
 {
     for (;;) {
-        if (bus->next_look_ns != 0)
+        if (bus->next_look_ns != 0 && bus->next_look_ns < deadline_ns)
             svl__spin_until(bus->next_look_ns);
+        uint64_t from = svl__ring_drained(bus->ring);
         *delivered = hand_out(bus, max_records);
-        bus->next_look_ns = *delivered < max_records ? svl__ring_next_look_ns(*delivered) : 0;
+        uint64_t bytes = svl__ring_drained(bus->ring) - from;
+        bus->next_look_ns = *delivered < max_records ? svl__ring_next_look_ns(bytes) : 0;
         if (*delivered > 0)
             return SVL_OK;
         if (svl__ring_is_broken(bus->ring))

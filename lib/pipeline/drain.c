@@ -559,15 +559,16 @@ static int take_turn(struct drain *d)
     struct timespec pause = { .tv_nsec = MEMORY_POLL_MS * NS_PER_MS };
     size_t frames;
     pthread_mutex_lock(&p->drain_turn);
+    uint64_t from = svl__ring_drained(p->ring);
     int rc = svl__drain_step(d, SIZE_MAX, &frames);
+    int64_t next_look_ns = svl__ring_next_look_ns(svl__ring_drained(p->ring) - from);
     bool is_short = d->retry_ns != 0;
     if (rc == SVL_OK && !is_short && frames == 0 && svl__attached_arm(p->attached))
         sleep_until_due(d);
     pthread_mutex_unlock(&p->drain_turn);
     if (rc == SVL_OK && is_short)
         nanosleep(&pause, NULL);
-    int64_t next_look_ns = svl__ring_next_look_ns(frames);
-    if (next_look_ns != 0)
+    else if (rc == SVL_OK && next_look_ns != 0)
         svl__spin_until(next_look_ns);
     return rc;
 }

@@ -116,9 +116,9 @@ bool svl__ring_is_broken(const struct ring *ring);
 
 /* The tail now, up to which svl__ring_next() goes without looking again. */
 uint64_t svl__ring_look(struct ring *ring);
-/* Such a look takes the tail's cache line away from the producers. Who found as few `frames` as a producer publishes
- * in a moment gives them one until the next: to when, by the monotonic clock; 0: no need. */
-int64_t svl__ring_next_look_ns(size_t frames);
+/* Such a look takes the tail's cache line away from the producers. Who has found as few `bytes` as a producer publishes
+ * in a moment leaves it alone for one: until when, by the monotonic clock; 0: no need. */
+int64_t svl__ring_next_look_ns(uint64_t bytes);
 
 /* The position up to which svl__ring_next() has come. */
 uint64_t svl__ring_drained(const struct ring *ring);

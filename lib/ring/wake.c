@@ -36,7 +36,7 @@
 
 /* A publish is some 25 ns, and four times that when the consumer has just looked; a sleep and its wake are more than
  * the moment. */
-#define FEW_FRAMES 64
+#define FEW_BYTES 8192
 #define MOMENT_NS 1500
 #define CLAIM_SPINS 100
 #define CLAIM_SLEEP_NS_MIN (50 * INT64_C(1000))
@@ -149,9 +149,9 @@ static uint64_t dropped_now(const struct ring *ring)
            ~DROPPED_ENDED;
 }
 
-int64_t svl__ring_next_look_ns(size_t frames)
+int64_t svl__ring_next_look_ns(uint64_t bytes)
 {
-    return frames > 0 && frames < FEW_FRAMES ? svl__monotonic_ns() + MOMENT_NS : 0;
+    return bytes > 0 && bytes < FEW_BYTES ? svl__monotonic_ns() + MOMENT_NS : 0;
 }
 
 bool svl__ring_sleep_begin(struct ring *ring, int64_t deadline_ns, uint32_t *word)

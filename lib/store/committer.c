@@ -386,13 +386,13 @@ static void retry_later(svl_store *store, int code)
     svl__log(&store->log, SVL_SEVERITY_WARN, code, "%s: commit: %s; it is tried again", store->path,
              svl_last_error());
     svl__store_retain_now(store, NULL);
-    if (code == SVL_E_NO_SPACE)
-        svl__journal_trim(store->journal);
+    /* Before the journal takes it, too. */
+    bool gave = code == SVL_E_NO_SPACE && svl__journal_trim(store->journal);
     pthread_mutex_lock(&store->lock);
     store->stats.disk_full_waits += code == SVL_E_NO_SPACE;
     store->commit_waits = code;
     store->commit_given_up = store->ending;
-    store->commit_retry_ns = svl__monotonic_ns() + DISK_FULL_RETRY_MS * NS_PER_MS;
+    store->commit_retry_ns = svl__monotonic_ns() + (gave ? 0 : DISK_FULL_RETRY_MS * NS_PER_MS);
     pthread_cond_broadcast(&store->progress);
     pthread_mutex_unlock(&store->lock);
 }

@@ -115,8 +115,9 @@ void svl__journal_position(struct journal *journal, uint64_t *salt, uint64_t *du
  * for a commit and one more. Called by the committer; may run beside the other two. */
 void svl__journal_recycle(struct journal *journal, uint64_t last_id, uint64_t last_op);
 
-/* Removes the free files: nobody is about to write, or the disk is full. Beside the others, too. */
-void svl__journal_trim(struct journal *journal);
+/* Removes the free files: nobody is about to write, or the disk is full. True: there were some. Called by the
+ * committer, or when it has ended; may run beside the first two. */
+bool svl__journal_trim(struct journal *journal);
 
 /* Bytes in files that cannot be recycled yet, the one being written included: for pressure. */
 uint64_t svl__journal_live_bytes(struct journal *journal);

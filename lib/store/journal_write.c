@@ -248,9 +248,10 @@ static struct journal_file *find_surplus(struct journal *journal, unsigned keep)
 }
 
 /* `lock` held, let go while a file is removed. */
-static void drop_surplus(struct journal *journal, unsigned keep)
+static bool drop_surplus(struct journal *journal, unsigned keep)
 {
     struct journal_file *surplus;
+    bool dropped = false;
     while ((surplus = find_surplus(journal, keep))) {
         surplus->state = JOURNAL_FULL; /* nobody takes it */
         pthread_mutex_unlock(&journal->lock);
@@ -258,7 +259,9 @@ static void drop_surplus(struct journal *journal, unsigned keep)
         svl__journal_file_drop(journal, surplus, true);
         STEP("journal: file dropped");
         pthread_mutex_lock(&journal->lock);
+        dropped = true;
     }
+    return dropped;
 }
 
 /* What lies between two commits takes as many files again, and a file made anew is written twice. When less comes, the
@@ -269,7 +272,8 @@ void svl__journal_recycle(struct journal *journal, uint64_t last_id, uint64_t la
     pthread_mutex_lock(&journal->lock);
     /* Oldest first, and no further than the first that is needed: what remains is one run. */
     for (struct journal_file *f = journal->files; f; f = f->next) {
-        if (f->state == JOURNAL_FREE)
+        bool is_taken = f->state == JOURNAL_CURRENT && f != journal->current; /* the next one */
+        if (f->state == JOURNAL_FREE || is_taken)
             continue;
         if (f->state == JOURNAL_CURRENT || f->last_id > last_id || f->last_op > last_op)
             break;
@@ -280,11 +284,12 @@ void svl__journal_recycle(struct journal *journal, uint64_t last_id, uint64_t la
     pthread_mutex_unlock(&journal->lock);
 }
 
-void svl__journal_trim(struct journal *journal)
+bool svl__journal_trim(struct journal *journal)
 {
     pthread_mutex_lock(&journal->lock);
-    drop_surplus(journal, 0);
+    bool dropped = drop_surplus(journal, 0);
     pthread_mutex_unlock(&journal->lock);
+    return dropped;
 }
 
 uint64_t svl__journal_live_bytes(struct journal *journal)

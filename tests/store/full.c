@@ -13,7 +13,7 @@
 
 #include "base/clock.h"
 #include "record/wire.h"
-#include "store/store.h"
+#include "store/state.h"
 #include "support/support.h"
 
 #define META_BYTES 8192 /* LMDB's meta pages: their place is there */
@@ -208,6 +208,33 @@ static void test_commit_when_space_comes_back_within_it_then_goes_on_but_not_for
     }
 }
 
+static uint64_t free_journal_bytes(svl_store *store)
+{
+    struct journal_stats stats;
+    svl__journal_stats_get(store->journal, &stats);
+    return stats.free_bytes;
+}
+
+static void test_commit_when_the_disk_is_full_then_free_journal_files_go_for_it(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof path, "%s", temp_path());
+    svl_store *store = open_store();
+    for (int i = 0; i < 60; i++)
+        assert_ok(append(store, NULL));
+    assert_ok(svl_store_commit(store, -1));
+    assert_true(free_journal_bytes(store) > 0);
+    assert_ok(append(store, NULL));
+    atomic_store(&full_for, ".seg");
+    assert_int_equal(svl_store_commit(store, 0), SVL_E_TIMEOUT);
+    while (svl__store_waits_for(store) != SVL_E_NO_SPACE)
+        usleep(1000);
+    assert_true(free_journal_bytes(store) == 0);
+    atomic_store(&full_for, NULL);
+    assert_ok(svl_store_commit(store, -1));
+    assert_ok(svl_store_close(store));
+}
+
 /* What nobody waits for cannot be refused to anybody: emits of a subscription without a name. */
 static void test_feed_when_the_disk_is_full_then_waits_and_is_not_dropped(void **state)
 {
@@ -332,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_append_when_the_disk_is_full_then_says_so_and_goes_on_with_space),
         cmocka_unit_test(test_append_when_writes_fall_short_then_says_so_and_goes_on_with_space),
         cmocka_unit_test(test_commit_when_space_comes_back_within_it_then_goes_on_but_not_for_ever),
+        cmocka_unit_test(test_commit_when_the_disk_is_full_then_free_journal_files_go_for_it),
         cmocka_unit_test(test_feed_when_the_disk_is_full_then_waits_and_is_not_dropped),
         cmocka_unit_test(test_append_when_a_feed_waits_before_it_then_says_so_at_once),
         cmocka_unit_test(test_segment_when_its_meta_page_fails_then_stopped_and_not_called_damaged),
