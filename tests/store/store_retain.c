@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "store/state.h"
@@ -94,7 +95,7 @@ static void test_bytes_when_the_journal_keeps_free_files_then_no_record_goes_for
     }
     struct journal_stats journal = { 0 }; /* the files are free behind the commit's count */
     while (journal.free_bytes < 3 << 20) {
-        usleep(1000);
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
         svl__journal_stats_get(store->journal, &journal);
     }
     uint64_t retired;
