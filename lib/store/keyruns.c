@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "keyset.h"
 #include "record/wire.h"
+#include <serverlog/store.h>
 
 /* --- merging ---
  *
@@ -141,7 +142,21 @@ static void advance(struct tournament *t)
     t->losers[0] = winner;
 }
 
-static int write_run(struct key_chunk_writer *writer, struct tournament *t)
+/* A run in the making: its chunks, and the hash of each of its keys. */
+struct run_writer {
+    struct key_chunk_writer chunks;
+    struct buffer hashes;
+};
+
+static int write_key(const struct key_runs *runs, struct run_writer *writer, svl_slice key,
+                     svl_slice ids)
+{
+    uint64_t hash = svl__keyfilter_hash(&runs->filters, key);
+    svl__buffer_append(&writer->hashes, &hash, sizeof hash);
+    return svl__key_chunk_add(&writer->chunks, key, ids);
+}
+
+static int write_keys(const struct key_runs *runs, struct run_writer *writer, struct tournament *t)
 {
     uint8_t ids[RUN_BLOCKS * VARINT_BYTES_MAX];
     const struct contender *next = winner_of(t);
@@ -157,25 +172,40 @@ static int write_run(struct key_chunk_writer *writer, struct tournament *t)
             advance(t);
             next = winner_of(t);
         } while (next && t->losers[0].head == head && svl__key_compare(next->key, key) == 0);
-        code = svl__key_chunk_add(writer, key, (svl_slice){ ids, (size_t)(end - ids) });
+        code = write_key(runs, writer, key, (svl_slice){ ids, (size_t)(end - ids) });
     }
-    return code == 0 ? svl__key_chunk_end(writer) : code;
+    return code == 0 ? svl__key_chunk_end(&writer->chunks) : code;
+}
+
+static int write_filter(const struct key_runs *runs, const struct buffer *hashes)
+{
+    if (!runs->filters.are_there)
+        return 0;
+    if (hashes->failed)
+        return ENOMEM;
+    return svl__keyfilter_append(&runs->filters, runs->count,
+                                 (const uint64_t *)(void *)hashes->data,
+                                 (uint32_t)(hashes->len / sizeof(uint64_t)));
 }
 
 int svl__keyrun_append(const struct key_runs *runs, struct key_set *const *sets, size_t n)
 {
     struct tournament t = { 0 };
-    struct key_chunk_writer *writer = svl__malloc(sizeof *writer);
+    struct run_writer *writer = svl__calloc(1, sizeof *writer);
     MDB_cursor *cursor;
     int code = writer && tournament_begin(&t, sets, n) ? 0 : ENOMEM;
     if (code == 0)
         code = mdb_cursor_open(runs->txn, runs->table, &cursor);
     if (code == 0) {
-        svl__key_chunk_begin(writer, cursor, runs->place, runs->count);
-        code = write_run(writer, &t);
+        svl__key_chunk_begin(&writer->chunks, cursor, runs->place, runs->count);
+        code = write_keys(runs, writer, &t);
         mdb_cursor_close(cursor);
     }
+    if (code == 0)
+        code = write_filter(runs, &writer->hashes);
     tournament_end(&t);
+    if (writer)
+        svl__buffer_free(&writer->hashes);
     svl__free(writer);
     return code;
 }
@@ -262,6 +292,33 @@ static int find_in_run(MDB_cursor *cursor, uint64_t place, uint32_t run,
     return svl__fail(SVL_E_CORRUPT, "key index, run %u: its last chunk is missing", run);
 }
 
+/* Bit i of *chosen: run `first` + i must be asked. */
+static int choose(const struct key_runs *runs, const struct key_condition *condition,
+                  uint32_t first, uint32_t n, uint64_t *chosen, int *code)
+{
+    if (condition->kind == SVL_KEY_EXACT)
+        return svl__keyfilters_ask(&runs->filters, condition->low, first, n, chosen, code);
+    *chosen = UINT64_MAX >> (FILTERS_ASKED_MAX - n);
+    *code = 0;
+    return SVL_OK;
+}
+
+/* In those of the runs from `first` on that are chosen. */
+static int find_in_chosen(const struct key_runs *runs, MDB_cursor *cursor, uint32_t first,
+                          uint64_t chosen, const struct key_condition *condition,
+                          struct buffer *out, int *code)
+{
+    int rc = SVL_OK;
+    for (; chosen != 0 && rc == SVL_OK && *code == 0; chosen &= chosen - 1) {
+        uint32_t run = first + (uint32_t)__builtin_ctzll(chosen);
+        rc = find_in_run(cursor, runs->place, run, condition, out, code);
+        /* A wide range names a block many times over: keep memory by the number of blocks. */
+        if (out->len > RUN_BLOCKS * sizeof(uint64_t) * 4)
+            svl__ids_sort_unique(out);
+    }
+    return rc;
+}
+
 int svl__keyruns_find(const struct key_runs *runs, const struct key_condition *condition,
                       struct buffer *out, int *code)
 {
@@ -270,11 +327,12 @@ int svl__keyruns_find(const struct key_runs *runs, const struct key_condition *c
     if (*code != 0)
         return SVL_OK;
     int rc = SVL_OK;
-    for (uint32_t run = 0; run < runs->count && rc == SVL_OK && *code == 0; run++) {
-        rc = find_in_run(cursor, runs->place, run, condition, out, code);
-        /* A wide range names a block many times over: keep memory by the number of blocks. */
-        if (out->len > RUN_BLOCKS * sizeof(uint64_t) * 4)
-            svl__ids_sort_unique(out);
+    for (uint32_t run = 0, n; run < runs->count && rc == SVL_OK && *code == 0; run += n) {
+        uint64_t chosen;
+        n = runs->count - run < FILTERS_ASKED_MAX ? runs->count - run : FILTERS_ASKED_MAX;
+        rc = choose(runs, condition, run, n, &chosen, code);
+        if (rc == SVL_OK && *code == 0)
+            rc = find_in_chosen(runs, cursor, run, chosen, condition, out, code);
     }
     mdb_cursor_close(cursor);
     return rc;
@@ -347,6 +405,8 @@ int svl__keyruns_check(const struct key_runs *runs, uint64_t *ids, int *code)
     *ids = check.ids;
     mdb_cursor_close(cursor);
     svl__buffer_free(&check.found);
+    if (rc == SVL_OK && *code == 0)
+        rc = svl__keyfilters_check(&runs->filters, runs->count, code);
     return rc;
 }
 

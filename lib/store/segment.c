@@ -107,6 +107,14 @@ static int open_table(MDB_txn *txn, const char *name, unsigned create, unsigned 
     return code == 0 && flags != kind ? MDB_INCOMPATIBLE : code;
 }
 
+/* A segment that was begun without filters has none to its end: its runs are all asked. */
+static int open_filters(struct segment *segment, MDB_txn *txn, unsigned create)
+{
+    int code = open_table(txn, "keyfilters", create, MDB_INTEGERKEY, &segment->filters);
+    segment->has_filters = code == 0;
+    return code == MDB_NOTFOUND ? 0 : code;
+}
+
 static int open_tables(struct segment *segment, MDB_txn *txn, unsigned create)
 {
     int code = open_table(txn, "blocks", create, MDB_INTEGERKEY, &segment->blocks);
@@ -116,6 +124,8 @@ static int open_tables(struct segment *segment, MDB_txn *txn, unsigned create)
         code = open_table(txn, "keys", create, 0, &segment->keys);
     if (code == 0)
         code = open_table(txn, "meta", create, 0, &segment->meta);
+    if (code == 0)
+        code = open_filters(segment, txn, create);
     if (code == MDB_NOTFOUND || code == MDB_INCOMPATIBLE)
         return damaged(segment, "a table is missing or of another kind");
     return svl__lmdb_error(&segment->lmdb, code, "tables");
@@ -132,6 +142,7 @@ static int create_object(const struct segment_place *place, const struct segment
     segment->indexed_to = info->first_id - 1;
     segment->zones_place = svl__seal_place(info->uuid, "zones");
     segment->keys_place = svl__seal_place(info->uuid, "keys");
+    segment->filters_place = svl__seal_place(info->uuid, "keyfilters");
     memcpy(segment->store_uuid, place->store_uuid, sizeof segment->store_uuid);
     pthread_mutex_init(&segment->lock, NULL);
     return SVL_OK;
@@ -146,7 +157,7 @@ static int open_env(const struct segment_place *place, struct segment *segment, 
                                     .file_mode = place->file_mode,
                                     .map_bytes = segment->info.map_bytes,
                                     .readers_max = place->readers_max,
-                                    .tables = 4,
+                                    .tables = 5,
                                     .short_of_space = place->short_of_space,
                                     .create = create,
                                     .read_only = place->read_only };
@@ -468,6 +479,13 @@ void svl__segment_close(struct segment *segment)
     svl__lmdb_close(&segment->lmdb);
     pthread_mutex_destroy(&segment->lock);
     svl__free(segment);
+}
+
+struct key_runs svl__segment_runs(const struct segment *segment, MDB_txn *txn, uint32_t count)
+{
+    struct key_filters filters = { txn, segment->filters, segment->filters_place,
+                                   segment->has_filters };
+    return (struct key_runs){ txn, segment->keys, segment->keys_place, count, filters };
 }
 
 void svl__segment_info_get(const struct segment *segment, struct segment_info *info)

@@ -7,7 +7,8 @@
  *   S5  an LMDB read transaction never outlives one call.
  *
  * segment.c opening, creating, checking the file · segment_write.c commits · segment_read.c zones,
- * blocks, key lookup · keyruns.c the B+tree key index in sorted runs · seal.c what ends its values */
+ * blocks, key lookup · keyruns.c the B+tree key index in sorted runs · keyfilter.c their filters ·
+ * seal.c what ends its values */
 #ifndef SVL_STORE_SEGMENT_H
 #define SVL_STORE_SEGMENT_H
 

@@ -1,7 +1,8 @@
 /* segment_private - struct segment, shared by the segment's files.
  *
  * The file's tables: "blocks" and "zones" (keys: first record id, native u64, MDB_INTEGERKEY; of a zone the value
- * is as in zone.c, with a seal behind it: seal.h), "keys" (keychunk.h) and "meta", whose one entry "segment" is
+ * is as in zone.c, with a seal behind it: seal.h), "keys" (keychunk.h), "keyfilters" (keyfilter.h; of before there are
+ * segments without) and "meta", whose one entry "segment" is
  *
  *   offset  bytes  what
  *   0       4      format version, 1
@@ -30,10 +31,11 @@
 
 struct segment {
     struct lmdb_env lmdb;
-    MDB_dbi blocks, zones, keys, meta;
+    MDB_dbi blocks, zones, keys, filters, meta;
+    bool has_filters;
     uint8_t store_uuid[16];
-    uint64_t zones_place, keys_place; /* seal.h */
-    pthread_mutex_t lock;             /* everything below; never held across I/O */
+    uint64_t zones_place, keys_place, filters_place; /* seal.h */
+    pthread_mutex_t lock;                            /* everything below; never held across I/O */
     struct segment_info info;
     uint32_t runs;
     uint64_t indexed_to;
@@ -45,6 +47,9 @@ struct segment {
         [RUN_BLOCKS]; /* of these, first ids of those that cannot be read: any key may be there */
     size_t lost_count;
 };
+
+/* segment.c: the first `count` runs of its key index, as `txn` sees them. */
+struct key_runs svl__segment_runs(const struct segment *segment, MDB_txn *txn, uint32_t count);
 
 /* segment_write.c */
 void svl__segment_meta_encode(const struct segment *segment, uint8_t out[SEGMENT_META_BYTES]);

@@ -201,7 +201,7 @@ int svl__segment_find_keys(struct segment *segment, const struct key_condition *
     if (rc != SVL_OK)
         return rc;
     int code;
-    struct key_runs all = { txn, segment->keys, segment->keys_place, runs };
+    struct key_runs all = svl__segment_runs(segment, txn, runs);
     rc = svl__keyruns_find(&all, condition, out, &code);
     if (rc == SVL_E_CORRUPT)
         svl__fail_at(rc, "%s", segment->lmdb.name);

@@ -144,7 +144,7 @@ static int verify_count(struct verify *v)
     int code, rc = svl__lmdb_begin_read(&s->lmdb, &txn);
     if (rc != SVL_OK)
         return rc;
-    struct key_runs runs = { txn, s->keys, s->keys_place, s->runs };
+    struct key_runs runs = svl__segment_runs(s, txn, s->runs);
     rc = svl__keyruns_check(&runs, &ids, &code);
     if (rc == SVL_OK)
         rc = svl__lmdb_error(&s->lmdb, code, "key index");

@@ -67,7 +67,7 @@ static int append_run(struct commit *c)
 {
     struct segment *s = c->segment;
     if (c->set_count > 0) {
-        struct key_runs runs = { c->txn, s->keys, s->keys_place, c->runs };
+        struct key_runs runs = svl__segment_runs(s, c->txn, c->runs);
         int code = svl__keyrun_append(&runs, c->sets, c->set_count);
         if (code != 0)
             return svl__lmdb_error(&s->lmdb, code, "key index");
@@ -119,10 +119,11 @@ static uint64_t used_bytes(struct segment *s)
 }
 
 /* What the keys of a block take in a run at most: twice their bytes, for chunks that end before a long key, and pages
- * that such chunks leave half empty; and of each one its ids, its place in a chunk, and a share of LMDB's own. */
+ * that such chunks leave half empty; and of each one its ids, its place in a chunk, its part of the filter, and a share
+ * of LMDB's own. */
 static uint64_t run_bytes(const struct key_set *keys)
 {
-    return 2 * svl__key_set_bytes(keys) + UINT64_C(16) * svl__key_set_count(keys);
+    return 2 * svl__key_set_bytes(keys) + UINT64_C(18) * svl__key_set_count(keys);
 }
 
 uint64_t svl__segment_block_bytes(const struct block *block)

@@ -18,7 +18,7 @@ from store import CATALOG_MAP_BYTES, Store
 FLIPS = 40 * int(os.environ.get("SVL_TEST_TIMES", 1))
 LIBRARY_FLIPS = FLIPS // 8
 MAPS = {".mdb": CATALOG_MAP_BYTES, ".seg": 16 << 20} # as writer.c makes them
-TABLES = {".mdb": [], ".seg": [b"blocks", b"zones", b"keys", b"meta"]}
+TABLES = {".mdb": [], ".seg": [b"blocks", b"zones", b"keys", b"keyfilters", b"meta"]}
 
 
 class Flipped:

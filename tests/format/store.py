@@ -1,5 +1,6 @@
 """A whole store at rest: catalog, segments, journal."""
 import pathlib
+import struct
 from collections import namedtuple
 
 import journal
@@ -79,6 +80,9 @@ class Segment:
         check(next_id == self.range.last_id + 1, f"{self.name}: it ends at {next_id - 1}")
         self.index = self.read_index([(key, self.unsealed(b"keys", key, value)) for key, value in file.table(b"keys")])
         self.check_index()
+        self.filtered = b"keyfilters" in file.main
+        for run, filter in file.table(b"keyfilters") if self.filtered else []:
+            self.check_filter(run, filter)
 
     def read_meta(self, meta, entry, store_uuid):
         check(len(meta) == 136 and u64_at(meta, 128) == checksum(meta[:128]), f"{self.name}: what it says of itself")
@@ -103,6 +107,7 @@ class Segment:
     def read_index(self, chunks):
         """For each key the blocks that runs name for it; runs cover blocks behind those of the run before."""
         index, run, number, last_id, before, end = {}, 0, 0, 0, 0, None
+        self.run_keys = {}
         for place, value in chunks:
             what = f"{self.name}: chunk {number} of run {run}"
             is_last = len(place) == 4
@@ -112,6 +117,7 @@ class Segment:
                 follows = i > 0 and key > end or i == 0 and (number == 0 or key == end)
                 check(follows and (is_last or key < place[4:]), f"{what}: key {key!r} is not in order")
                 end = key
+                self.run_keys.setdefault(run, []).append(key)
                 for id in ids:
                     check(before < id <= self.indexed_to, f"{what}: it names block {id}")
                     index.setdefault(key, []).append(id)
@@ -141,6 +147,21 @@ class Segment:
             at = ids_end
         check(at == table, f"{what}: bytes behind its keys")
         return found
+
+    def check_filter(self, run, filter):
+        """Each line is whole, and no key of the run is denied."""
+        what, place = f"{self.name}: filter of run {run}", checksum(b"keyfilters", checksum(self.uuid))
+        lines, rest = divmod(len(filter) - 48, 64)
+        check(run < self.runs and lines > 0 and rest == 0 and filter[:48] == bytes(48), f"{what}: its form")
+        for number in range(lines):
+            line = filter[48 + 64 * number:][:64]
+            seal = checksum(line[:56], checksum(struct.pack("<QQQ", run, lines, number), place))
+            check(u64_at(line, 56) == seal, f"{what}: line {number}")
+        for key in self.run_keys[run]:
+            hash = checksum(key, place)
+            line = 48 + 64 * ((hash >> 42) * lines >> 22)
+            named = all(u64_at(filter, line + 8 * word) >> (hash >> 6 * word & 63) & 1 for word in range(7))
+            check(named, f"{what}: it denies {key!r}")
 
     def check_index(self):
         """The index is what the blocks say: no key more, none less; what no run covers is not much."""

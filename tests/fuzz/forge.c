@@ -106,7 +106,26 @@ static void forge_meta(uint8_t *bytes, size_t len, const uint8_t uuid[16])
     store_u64(bytes + 128, svl__checksum(bytes, 128));
 }
 
-/* Keys of eight bytes are numbers, of blocks and zones; the others, but "segment", are of chunks. */
+/* Each line of what has the length and the zeros of a filter. */
+static bool forge_filter(uint8_t *bytes, size_t len, uint64_t run, const uint8_t uuid[16])
+{
+    static const uint8_t zeros[FILTER_HEAD_BYTES];
+    if (len <= FILTER_HEAD_BYTES || (len - FILTER_HEAD_BYTES) % FILTER_LINE_BYTES != 0 ||
+        memcmp(bytes, zeros, sizeof zeros) != 0)
+        return false;
+    uint64_t place = svl__seal_place(uuid, "keyfilters");
+    uint64_t lines = (len - FILTER_HEAD_BYTES) / FILTER_LINE_BYTES;
+    for (uint64_t i = 0; i < lines; i++) {
+        uint8_t *line = bytes + FILTER_HEAD_BYTES + i * FILTER_LINE_BYTES;
+        uint64_t what[] = { run, lines, i };
+        uint64_t seed = svl__checksum_seeded(what, sizeof what, place);
+        store_u64(line + FILTER_LINE_BYTES - SEAL_BYTES,
+                  svl__checksum_seeded(line, FILTER_LINE_BYTES - SEAL_BYTES, seed));
+    }
+    return true;
+}
+
+/* Keys of eight bytes are numbers, of blocks, zones and runs with filters; the others, but "segment", are of chunks. */
 static void forge_entry(uint8_t *file, size_t size, size_t node, const uint8_t uuid[16])
 {
     size_t len = load_u16(file + node) | (size_t)load_u16(file + node + 2) << 16;
@@ -117,6 +136,8 @@ static void forge_entry(uint8_t *file, size_t size, size_t node, const uint8_t u
         node + NODE_HEADER + key.mv_size > size || len < SEAL_BYTES)
         return;
     uint64_t place = svl__seal_place(uuid, is_number ? "zones" : "keys");
+    if (is_number && forge_filter(value, len, load_u64(key.mv_data), uuid))
+        return;
     if (is_number && len != SEGMENT_ZONE_BYTES)
         forge_block(value, len); /* or nothing: a list of free pages */
     else if (key.mv_size == 7 && memcmp(key.mv_data, "segment", 7) == 0)

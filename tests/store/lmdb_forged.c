@@ -233,7 +233,7 @@ static size_t find_table(const char *name)
     return 0;
 }
 
-static const char *const names[] = { "blocks", "zones", "keys", "meta" };
+static const char *const names[] = { "blocks", "zones", "keys", "keyfilters", "meta" };
 
 static void forge_records(void)
 {

@@ -1,0 +1,56 @@
+/* keyfilter - what run of the key index a key may be in: spares the descents into all others.
+ *
+ * A split block Bloom filter a run (Putze, Sanders, Singler: "Cache-, Hash- and Space-Efficient Bloom Filters", 2007;
+ * in this form as in Apache Parquet). A line of it fits a cache line and has a seal of its own, so that a question
+ * reads one line and trusts no other. Two bytes a key; of some 500 keys that a run does not have one may seem to be
+ * there.
+ *
+ *   F1  a key that is in a run is in its filter. A run that has none may have any key.
+ *
+ *   key     run number, native u64
+ *   value   48 zeros, then lines of 64 bytes, at least one (behind the 16 bytes by which LMDB heads a value of many
+ *           pages, a line is a cache line); a line:
+ *             0   56   seven words, u64
+ *             56  8    seal: XXH3-64 of the words, seeded with that of {run, number of lines, number of this one; u64
+ *                      each}, seeded with the place (seal.h)
+ *
+ * A key's hash is its XXH3-64 seeded with the place: its lowest 42 bits name a bit of each word, six for each from the
+ * first on; the 22 above, times the number of lines, shifted down by 22, are the line. */
+#ifndef SVL_STORE_KEYFILTER_H
+#define SVL_STORE_KEYFILTER_H
+
+#include <lmdb.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include <serverlog/types.h>
+
+#define FILTER_HEAD_BYTES 48
+#define FILTER_LINE_BYTES 64
+#define FILTER_LINE_KEYS 32
+#define FILTERS_ASKED_MAX 64
+
+/* The table "keyfilters", as a transaction sees it. */
+struct key_filters {
+    MDB_txn *txn;
+    MDB_dbi table;
+    uint64_t place; /* seal.h */
+    bool are_there; /* a segment of an older store has no such table */
+};
+
+uint64_t svl__keyfilter_hash(const struct key_filters *filters, svl_slice key);
+
+/* Writes the filter of `run`, whose `n` keys, at least one, have these hashes. Returns an LMDB code. */
+int svl__keyfilter_append(const struct key_filters *filters, uint32_t run, const uint64_t *hashes,
+                          uint32_t n);
+
+/* Of the `n` runs from `first` on, at most FILTERS_ASKED_MAX, those that may have the key: bit i of *runs is run
+ * first + i. SVL_E_CORRUPT if what it reads is damaged; *code is LMDB's. */
+int svl__keyfilters_ask(const struct key_filters *filters, svl_slice key, uint32_t first,
+                        uint32_t n, uint64_t *runs, int *code);
+
+/* Checks that each filter is whole, and of one of the `runs`: likewise. */
+int svl__keyfilters_check(const struct key_filters *filters, uint32_t runs, int *code);
+
+#endif
