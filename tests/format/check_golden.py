@@ -11,7 +11,7 @@ from store import Store
 
 NAMES = sorted(path.name.removesuffix(".tar.gz") for path in golden.FOLDER.glob("*.tar.gz"))
 NUMBERS = {"none": CODEC_NONE, "lz4": CODEC_LZ4, "zstd": CODEC_ZSTD}
-assert {"1-none", "1-lz4", "1-zstd"} <= set(NAMES), NAMES
+assert {f"{version}-{codec}" for version in ("1", "1.1") for codec in NUMBERS} <= set(NAMES), NAMES
 
 
 def check_without_codec(path):
@@ -51,6 +51,7 @@ with places() as (stores, _):
         store = Store(path)
         assert golden.lines_of(store) == expected, f"{name}: the second reader"
         assert NUMBERS[codec] in store.segments[0].codecs, f"{name}: its codec"
+        assert store.segments[0].filtered == (not name.startswith("1-")), f"{name}: filters of its keys"
         assert store.segments[0].runs > 0 and store.last_id > store.committed_id, f"{name}: runs, and a journal"
         later = check_with_codec(path, records)
         kept = {key: value for key, value in store.values.items() if key.startswith(b"subscription/")}
