@@ -1,6 +1,9 @@
 /* keyfilter.c - filters over the keys of runs: made, asked, checked. */
 #include "keyfilter.h"
 
+#include <errno.h>
+
+#include "base/alloc.h"
 #include "base/checksum.h"
 #include "base/error.h"
 
@@ -14,7 +17,7 @@ struct line {
     uint64_t run, lines, number;
 };
 
-uint64_t svl__keyfilter_hash(const struct key_filters *filters, svl_slice key)
+static uint64_t hash_of(const struct key_filters *filters, svl_slice key)
 {
     return svl__checksum_seeded(key.data, key.len, filters->place);
 }
@@ -47,33 +50,85 @@ static const uint8_t *line_at(const void *filter, uint64_t number)
     return (const uint8_t *)filter + FILTER_HEAD_BYTES + number * FILTER_LINE_BYTES;
 }
 
-/* --- making --- */
+/* --- making ---
+ *
+ * How many keys a run will have is not known before they are merged: so it begins with lines for as many as there may
+ * be, and in the end each two neighbours become one as often as there are twice as many as needed. A key's line is then
+ * the half of what it was, by its definition. */
 
-static void add(uint8_t *line, uint64_t hash)
+/* Divided by two up to six times without a rest. */
+#define LINES_MULTIPLE 64
+
+static uint64_t lines_for(uint64_t keys)
 {
+    return (keys + FILTER_LINE_KEYS - 1) / FILTER_LINE_KEYS;
+}
+
+int svl__keyfilter_begin(struct key_filter_writer *writer, const struct key_filters *filters,
+                         uint64_t keys_max)
+{
+    *writer = (struct key_filter_writer){ .filters = filters };
+    if (!filters->are_there)
+        return 0;
+    writer->line_count = align_up(lines_for(keys_max), LINES_MULTIPLE);
+    writer->lines = svl__calloc(writer->line_count, FILTER_LINE_BYTES);
+    return writer->lines ? 0 : ENOMEM;
+}
+
+void svl__keyfilter_end(struct key_filter_writer *writer)
+{
+    svl__free(writer->lines);
+    writer->lines = NULL;
+}
+
+void svl__keyfilter_add(struct key_filter_writer *writer, svl_slice key)
+{
+    if (!writer->lines)
+        return;
+    uint64_t hash = hash_of(writer->filters, key);
+    uint8_t *line = writer->lines + line_of(hash, writer->line_count) * FILTER_LINE_BYTES;
     for (unsigned word = 0; word < WORDS; word++) {
         uint8_t *at = line + word * sizeof(uint64_t);
         store_u64(at, load_u64(at) | bit_of(hash, word));
     }
+    writer->keys++;
 }
 
-int svl__keyfilter_append(const struct key_filters *filters, uint32_t run, const uint64_t *hashes,
-                          uint32_t n)
+/* Neighbours become one: what either names, that one names. */
+static void halve(struct key_filter_writer *writer)
 {
-    uint64_t number = run, lines = (n + UINT64_C(1) * FILTER_LINE_KEYS - 1) / FILTER_LINE_KEYS;
-    MDB_val key = { sizeof number, &number };
-    MDB_val value = { FILTER_HEAD_BYTES + lines * FILTER_LINE_BYTES, NULL };
+    writer->line_count /= 2;
+    for (uint64_t i = 0; i < writer->line_count; i++) {
+        uint8_t *line = writer->lines + i * FILTER_LINE_BYTES;
+        const uint8_t *two = writer->lines + 2 * i * FILTER_LINE_BYTES;
+        for (unsigned word = 0; word < WORDS; word++) {
+            const uint8_t *from = two + word * sizeof(uint64_t);
+            store_u64(line + word * sizeof(uint64_t),
+                      load_u64(from) | load_u64(from + FILTER_LINE_BYTES));
+        }
+    }
+}
+
+int svl__keyfilter_put(struct key_filter_writer *writer, uint32_t run)
+{
+    const struct key_filters *filters = writer->filters;
+    uint64_t number = run;
+    if (!writer->lines)
+        return 0;
+    while (writer->line_count % 2 == 0 && writer->line_count / 2 >= lines_for(writer->keys))
+        halve(writer);
+    size_t len = writer->line_count * FILTER_LINE_BYTES;
+    MDB_val key = { sizeof number, &number }, value = { FILTER_HEAD_BYTES + len, NULL };
     int code = mdb_put(filters->txn, filters->table, &key, &value, MDB_APPEND | MDB_RESERVE);
     if (code != 0)
         return code;
-    uint8_t *filter = value.mv_data;
-    memset(filter, 0, value.mv_size);
-    for (uint32_t i = 0; i < n; i++)
-        add(filter + (line_at(filter, line_of(hashes[i], lines)) - filter), hashes[i]);
-    for (uint64_t i = 0; i < lines; i++) {
-        struct line line = { line_at(filter, i), run, lines, i };
-        store_u64(filter + (line.bytes - filter) + WORDS * sizeof(uint64_t),
-                  seal_of(filters, &line));
+    uint8_t *lines = (uint8_t *)value.mv_data + FILTER_HEAD_BYTES;
+    memset(value.mv_data, 0, FILTER_HEAD_BYTES);
+    memcpy(lines, writer->lines, len);
+    for (uint64_t i = 0; i < writer->line_count; i++) {
+        uint8_t *at = lines + i * FILTER_LINE_BYTES;
+        struct line line = { at, run, writer->line_count, i };
+        store_u64(at + WORDS * sizeof(uint64_t), seal_of(filters, &line));
     }
     return 0;
 }
@@ -142,7 +197,7 @@ int svl__keyfilters_ask(const struct key_filters *filters, svl_slice key, uint32
                         uint32_t n, uint64_t *runs, int *code)
 {
     struct line lines[FILTERS_ASKED_MAX];
-    uint64_t hash = svl__keyfilter_hash(filters, key);
+    uint64_t hash = hash_of(filters, key);
     uint32_t found;
     MDB_cursor *cursor;
     *runs = UINT64_MAX >> (FILTERS_ASKED_MAX - n);

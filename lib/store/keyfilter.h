@@ -2,8 +2,8 @@
  *
  * A split block Bloom filter a run (Putze, Sanders, Singler: "Cache-, Hash- and Space-Efficient Bloom Filters", 2007;
  * in this form as in Apache Parquet). A line of it fits a cache line and has a seal of its own, so that a question
- * reads one line and trusts no other. Two bytes a key; of some 500 keys that a run does not have one may seem to be
- * there.
+ * reads one line and trusts no other. Two to four bytes a key; of some 500 keys that a run does not have one may seem
+ * to be there.
  *
  *   F1  a key that is in a run is in its filter. A run that has none may have any key.
  *
@@ -39,11 +39,21 @@ struct key_filters {
     bool are_there; /* a segment of an older store has no such table */
 };
 
-uint64_t svl__keyfilter_hash(const struct key_filters *filters, svl_slice key);
+/* A filter in the making, of a run of at most `keys_max` keys: sealed and cut to size at its end. */
+struct key_filter_writer {
+    const struct key_filters *filters;
+    uint8_t *lines; /* NULL: not made */
+    uint64_t line_count, keys;
+};
 
-/* Writes the filter of `run`, whose `n` keys, at least one, have these hashes. Returns an LMDB code. */
-int svl__keyfilter_append(const struct key_filters *filters, uint32_t run, const uint64_t *hashes,
-                          uint32_t n);
+/* Returns an error number. Ended by svl__keyfilter_end() also then. */
+int svl__keyfilter_begin(struct key_filter_writer *writer, const struct key_filters *filters,
+                         uint64_t keys_max);
+/* Each key once. */
+void svl__keyfilter_add(struct key_filter_writer *writer, svl_slice key);
+/* Puts it as that of `run`, of which at least one key was added. Returns an LMDB code. */
+int svl__keyfilter_put(struct key_filter_writer *writer, uint32_t run);
+void svl__keyfilter_end(struct key_filter_writer *writer);
 
 /* Of the `n` runs from `first` on, at most FILTERS_ASKED_MAX, those that may have the key: bit i of *runs is run
  * first + i. SVL_E_CORRUPT if what it reads is damaged; *code is LMDB's. */

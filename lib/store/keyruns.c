@@ -142,21 +142,19 @@ static void advance(struct tournament *t)
     t->losers[0] = winner;
 }
 
-/* A run in the making: its chunks, and the hash of each of its keys. */
+/* A run in the making. */
 struct run_writer {
     struct key_chunk_writer chunks;
-    struct buffer hashes;
+    struct key_filter_writer filter;
 };
 
-static int write_key(const struct key_runs *runs, struct run_writer *writer, svl_slice key,
-                     svl_slice ids)
+static int write_key(struct run_writer *writer, svl_slice key, svl_slice ids)
 {
-    uint64_t hash = svl__keyfilter_hash(&runs->filters, key);
-    svl__buffer_append(&writer->hashes, &hash, sizeof hash);
+    svl__keyfilter_add(&writer->filter, key);
     return svl__key_chunk_add(&writer->chunks, key, ids);
 }
 
-static int write_keys(const struct key_runs *runs, struct run_writer *writer, struct tournament *t)
+static int write_keys(struct run_writer *writer, struct tournament *t)
 {
     uint8_t ids[RUN_BLOCKS * VARINT_BYTES_MAX];
     const struct contender *next = winner_of(t);
@@ -172,40 +170,42 @@ static int write_keys(const struct key_runs *runs, struct run_writer *writer, st
             advance(t);
             next = winner_of(t);
         } while (next && t->losers[0].head == head && svl__key_compare(next->key, key) == 0);
-        code = write_key(runs, writer, key, (svl_slice){ ids, (size_t)(end - ids) });
+        code = write_key(writer, key, (svl_slice){ ids, (size_t)(end - ids) });
     }
     return code == 0 ? svl__key_chunk_end(&writer->chunks) : code;
 }
 
-static int write_filter(const struct key_runs *runs, const struct buffer *hashes)
+static uint64_t count_keys(struct key_set *const *sets, size_t n)
 {
-    if (!runs->filters.are_there)
-        return 0;
-    if (hashes->failed)
-        return ENOMEM;
-    return svl__keyfilter_append(&runs->filters, runs->count,
-                                 (const uint64_t *)(void *)hashes->data,
-                                 (uint32_t)(hashes->len / sizeof(uint64_t)));
+    uint64_t keys = 0;
+    for (size_t i = 0; i < n; i++)
+        keys += svl__key_set_count(sets[i]);
+    return keys;
+}
+
+static int write_run(const struct key_runs *runs, struct run_writer *writer, struct tournament *t)
+{
+    MDB_cursor *cursor;
+    int code = mdb_cursor_open(runs->txn, runs->table, &cursor);
+    if (code != 0)
+        return code;
+    svl__key_chunk_begin(&writer->chunks, cursor, runs->place, runs->count);
+    code = write_keys(writer, t);
+    mdb_cursor_close(cursor);
+    return code == 0 ? svl__keyfilter_put(&writer->filter, runs->count) : code;
 }
 
 int svl__keyrun_append(const struct key_runs *runs, struct key_set *const *sets, size_t n)
 {
     struct tournament t = { 0 };
-    struct run_writer *writer = svl__calloc(1, sizeof *writer);
-    MDB_cursor *cursor;
-    int code = writer && tournament_begin(&t, sets, n) ? 0 : ENOMEM;
+    struct run_writer *writer = svl__malloc(sizeof *writer);
+    if (!writer)
+        return ENOMEM;
+    int code = svl__keyfilter_begin(&writer->filter, &runs->filters, count_keys(sets, n));
     if (code == 0)
-        code = mdb_cursor_open(runs->txn, runs->table, &cursor);
-    if (code == 0) {
-        svl__key_chunk_begin(&writer->chunks, cursor, runs->place, runs->count);
-        code = write_keys(runs, writer, &t);
-        mdb_cursor_close(cursor);
-    }
-    if (code == 0)
-        code = write_filter(runs, &writer->hashes);
+        code = tournament_begin(&t, sets, n) ? write_run(runs, writer, &t) : ENOMEM;
     tournament_end(&t);
-    if (writer)
-        svl__buffer_free(&writer->hashes);
+    svl__keyfilter_end(&writer->filter);
     svl__free(writer);
     return code;
 }

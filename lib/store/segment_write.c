@@ -123,7 +123,7 @@ static uint64_t used_bytes(struct segment *s)
  * of LMDB's own. */
 static uint64_t run_bytes(const struct key_set *keys)
 {
-    return 2 * svl__key_set_bytes(keys) + UINT64_C(18) * svl__key_set_count(keys);
+    return 2 * svl__key_set_bytes(keys) + UINT64_C(20) * svl__key_set_count(keys);
 }
 
 uint64_t svl__segment_block_bytes(const struct block *block)

@@ -5,8 +5,8 @@
 #define MAP_BYTES (UINT64_C(64) << 20)
 #define RUNS_MAX 200
 
-/* A block of `n` records with keys "<run>/<number>", in a run of its own. */
-static void commit_run(struct segment *segment, uint32_t run, uint32_t n)
+/* A block of `n` records with keys "<run>/<number>"; `ends`: with those before it, its run. */
+static void commit_block(struct segment *segment, uint32_t run, uint32_t n, bool ends)
 {
     struct records records = { .first_id = segment->info.last_id + 1 };
     for (uint32_t i = 0; i < n; i++) {
@@ -15,9 +15,14 @@ static void commit_run(struct segment *segment, uint32_t run, uint32_t n)
         records_add(&records, &(svl_record){ .key = words(key) }, 1);
     }
     struct block *block = block_of(SVL_CODEC_NONE, &records);
-    assert_ok(svl__segment_commit(segment, &block, 1, true));
+    assert_ok(svl__segment_commit(segment, &block, 1, ends));
     svl__block_release(block);
     records_free(&records);
+}
+
+static void commit_run(struct segment *segment, uint32_t run, uint32_t n)
+{
+    commit_block(segment, run, n, true);
 }
 
 static int ask(struct segment *segment, svl_slice key, uint32_t first, uint32_t n, uint64_t *runs)
@@ -54,6 +59,18 @@ static int verify(struct segment *segment)
     return rc;
 }
 
+static size_t get_filter(struct segment *segment, uint64_t run, uint8_t *out, size_t max)
+{
+    MDB_txn *txn;
+    MDB_val key = { sizeof run, &run }, value;
+    assert_ok(svl__lmdb_begin_read(&segment->lmdb, &txn));
+    assert_int_equal(mdb_get(txn, segment->filters, &key, &value), 0);
+    assert_true(value.mv_size <= max);
+    memcpy(out, value.mv_data, value.mv_size);
+    svl__lmdb_end_read(&segment->lmdb, txn);
+    return value.mv_size;
+}
+
 static void test_filter_when_its_size_varies_then_names_each_key_and_few_others(void **state)
 {
     (void)state;
@@ -74,6 +91,34 @@ static void test_filter_when_its_size_varies_then_names_each_key_and_few_others(
     }
     print_message("%u of %u keys that are not there seem to be\n", wrong, asked);
     assert_true(asked > 30000 && wrong < asked / 200);
+    assert_ok(verify(segment));
+    svl__segment_close(segment);
+}
+
+/* Its size follows the keys, not how often they come. */
+static void test_filter_when_blocks_share_keys_then_is_as_small_and_as_good(void **state)
+{
+    (void)state;
+    static const uint32_t sizes[] = { 1, 31, 33, 700, 3000 };
+    static uint8_t filter[1 << 16];
+    struct segment *segment = segment_new(1, MAP_BYTES);
+    for (uint32_t run = 0; run < sizeof sizes / sizeof sizes[0]; run++) {
+        uint32_t n = sizes[run], wrong = 0;
+        for (int block = 0; block < 23; block++)
+            commit_block(segment, run, n, block == 22);
+        uint64_t lines = (n + FILTER_LINE_KEYS - 1) / FILTER_LINE_KEYS;
+        size_t len = get_filter(segment, run, filter, sizeof filter);
+        assert_in_range((len - FILTER_HEAD_BYTES) / FILTER_LINE_BYTES, lines, lines * 2);
+        for (uint32_t i = 0; i < 2 * n; i++) {
+            uint64_t runs;
+            char key[32];
+            snprintf(key, sizeof key, "%u/%u", run, i);
+            assert_ok(ask(segment, words(key), run, 1, &runs));
+            assert_true(i >= n || runs == 1);
+            wrong += i >= n && runs != 0;
+        }
+        assert_true(wrong <= n / 100 + 1);
+    }
     assert_ok(verify(segment));
     svl__segment_close(segment);
 }
@@ -151,18 +196,6 @@ static void put_filter(struct segment *segment, uint64_t run, const void *bytes,
                            : mdb_del(txn, segment->filters, &key, NULL),
                      0);
     assert_ok(svl__lmdb_commit(&segment->lmdb, txn));
-}
-
-static size_t get_filter(struct segment *segment, uint64_t run, uint8_t *out, size_t max)
-{
-    MDB_txn *txn;
-    MDB_val key = { sizeof run, &run }, value;
-    assert_ok(svl__lmdb_begin_read(&segment->lmdb, &txn));
-    assert_int_equal(mdb_get(txn, segment->filters, &key, &value), 0);
-    assert_true(value.mv_size <= max);
-    memcpy(out, value.mv_data, value.mv_size);
-    svl__lmdb_end_read(&segment->lmdb, txn);
-    return value.mv_size;
 }
 
 static void test_run_when_it_has_no_filter_then_is_asked(void **state)
@@ -304,6 +337,7 @@ int main(void)
 #define SEGMENT_TEST(f) cmocka_unit_test_setup_teardown(f, place_new, place_close)
     const struct CMUnitTest tests[] = {
         SEGMENT_TEST(test_filter_when_its_size_varies_then_names_each_key_and_few_others),
+        SEGMENT_TEST(test_filter_when_blocks_share_keys_then_is_as_small_and_as_good),
         SEGMENT_TEST(test_filters_when_more_runs_than_asked_at_once_then_each_has_its_bit),
         SEGMENT_TEST(test_lookup_when_a_filter_rules_a_run_out_then_does_not_read_it),
         SEGMENT_TEST(test_run_when_it_has_no_filter_then_is_asked),
