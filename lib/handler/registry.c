@@ -503,12 +503,13 @@ void svl__handlers_note_durable(struct handlers *h, uint64_t id)
 void svl__handlers_durable(struct handlers *h, uint64_t id)
 {
     pthread_mutex_lock(&h->lock);
+    svl__workers_owe_wakes(h); /* whoever is woken takes the lock */
     svl__handlers_note_durable(h, id);
     if (h->short_of_threads && h->ready_first)
         svl__workers_wake(h);
     bool tell = h->short_of_threads && !h->short_told;
     h->short_told |= tell;
-    pthread_mutex_unlock(&h->lock);
+    svl__workers_pay_wakes(h);
     if (tell)
         svl__log(h->log, SVL_SEVERITY_ERROR, SVL_E_RESOURCE,
                  "no thread for stored handlers; tried again with the next record");

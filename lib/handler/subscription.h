@@ -138,6 +138,7 @@ struct worker {
     struct handlers *handlers;
     pthread_t thread;
     enum worker_state state; /* ended: to be joined */
+    int64_t until_ns;        /* it rests, and looks again by then; INT64_MAX: it does not rest */
 };
 
 /* A host's handle on a polled subscription; several may share one. */
@@ -171,8 +172,8 @@ struct handlers {
     uint32_t ready_count;
     struct worker *threads; /* workers_max of them */
     uint32_t workers, idle_workers, running;
-    int64_t
-        watched_ns; /* an idle worker looks again by then, at the latest; INT64_MAX: not known */
+    uint32_t wakes_owed; /* how often `work` is to be signalled when the lock is let go of */
+    bool owes_wakes;     /* it is put off till then */
     bool started, stopping, ending;
     bool failed; /* the store: nothing is handed out or written any more */
     uint64_t durable_id;
@@ -268,6 +269,10 @@ void svl__subscription_settle(svl_subscription *s, enum subscription_state next)
 /* workers.c; `lock` held. Without a thread to be had it sets short_of_threads, and the next record that
  * becomes durable tries again, or who stops. */
 void svl__workers_wake(struct handlers *handlers);
+/* `lock` held: who is to be woken from here on is woken by the second, which lets go of the lock before: a worker that
+ * is woken takes it. */
+void svl__workers_owe_wakes(struct handlers *handlers);
+void svl__workers_pay_wakes(struct handlers *handlers);
 /* workers.c; `lock` held, let go of meanwhile. Without workers: does what there is to do now, or sleeps until then
  * or `deadline_ns`. */
 void svl__handlers_take_turns(struct handlers *handlers, int64_t deadline_ns);

@@ -27,6 +27,7 @@ static void start_worker(struct handlers *h)
         pthread_join(w->thread, NULL); /* it needs no lock any more */
     w->state = WORKER_NONE;
     w->handlers = h;
+    w->until_ns = INT64_MAX;
     if (svl__thread_start(&w->thread, "svl-worker", run, w) == SVL_OK) {
         w->state = WORKER_RUNS;
         h->workers++;
@@ -53,9 +54,27 @@ void svl__workers_wake(struct handlers *h)
         h->options.due(h->options.due_user);
         return;
     }
-    pthread_cond_signal(&h->work);
+    if (h->owes_wakes)
+        h->wakes_owed++;
+    else
+        pthread_cond_signal(&h->work);
     if (h->ready_count + (svl__scanner_due_ns(h->scanner) == 0) > h->idle_workers)
         start_worker(h);
+}
+
+void svl__workers_owe_wakes(struct handlers *h)
+{
+    h->owes_wakes = true;
+}
+
+void svl__workers_pay_wakes(struct handlers *h)
+{
+    uint32_t wakes = h->wakes_owed < h->idle_workers ? h->wakes_owed : h->idle_workers;
+    h->wakes_owed = 0;
+    h->owes_wakes = false;
+    pthread_mutex_unlock(&h->lock);
+    for (; wakes > 0; wakes--)
+        pthread_cond_signal(&h->work);
 }
 
 static int64_t checkpoint_due_ns(const svl_subscription *s)
@@ -162,19 +181,32 @@ static void serve(struct handlers *h, uint32_t slot, svl_subscription *s)
 
 /* `lock` held: nothing to do before `next_ns`. False: the worker ends; while there is a time to keep the
  * last idle one does not. */
-static bool rest(struct handlers *h, int64_t next_ns)
+static bool rest(struct worker *self, int64_t next_ns)
 {
+    struct handlers *h = self->handlers;
     int64_t idle_ns = svl__monotonic_ns() + (int64_t)h->options.worker_idle_ms * NS_PER_MS;
     int64_t until_ns = next_ns < idle_ns ? next_ns : idle_ns;
-    if (h->idle_workers++ == 0 || until_ns < h->watched_ns)
-        h->watched_ns = until_ns;
+    h->idle_workers++;
+    self->until_ns = until_ns;
     bool woken = svl__cond_wait(&h->work, &h->lock, until_ns);
+    self->until_ns = INT64_MAX;
     h->idle_workers--;
-    h->watched_ns = INT64_MAX; /* of the others nothing is known */
     if (woken || h->ready_first || next_ns < idle_ns)
         return true;
     /* What is due at this very moment is ready now, and perhaps nobody else is there for it. */
     return h->idle_workers == 0 && (keep_time(h) != INT64_MAX || h->ready_first);
+}
+
+/* When the first of the idle workers looks again by himself. */
+static int64_t watched_ns(const struct handlers *h)
+{
+    int64_t first_ns = INT64_MAX;
+    for (uint32_t i = 0; i < h->options.workers_max; i++) {
+        const struct worker *w = &h->threads[i];
+        if (w->state == WORKER_RUNS && w->until_ns < first_ns)
+            first_ns = w->until_ns;
+    }
+    return first_ns;
 }
 
 /* Before a turn, however long: somebody else has to keep the time meanwhile. */
@@ -184,7 +216,7 @@ static void hand_over_time(struct handlers *h, int64_t next_ns)
         return;
     if (h->idle_workers == 0)
         start_worker(h);
-    else if (next_ns < h->watched_ns)
+    else if (next_ns < watched_ns(h))
         pthread_cond_signal(&h->work);
 }
 
@@ -198,7 +230,7 @@ static void *run(void *argument)
         bool scanned = svl__scanner_turn(h->scanner);
         int64_t next_ns = keep_time(h);
         svl_subscription *s = svl__ready_take(h);
-        if (!s && !scanned && !rest(h, next_ns))
+        if (!s && !scanned && !rest(self, next_ns))
             break;
         if (!s)
             continue;

@@ -315,12 +315,13 @@ static void open_batch(svl_store *store, struct batch *batch)
     batch->clock_records = 0;
 }
 
-/* Everything is planned and reserved: nothing here can fail. */
-static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
+/* Everything is planned and reserved: nothing here can fail. *news: the flusher does not know yet that there is
+ * something. */
+static uint64_t take(svl_store *store, struct feed *feed, struct batch *more, bool *news)
 {
     size_t done = 0;
     bool first_record = feed->count > 0 && store->unwritten_bytes == 0; /* due before values are */
-    bool news = more || first_record || feed->urgent || feed->space_wanted;
+    *news = more || first_record || feed->urgent || feed->space_wanted;
     if (!store->queue_first && !store->open)
         store->held_since_ns = svl__monotonic_ns();
     if (batch_for(store, feed))
@@ -347,9 +348,6 @@ static uint64_t take(svl_store *store, struct feed *feed, struct batch *more)
     if (feed->urgent && store->flush_wanted < batch->ticket)
         store->flush_wanted = batch->ticket;
     store->write_wanted |= feed->space_wanted;
-    /* Without news the flusher knows already that there is something. */
-    if (news && !feed->flushed_by_caller)
-        svl__job_wake(store, JOB_FLUSH);
     return batch->ticket;
 }
 
@@ -360,6 +358,7 @@ static int feed_and_hold(svl_store *store, struct feed *feed, uint64_t *ticket, 
         return rc;
     pthread_mutex_lock(&store->lock);
     struct batch *more = NULL;
+    bool news = false;
     if (store->failed)
         rc = svl__store_failure(store);
     else if (store->closing)
@@ -367,11 +366,14 @@ static int feed_and_hold(svl_store *store, struct feed *feed, uint64_t *ticket, 
     else
         rc = plan(store, feed, &more);
     if (rc == SVL_OK) {
-        *ticket = take(store, feed, more);
+        *ticket = take(store, feed, more, &news);
         if (held)
             *held = svl__batch_hold(store->open);
     }
-    pthread_mutex_unlock(&store->lock);
+    if (news && !feed->flushed_by_caller)
+        svl__job_wake_and_unlock(store, JOB_FLUSH);
+    else
+        pthread_mutex_unlock(&store->lock);
     return rc;
 }
 

@@ -81,23 +81,40 @@ int svl__jobs_start(svl_store *store)
 }
 
 /* Whoever takes a step looks again behind it. */
-static void wake_thread(struct store_job *job)
+static bool sleeps_too_long(const struct store_job *job)
 {
     const svl_store *store = job->store;
     if (!job->runs || job->is_taken)
-        return;
-    if (store->closing || store->failed || job->kind->due_ns(store) < job->until_ns)
+        return false;
+    return store->closing || store->failed || job->kind->due_ns(store) < job->until_ns;
+}
+
+static void wake_pumps(svl_store *store)
+{
+    if (!store->working)
+        pthread_cond_broadcast(&store->progress); /* whoever waits takes the step */
+    if (store->observer.due)
+        store->observer.due(store->observer.user);
+}
+
+void svl__job_wake(svl_store *store, enum job number)
+{
+    struct store_job *job = &store->jobs[number];
+    if (is_threadless(store))
+        wake_pumps(store);
+    else if (sleeps_too_long(job))
         pthread_cond_signal(&job->wake);
 }
 
-void svl__job_wake(svl_store *store, enum job job)
+void svl__job_wake_and_unlock(svl_store *store, enum job number)
 {
-    if (!is_threadless(store))
-        wake_thread(&store->jobs[job]);
-    else if (!store->working)
-        pthread_cond_broadcast(&store->progress); /* whoever waits takes the step */
-    if (is_threadless(store) && store->observer.due)
-        store->observer.due(store->observer.user);
+    struct store_job *job = &store->jobs[number];
+    bool wakes = !is_threadless(store) && sleeps_too_long(job);
+    if (is_threadless(store))
+        wake_pumps(store);
+    pthread_mutex_unlock(&store->lock);
+    if (wakes)
+        pthread_cond_signal(&job->wake);
 }
 
 void svl__job_take(svl_store *store, enum job number)
