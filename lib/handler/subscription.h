@@ -269,8 +269,8 @@ void svl__subscription_settle(svl_subscription *s, enum subscription_state next)
 /* workers.c; `lock` held. Without a thread to be had it sets short_of_threads, and the next record that
  * becomes durable tries again, or who stops. */
 void svl__workers_wake(struct handlers *handlers);
-/* `lock` held: who is to be woken from here on is woken by the second, which lets go of the lock before: a worker that
- * is woken takes it. */
+/* `lock` held, and not let go of in between: idle workers that are to be woken from here on are so by the second, which
+ * lets go of the lock before, as they take it. */
 void svl__workers_owe_wakes(struct handlers *handlers);
 void svl__workers_pay_wakes(struct handlers *handlers);
 /* workers.c; `lock` held, let go of meanwhile. Without workers: does what there is to do now, or sleeps until then

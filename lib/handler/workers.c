@@ -179,24 +179,6 @@ static void serve(struct handlers *h, uint32_t slot, svl_subscription *s)
     pthread_cond_broadcast(&h->changed);
 }
 
-/* `lock` held: nothing to do before `next_ns`. False: the worker ends; while there is a time to keep the
- * last idle one does not. */
-static bool rest(struct worker *self, int64_t next_ns)
-{
-    struct handlers *h = self->handlers;
-    int64_t idle_ns = svl__monotonic_ns() + (int64_t)h->options.worker_idle_ms * NS_PER_MS;
-    int64_t until_ns = next_ns < idle_ns ? next_ns : idle_ns;
-    h->idle_workers++;
-    self->until_ns = until_ns;
-    bool woken = svl__cond_wait(&h->work, &h->lock, until_ns);
-    self->until_ns = INT64_MAX;
-    h->idle_workers--;
-    if (woken || h->ready_first || next_ns < idle_ns)
-        return true;
-    /* What is due at this very moment is ready now, and perhaps nobody else is there for it. */
-    return h->idle_workers == 0 && (keep_time(h) != INT64_MAX || h->ready_first);
-}
-
 /* When the first of the idle workers looks again by himself. */
 static int64_t watched_ns(const struct handlers *h)
 {
@@ -218,6 +200,28 @@ static void hand_over_time(struct handlers *h, int64_t next_ns)
         start_worker(h);
     else if (next_ns < watched_ns(h))
         pthread_cond_signal(&h->work);
+}
+
+/* `lock` held: nothing to do before `next_ns`. False: the worker ends; while there is a time to keep the
+ * last idle one does not, and another leaves that to the rest. */
+static bool rest(struct worker *self, int64_t next_ns)
+{
+    struct handlers *h = self->handlers;
+    int64_t idle_ns = svl__monotonic_ns() + (int64_t)h->options.worker_idle_ms * NS_PER_MS;
+    int64_t until_ns = next_ns < idle_ns ? next_ns : idle_ns;
+    h->idle_workers++;
+    self->until_ns = until_ns;
+    bool woken = svl__cond_wait(&h->work, &h->lock, until_ns);
+    self->until_ns = INT64_MAX;
+    h->idle_workers--;
+    if (woken || h->ready_first || next_ns < idle_ns)
+        return true;
+    int64_t due_ns = keep_time(h);
+    if (h->idle_workers ==
+        0) /* what is due at this very moment is ready now, and nobody else is there for it */
+        return due_ns != INT64_MAX || h->ready_first;
+    hand_over_time(h, due_ns); /* they thought that this one keeps it */
+    return false;
 }
 
 static void *run(void *argument)

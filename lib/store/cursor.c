@@ -195,19 +195,17 @@ static int enter_segment(svl_cursor *cursor, struct segment *segment,
     cursor->walks_zones = c->key.kind == SVL_KEY_ANY;
     if (cursor->walks_zones)
         return SVL_OK;
+    bool is_whole;
     int rc = svl__segment_find_keys(segment, &c->key, cursor->segment_from, cursor->segment_to,
-                                    &cursor->candidates);
-    if (svl__is_damage(rc)) {
-        cursor->walks_zones = true;
-        return rc;
-    }
-    if (rc != SVL_OK)
+                                    &cursor->candidates, &is_whole);
+    cursor->walks_zones = svl__is_damage(rc) && !is_whole;
+    if (!is_whole)
         return rc;
     uint64_t named = cursor->candidates.len / sizeof(uint64_t);
     uint64_t skipped = info->blocks > named ? info->blocks - named : 0;
     cursor->explanation.blocks += skipped;
     cursor->explanation.blocks_skipped_key += skipped;
-    return SVL_OK;
+    return rc; /* damage is told, and the blocks are known */
 }
 
 /* The bytes of the next block of the segment, and its zone. */

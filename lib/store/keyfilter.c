@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/checksum.h"
 #include "base/error.h"
+#include "keychunk.h"
 
 #define WORDS 7
 #define WORD_BITS 6u
@@ -56,8 +57,9 @@ static const uint8_t *line_at(const void *filter, uint64_t number)
  * be, and in the end each two neighbours become one as often as there are twice as many as needed. A key's line is then
  * the half of what it was, by its definition. */
 
-/* Divided by two up to six times without a rest. */
-#define LINES_MULTIPLE 64
+/* A key may be in all blocks of the run: what there may be is up to so many times what there is, and can be halved as
+ * often. */
+#define LINES_MULTIPLE RUN_BLOCKS
 
 static uint64_t lines_for(uint64_t keys)
 {
@@ -115,11 +117,12 @@ int svl__keyfilter_put(struct key_filter_writer *writer, uint32_t run)
     uint64_t number = run;
     if (!writer->lines)
         return 0;
-    while (writer->line_count % 2 == 0 && writer->line_count / 2 >= lines_for(writer->keys))
+    while (writer->line_count > 1 && writer->line_count % 2 == 0 &&
+           writer->line_count / 2 >= lines_for(writer->keys))
         halve(writer);
     size_t len = writer->line_count * FILTER_LINE_BYTES;
     MDB_val key = { sizeof number, &number }, value = { FILTER_HEAD_BYTES + len, NULL };
-    int code = mdb_put(filters->txn, filters->table, &key, &value, MDB_APPEND | MDB_RESERVE);
+    int code = mdb_put(filters->txn, filters->table, &key, &value, MDB_RESERVE);
     if (code != 0)
         return code;
     uint8_t *lines = (uint8_t *)value.mv_data + FILTER_HEAD_BYTES;
@@ -152,8 +155,7 @@ static uint64_t count_lines(const MDB_val *value)
 /* The line that the hash is asked of, on its way into the cache. */
 static int find_line(const MDB_val *key, const MDB_val *value, uint64_t hash, struct line *line)
 {
-    line->run = load_u64(key->mv_data);
-    line->lines = count_lines(value);
+    *line = (struct line){ .run = load_u64(key->mv_data), .lines = count_lines(value) };
     if (line->lines == 0)
         return damaged(line->run, "its size");
     line->number = line_of(hash, line->lines);
@@ -170,7 +172,8 @@ static bool may_have(const struct line *line, uint64_t hash)
     return missing == 0;
 }
 
-/* The lines to read, of runs [first, first + n): all on their way before the first is looked at. */
+/* The lines to read, of runs [first, first + n), on their way before the first is looked at; one of a filter that
+ * cannot be one has no bytes. */
 static int find_lines(MDB_cursor *cursor, uint64_t hash, uint64_t first, uint32_t n,
                       struct line *lines, uint32_t *found, int *code)
 {
@@ -179,17 +182,34 @@ static int find_lines(MDB_cursor *cursor, uint64_t hash, uint64_t first, uint32_
     int rc = SVL_OK;
     *found = 0;
     *code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
-    while (*code == 0 && *found < n && rc == SVL_OK) {
+    while (*code == 0 && *found < n) {
         if (key.mv_size != sizeof from || load_u64(key.mv_data) < from)
             return svl__fail(SVL_E_CORRUPT, "key index, filters: out of order");
         if (load_u64(key.mv_data) - first >= n)
-            return SVL_OK;
+            return rc;
         from = load_u64(key.mv_data) + 1;
-        rc = find_line(&key, &value, hash, &lines[(*found)++]);
+        int one = find_line(&key, &value, hash, &lines[(*found)++]);
+        rc = one != SVL_OK ? one : rc;
         *code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
     }
     if (*code == MDB_NOTFOUND)
         *code = 0;
+    return rc;
+}
+
+/* Drops from *runs, whose bit 0 is run `first`, those whose lines say that they do not have the key. */
+static int drop_runs(const struct key_filters *filters, uint64_t hash, uint64_t first,
+                     const struct line *lines, uint32_t n, uint64_t *runs)
+{
+    int rc = SVL_OK;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!lines[i].bytes)
+            continue;
+        if (!is_sealed(filters, &lines[i]))
+            rc = damaged(lines[i].run, "damaged");
+        else if (!may_have(&lines[i], hash))
+            *runs &= ~(UINT64_C(1) << (lines[i].run - first));
+    }
     return rc;
 }
 
@@ -208,14 +228,9 @@ int svl__keyfilters_ask(const struct key_filters *filters, svl_slice key, uint32
     if (*code != 0)
         return SVL_OK;
     int rc = find_lines(cursor, hash, first, n, lines, &found, code);
-    for (uint32_t i = 0; i < found && rc == SVL_OK && *code == 0; i++) {
-        if (!is_sealed(filters, &lines[i]))
-            rc = damaged(lines[i].run, "damaged");
-        else if (!may_have(&lines[i], hash))
-            *runs &= ~(UINT64_C(1) << (lines[i].run - first));
-    }
+    int dropped = drop_runs(filters, hash, first, lines, found, runs);
     mdb_cursor_close(cursor);
-    return rc;
+    return rc != SVL_OK ? rc : dropped;
 }
 
 /* --- checking --- */

@@ -320,22 +320,25 @@ static int find_in_chosen(const struct key_runs *runs, MDB_cursor *cursor, uint3
 }
 
 int svl__keyruns_find(const struct key_runs *runs, const struct key_condition *condition,
-                      struct buffer *out, int *code)
+                      struct buffer *out, bool *is_whole, int *code)
 {
     MDB_cursor *cursor;
+    *is_whole = false;
     *code = mdb_cursor_open(runs->txn, runs->table, &cursor);
     if (*code != 0)
         return SVL_OK;
-    int rc = SVL_OK;
+    int rc = SVL_OK, filters = SVL_OK;
     for (uint32_t run = 0, n; run < runs->count && rc == SVL_OK && *code == 0; run += n) {
         uint64_t chosen;
         n = runs->count - run < FILTERS_ASKED_MAX ? runs->count - run : FILTERS_ASKED_MAX;
-        rc = choose(runs, condition, run, n, &chosen, code);
-        if (rc == SVL_OK && *code == 0)
+        int one = choose(runs, condition, run, n, &chosen, code);
+        filters = one != SVL_OK ? one : filters;
+        if (*code == 0)
             rc = find_in_chosen(runs, cursor, run, chosen, condition, out, code);
     }
     mdb_cursor_close(cursor);
-    return rc;
+    *is_whole = rc == SVL_OK && *code == 0;
+    return *is_whole ? filters : rc;
 }
 
 /* --- checking --- */
@@ -405,8 +408,6 @@ int svl__keyruns_check(const struct key_runs *runs, uint64_t *ids, int *code)
     *ids = check.ids;
     mdb_cursor_close(cursor);
     svl__buffer_free(&check.found);
-    if (rc == SVL_OK && *code == 0)
-        rc = svl__keyfilters_check(&runs->filters, runs->count, code);
     return rc;
 }
 

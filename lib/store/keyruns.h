@@ -33,12 +33,13 @@ struct key_runs {
 int svl__keyrun_append(const struct key_runs *runs, struct key_set *const *sets, size_t n);
 
 /* Appends to `out` (u64 each, in no order, perhaps repeated) the first ids of the blocks that the runs
- * name for keys that match. SVL_OK, SVL_E_CORRUPT also for a chunk that is missing, SVL_E_NOMEM; *code is LMDB's. */
+ * name for keys that match. SVL_OK, SVL_E_CORRUPT also for a chunk that is missing, SVL_E_NOMEM; *code is LMDB's.
+ * *is_whole: none is left out, also with SVL_E_CORRUPT, of a filter then. */
 int svl__keyruns_find(const struct key_runs *runs, const struct key_condition *condition,
-                      struct buffer *out, int *code);
+                      struct buffer *out, bool *is_whole, int *code);
 
-/* Checks that the tables hold the runs with their filters and nothing else, each whole and in order: likewise. *ids is
- * how many block ids all keys have, together. */
+/* Checks that the table holds the runs and nothing else, each whole and in order: likewise. *ids is how many block ids
+ * all keys have, together. Filters are checked by svl__keyfilters_check(). */
 int svl__keyruns_check(const struct key_runs *runs, uint64_t *ids, int *code);
 
 /* Sorts ascending and drops repetitions. */

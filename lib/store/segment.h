@@ -118,12 +118,14 @@ int svl__segment_read_block(struct segment *segment, uint64_t first_id, struct b
 
 /* The first record ids of the blocks in [id_min, id_max] that hold a key that matches, ascending, each
  * once: appended to `out` as u64. Runs are asked for what they cover, the key sets kept in memory for
- * the blocks above. Never leaves one out: SVL_E_CORRUPT if a part of the index that it reads is damaged. */
+ * the blocks above. SVL_E_CORRUPT if a part of the index that it reads is damaged: *is_whole says whether `out` leaves
+ * none out all the same. */
 int svl__segment_find_keys(struct segment *segment, const struct key_condition *condition,
-                           uint64_t id_min, uint64_t id_max, struct buffer *out);
+                           uint64_t id_min, uint64_t id_max, struct buffer *out, bool *is_whole);
 
 /* Checks everything: LMDB's pages as far as we can without trusting them, each zone against its block,
- * ids without gap, every checksum, and every key of every block in the index and nothing else there.
+ * ids without gap, every checksum, and every key of every block in the index and nothing else there (pages, and
+ * that there is nothing else, only where nobody writes).
  * Findings go to `damage`; `progress` gets bytes done of stored_bytes. */
 typedef void segment_damage_fn(int32_t code, const char *what, void *user);
 typedef int segment_progress_fn(uint64_t bytes, void *user);

@@ -190,8 +190,9 @@ static void keep_range(struct buffer *ids, uint64_t id_min, uint64_t id_max)
 }
 
 int svl__segment_find_keys(struct segment *segment, const struct key_condition *condition,
-                           uint64_t id_min, uint64_t id_max, struct buffer *out)
+                           uint64_t id_min, uint64_t id_max, struct buffer *out, bool *is_whole)
 {
+    *is_whole = false;
     /* The sets first: a run that a commit makes of them meanwhile is then not missed, only doubled. */
     uint32_t runs;
     int rc = find_in_sets(segment, condition, out, &runs);
@@ -202,7 +203,7 @@ int svl__segment_find_keys(struct segment *segment, const struct key_condition *
         return rc;
     int code;
     struct key_runs all = svl__segment_runs(segment, txn, runs);
-    rc = svl__keyruns_find(&all, condition, out, &code);
+    rc = svl__keyruns_find(&all, condition, out, is_whole, &code);
     if (rc == SVL_E_CORRUPT)
         svl__fail_at(rc, "%s", segment->lmdb.name);
     if (rc == SVL_OK)

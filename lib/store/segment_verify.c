@@ -43,8 +43,9 @@ static int index_leads_to(struct verify *v, svl_slice key, uint64_t id, bool *le
     struct key_condition exact = { .kind = SVL_KEY_EXACT, .low = key };
     *leads = false;
     v->found.len = 0;
-    int rc = svl__segment_find_keys(v->segment, &exact, 1, UINT64_MAX, &v->found);
-    for (size_t i = 0; rc == SVL_OK && i < v->found.len; i += sizeof id)
+    bool is_whole;
+    int rc = svl__segment_find_keys(v->segment, &exact, 1, UINT64_MAX, &v->found, &is_whole);
+    for (size_t i = 0; is_whole && i < v->found.len; i += sizeof id)
         *leads |= load_u64(v->found.data + i) == id;
     /* An entry that cannot be read leads nowhere; without memory nothing can be told. */
     return rc == SVL_E_CORRUPT ? SVL_OK : rc;
@@ -119,7 +120,8 @@ static int verify_index(struct verify *v)
 {
     struct key_condition all = { .kind = SVL_KEY_PREFIX };
     v->found.len = 0;
-    int rc = svl__segment_find_keys(v->segment, &all, 1, UINT64_MAX, &v->found);
+    bool is_whole;
+    int rc = svl__segment_find_keys(v->segment, &all, 1, UINT64_MAX, &v->found, &is_whole);
     if (rc == SVL_E_CORRUPT) {
         report(v, rc, svl_last_error(), v->segment->info.first_id);
         return SVL_OK;
@@ -133,6 +135,28 @@ static int verify_index(struct verify *v)
             report(v, SVL_E_CORRUPT, "the key index names it, and it is not there", id);
     }
     return rc;
+}
+
+/* Each whole, and of a run; that a filter has the keys of its run is seen when they are looked for. */
+static int verify_filters(struct verify *v, bool is_active)
+{
+    struct segment *s = v->segment;
+    MDB_txn *txn;
+    int code, rc = svl__lmdb_begin_read(&s->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    pthread_mutex_lock(&s->lock);
+    struct key_runs runs = svl__segment_runs(s, txn, s->runs);
+    pthread_mutex_unlock(&s->lock);
+    /* Of one that is written to, runs may have come that are not counted yet. */
+    rc = svl__keyfilters_check(&runs.filters, is_active ? UINT32_MAX : runs.count, &code);
+    if (rc == SVL_OK)
+        rc = svl__lmdb_error(&s->lmdb, code, "key index");
+    svl__lmdb_end_read(&s->lmdb, txn);
+    if (rc != SVL_E_CORRUPT)
+        return rc;
+    report(v, rc, svl_last_error(), s->info.first_id);
+    return SVL_OK;
 }
 
 /* Each key of each block has been found: one entry more is one that no block asked for. */
@@ -195,6 +219,8 @@ int svl__segment_verify(struct segment *segment, segment_damage_fn *damage,
         rc = verify_blocks(&v);
     if (rc == SVL_OK)
         rc = verify_index(&v);
+    if (rc == SVL_OK)
+        rc = verify_filters(&v, info.state == SEGMENT_ACTIVE);
     if (rc == SVL_OK && info.state != SEGMENT_ACTIVE && !v.damaged)
         rc = verify_count(&v);
     svl__block_reader_destroy(v.reader);

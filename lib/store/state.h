@@ -147,7 +147,7 @@ void svl__jobs_end(svl_store *store);
 void svl__jobs_catch_up(svl_store *store);
 /* `lock` held: when the job is due has changed; its thread is woken if that is sooner than it knows. */
 void svl__job_wake(svl_store *store, enum job job);
-/* The same, and `lock` is let go of before: whoever is woken takes it. */
+/* The same, and lets go of `lock`; a thread, which takes it, is woken only then. */
 void svl__job_wake_and_unlock(svl_store *store, enum job job);
 /* `lock` held, let go of meanwhile. For who waits for what the job does, however long: takes the step that is due
  * himself where its thread sleeps, which saves two changes of threads. */

@@ -67,9 +67,10 @@ class LmdbFile:
                 self.use(page)
             self.free.update(pages)
 
-    def table(self, name):
+    def table(self, name, flags=None):
         table = self.main.get(name)
         check(isinstance(table, Table), f"{self.what}: there is no table {name.decode()}")
+        check(flags in (None, table.flags), f"{self.what}: the flags of {name.decode()}")
         return self.entries(table)
 
     def entries(self, table, may_hold_tables=False):

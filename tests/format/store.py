@@ -6,7 +6,7 @@ from collections import namedtuple
 import journal
 from basics import Cursor, as_i64, check, checksum, known, u16_at, u32_at, u64_at
 from blocks import Block, read_zone
-from lmdb_file import LmdbFile
+from lmdb_file import INTEGER_KEYS, LmdbFile
 from runtime import read_bell
 
 CATALOG_MAP_BYTES = 1 << 30
@@ -80,9 +80,13 @@ class Segment:
         check(next_id == self.range.last_id + 1, f"{self.name}: it ends at {next_id - 1}")
         self.index = self.read_index([(key, self.unsealed(b"keys", key, value)) for key, value in file.table(b"keys")])
         self.check_index()
-        self.filtered = b"keyfilters" in file.main
-        for run, filter in file.table(b"keyfilters") if self.filtered else []:
+        self.filtered = set() # runs with a filter; None: a segment of before
+        filters = file.table(b"keyfilters", INTEGER_KEYS) if b"keyfilters" in file.main else None
+        for run, filter in filters or []:
             self.check_filter(run, filter)
+            self.filtered.add(run)
+        if filters is None:
+            self.filtered = None
 
     def read_meta(self, meta, entry, store_uuid):
         check(len(meta) == 136 and u64_at(meta, 128) == checksum(meta[:128]), f"{self.name}: what it says of itself")

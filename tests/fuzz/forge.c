@@ -106,7 +106,7 @@ static void forge_meta(uint8_t *bytes, size_t len, const uint8_t uuid[16])
     store_u64(bytes + 128, svl__checksum(bytes, 128));
 }
 
-/* Each line of what has the length and the zeros of a filter. */
+/* Seals each line, if it has the length and the zeros of a filter. */
 static bool forge_filter(uint8_t *bytes, size_t len, uint64_t run, const uint8_t uuid[16])
 {
     static const uint8_t zeros[FILTER_HEAD_BYTES];

@@ -3,7 +3,7 @@
  * open say.
  *
  * The input is a byte of switches and a sparse file (sparse.h). Unless told not to, the checksums of what the segment
- * says of itself, of its blocks, zones and key index are made right; LMDB's pages have none. */
+ * says of itself, of its blocks, zones, key index and filters are made right; LMDB's pages have none. */
 #include <serverlog/store.h>
 #include <string.h>
 
@@ -42,7 +42,8 @@ static uint64_t count_keyed(svl_store *store, const svl_query *by_key)
     uint64_t n = 0;
     MUST(svl_store_query(store, NULL, &cursor) == SVL_OK);
     while (svl_cursor_next(cursor, 0, &record) == SVL_OK)
-        n += record->key.len >= by_key->key_low.len &&
+        n += (by_key->key_kind == SVL_KEY_EXACT ? record->key.len == by_key->key_low.len
+                                                : record->key.len >= by_key->key_low.len) &&
              memcmp(record->key.data, by_key->key_low.data, by_key->key_low.len) == 0;
     svl_cursor_close(cursor);
     return n;
@@ -52,12 +53,15 @@ static uint64_t count_keyed(svl_store *store, const svl_query *by_key)
 static bool read_all(svl_store *store, struct reading *all)
 {
     svl_query query;
-    struct reading keyed, late;
+    struct reading keyed, exact, late;
     MUST(svl_query_init(&query, sizeof query) == SVL_OK);
     place_query(store, &query, all);
     query.key_kind = SVL_KEY_PREFIX;
     query.key_low = (svl_slice){ "key-1", 5 };
     place_query(store, &query, &keyed);
+    svl_query one = query;
+    one.key_kind = SVL_KEY_EXACT;
+    place_query(store, &one, &exact);
     svl_query range;
     MUST(svl_query_init(&range, sizeof range) == SVL_OK);
     range.id_min = RECORDS / 2;
@@ -66,8 +70,9 @@ static bool read_all(svl_store *store, struct reading *all)
     MUST(rc == SVL_OK || rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_CODEC);
     if (rc != SVL_OK)
         return false;
-    MUST(all->damaged == 0 && keyed.damaged == 0 && late.damaged == 0);
+    MUST(all->damaged == 0 && keyed.damaged == 0 && exact.damaged == 0 && late.damaged == 0);
     MUST(all->records == all->last_id && keyed.records == count_keyed(store, &query));
+    MUST(exact.records == count_keyed(store, &one));
     uint64_t before = all->records < RECORDS / 2 - 1 ? all->records : RECORDS / 2 - 1;
     MUST(late.records == all->records - before);
     return true;

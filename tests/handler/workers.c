@@ -17,8 +17,9 @@ static _Atomic int may_return;
 
 /* A handler that does what its `act` says. */
 struct script {
-    enum { ACT_PASS, ACT_STICK, ACT_FAIL_ONCE, ACT_DEFER, ACT_EMIT } act;
+    enum { ACT_PASS, ACT_STICK, ACT_STEP, ACT_FAIL_ONCE, ACT_DEFER, ACT_EMIT } act;
     _Atomic unsigned calls, done;
+    _Atomic unsigned steps;       /* of ACT_STEP: so many calls return */
     _Atomic uint64_t last_ids[4]; /* of the first calls */
     svl_subscription *subscription;
 };
@@ -47,6 +48,8 @@ static int handle(svl_batch *batch, void *user)
     if (call < 4)
         atomic_store(&s->last_ids[call], records[n - 1].id);
     while (s->act == ACT_STICK && !atomic_load(&may_return))
+        short_sleep();
+    while (s->act == ACT_STEP && atomic_load(&s->steps) <= call)
         short_sleep();
     if (s->act == ACT_FAIL_ONCE && call == 0)
         return SVL_FAIL;
@@ -160,6 +163,62 @@ static void test_retry_when_the_only_worker_is_in_a_callback_then_another_keeps_
     wait_for(&stuck.calls, 1);
     wait_for(&failing.done, 1); /* with the other handler in its callback all the while */
     atomic_store(&may_return, 1);
+    assert_ok(svl_close(pipeline));
+}
+
+/* The pipeline's workers: until so many are idle; those that come to rest from now on end after `idle_ms`. */
+static void rest_until_idle(uint32_t workers, uint32_t idle_ms)
+{
+    struct handlers *h = pipeline->handlers;
+    for (bool reached = false; !reached;) {
+        short_sleep();
+        pthread_mutex_lock(&h->lock);
+        reached = h->idle_workers == workers;
+        if (reached)
+            h->options.worker_idle_ms = idle_ms;
+        pthread_mutex_unlock(&h->lock);
+    }
+}
+
+static bool is_dirty(svl_subscription *s)
+{
+    pthread_mutex_lock(&s->handlers->lock);
+    bool dirty = s->dirty;
+    pthread_mutex_unlock(&s->handlers->lock);
+    return dirty;
+}
+
+/* One rests for an hour; one ends soon; the third is in a callback that follows one whose position is due between. */
+static void test_time_when_the_idle_worker_that_keeps_it_ends_then_another_keeps_it(void **state)
+{
+    (void)state;
+    static struct script scripts[3];
+    static const char *const names[] = { "long", "short", "busy" };
+    open_pipeline(3, 3600000);
+    for (int i = 0; i < 3; i++) {
+        scripts[i] = (struct script){ .act = ACT_STEP };
+        svl_stored_options o = named(names[i]);
+        o.filter.source = names[i];
+        o.batch_records_max = 1;
+        o.checkpoint_interval_ms = i == 2 ? 500 : 3600000;
+        subscribe(&scripts[i], &o);
+    }
+    assert_ok(svl_start(pipeline));
+    for (int i = 0; i < 3; i++) {
+        assert_ok(svl_publish_text(pipeline, SVL_SEVERITY_INFO, names[i], "x"));
+        assert_ok(svl_publish_text(pipeline, SVL_SEVERITY_INFO, i == 2 ? names[i] : "none", "x"));
+        assert_ok(svl_flush(pipeline, -1));
+        wait_for(&scripts[i].calls, 1);
+    }
+    atomic_store(&scripts[0].steps, 1);
+    rest_until_idle(1, 300);
+    atomic_store(&scripts[1].steps, 1);
+    rest_until_idle(2, 3600000);
+    atomic_store(&scripts[2].steps, 1);
+    wait_for(&scripts[2].calls, 2);
+    while (is_dirty(scripts[2].subscription))
+        short_sleep();
+    atomic_store(&scripts[2].steps, 2);
     assert_ok(svl_close(pipeline));
 }
 
@@ -514,6 +573,7 @@ int main(void)
         WORKERS_TEST(test_retry_when_it_waits_longer_than_workers_idle_then_made),
         WORKERS_TEST(test_retry_when_the_only_worker_is_in_a_callback_then_another_keeps_the_time),
         WORKERS_TEST(test_retry_when_due_as_the_only_worker_ends_then_made),
+        WORKERS_TEST(test_time_when_the_idle_worker_that_keeps_it_ends_then_another_keeps_it),
         WORKERS_TEST(test_failed_batch_when_retried_then_the_same_records),
         WORKERS_TEST(test_window_when_the_batch_is_full_then_not_waited_for),
         WORKERS_TEST(test_stop_when_a_batch_is_deferred_then_left_for_the_next_start),

@@ -103,7 +103,9 @@ static void assert_found(struct segment *segment, const struct key_condition *c,
                          uint64_t id_max)
 {
     struct buffer found = { 0 };
-    assert_ok(svl__segment_find_keys(segment, c, id_min, id_max, &found));
+    bool is_whole;
+    assert_ok(svl__segment_find_keys(segment, c, id_min, id_max, &found, &is_whole));
+    assert_true(is_whole);
     size_t n = found.len / sizeof(uint64_t), at = 0;
     for (size_t i = 0; i < block_count; i++) {
         bool met = blocks[i].first_id <= id_max && block_meets(&blocks[i], c);
@@ -230,7 +232,9 @@ static int find_exactly(struct segment *segment, svl_slice key)
 {
     struct key_condition exact = { .kind = SVL_KEY_EXACT, .low = key };
     struct buffer found = { 0 };
-    int rc = svl__segment_find_keys(segment, &exact, 1, UINT64_MAX, &found);
+    bool is_whole;
+    int rc = svl__segment_find_keys(segment, &exact, 1, UINT64_MAX, &found, &is_whole);
+    assert_true(is_whole == (rc == SVL_OK));
     svl__buffer_free(&found);
     return rc;
 }
@@ -339,7 +343,9 @@ static unsigned count_refused(struct segment *segment, uint64_t first_id)
         svl_slice low = words(key), behind = { key, low.len + 1 };
         struct key_condition one = { .kind = SVL_KEY_RANGE, .low = low, .high = behind };
         struct buffer found = { 0 };
-        int rc = svl__segment_find_keys(segment, &one, 1, UINT64_MAX, &found);
+        bool is_whole;
+        int rc = svl__segment_find_keys(segment, &one, 1, UINT64_MAX, &found, &is_whole);
+        assert_true(is_whole == (rc == SVL_OK));
         assert_true(rc == SVL_OK || rc == SVL_E_CORRUPT);
         refused += rc == SVL_E_CORRUPT;
         if (rc == SVL_OK) {

@@ -140,7 +140,9 @@ static bool has_all(struct segment *segment, size_t n)
     for (size_t i = 0; i < n; i++)
         holders += svl__key_set_matches(blocks[i]->keys, &condition);
     bytes.len = 0;
-    all = all && svl__segment_find_keys(segment, &condition, 1, UINT64_MAX, &bytes) == SVL_OK &&
+    bool is_whole;
+    all = all &&
+          svl__segment_find_keys(segment, &condition, 1, UINT64_MAX, &bytes, &is_whole) == SVL_OK &&
           bytes.len == holders * sizeof(uint64_t);
     svl__buffer_free(&bytes);
     return all;

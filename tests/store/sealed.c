@@ -237,6 +237,36 @@ static void assert_every_byte_counts(const char *table)
     print_message("%s: %zu bytes\n", table, place_count);
 }
 
+static void is_of_filters(int32_t code, const char *what, void *findings)
+{
+    assert_int_equal(code, SVL_E_CORRUPT);
+    assert_non_null(strstr(what, "filter"));
+    ++*(unsigned *)findings;
+}
+
+/* Only what has a key's line is read by a lookup, which then still finds all. */
+static void test_key_filter_when_a_bit_flips_then_told_by_verify_and_nothing_is_left_out(
+    void **state)
+{
+    (void)state;
+    struct rng rng = { test_seed() };
+    svl_store *store = open_store();
+    unsigned told = 0, findings = 0;
+    find_places("keyfilters");
+    damages_index = true;
+    for (size_t i = 0; i < place_count; i++) {
+        flip(places[i], (uint8_t)(1u << rng_below(&rng, 8)));
+        told += ask_all_ways(store, &rng, places[i]);
+        if (svl_store_verify(store, is_of_filters, NULL, &findings) != SVL_E_CORRUPT)
+            fail_msg("byte %u of the file is another one, and verify does not mind", places[i]);
+        flip(places[i], 0);
+    }
+    assert_true(told > place_count / 4 && findings == place_count);
+    assert_false(ask_all_ways(store, &rng, 0));
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    assert_ok(svl_store_close(store));
+}
+
 static void test_zones_when_a_bit_flips_then_told_by_each_query(void **state)
 {
     (void)state;
@@ -332,6 +362,7 @@ int main(void)
 #define SEALED_TEST(f) cmocka_unit_test_setup_teardown(f, make_store, drop_store)
     const struct CMUnitTest tests[] = {
         SEALED_TEST(test_zones_when_a_bit_flips_then_told_by_each_query),
+        SEALED_TEST(test_key_filter_when_a_bit_flips_then_told_by_verify_and_nothing_is_left_out),
         SEALED_TEST(test_key_index_when_a_bit_flips_then_told_by_each_query),
         SEALED_TEST(test_damaged_zone_when_memory_is_short_too_then_nothing_is_left_out),
     };
