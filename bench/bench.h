@@ -158,6 +158,8 @@ const struct workload *bench_workload(size_t i);
 
 /* Prints, returns -1. */
 int bench_fail(const char *what);
+/* Likewise: what cannot be done with the path, and why, by errno. */
+int bench_fail_at(const char *what, const char *path);
 int64_t bench_now_ns(void);
 /* Removes a file, or a directory with what is in it; it need not be there. */
 void bench_remove(const char *path);

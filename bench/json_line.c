@@ -61,7 +61,7 @@ void json_put_figure(FILE *out, const struct results *results, const struct figu
     put_number(out, "ratio", ratio.value);
     put_number(out, "ratio_low", ratio.low);
     put_number(out, "ratio_high", ratio.high);
-    put_number(out, "bound", figure->bound > 0 ? figure->bound : NAN);
+    put_number(out, "bound", figure->is_ours && figure->bound > 0 ? figure->bound : NAN);
     put_number(out, "limit_s", figure->limit_s > 0 ? (double)figure->limit_s : (double)NAN);
     fputs("}\n", out);
 }
@@ -125,6 +125,7 @@ static const char *read_numbers(const char *at, double *out, unsigned *count)
 struct members {
     char type[NAME_BYTES], metric[NAME_BYTES];
     struct figure figure;
+    struct origin origin;
     bool has_size;
 };
 
@@ -142,6 +143,9 @@ static char *text_of(struct members *members, const char *name, size_t *size)
         { "question", figure->question, sizeof figure->question },
         { "peer", figure->peer, sizeof figure->peer },
         { "title", figure->title, sizeof figure->title },
+        { "commit", members->origin.commit, sizeof members->origin.commit },
+        { "cpu", members->origin.cpu, sizeof members->origin.cpu },
+        { "input", members->origin.input, sizeof members->origin.input },
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (strcmp(texts[i].name, name) == 0) {
@@ -216,7 +220,10 @@ int results_read(const char *path, struct results *results)
         struct members members;
         struct figure *figure;
         number++;
+        members.type[0] = 0;
         int kind = *skip_space(line) ? read_line(line, &members) : 0;
+        if (kind == 0 && strcmp(members.type, "environment") == 0)
+            results->origin = members.origin;
         if (kind == 1 && (figure = results_add(results)))
             *figure = members.figure;
         else if (kind != 0)

@@ -2,6 +2,7 @@
  * else, or the lines of one's own log, in their order. They are made before anything is timed; behind the last they
  * begin anew, with other times and keys, at a distance (9 MB) that no peer's compression window spans. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -106,12 +107,19 @@ static int add_perturbed(const struct body *of, uint64_t pass)
     return add_body(text, of->len, of->source, of->severity);
 }
 
+static int cannot_read(const char *input)
+{
+    char words[512];
+    snprintf(words, sizeof words, "cannot read %s: %s", input, strerror(errno));
+    return bench_fail(words);
+}
+
 static int read_lines(const char *input)
 {
     char text[LINE_BYTES_MAX + 1];
     FILE *f = fopen(input, "re");
     size_t bytes = 0;
-    int rc = f ? 0 : bench_fail("cannot read the file of --input");
+    int rc = f ? 0 : cannot_read(input);
     while (rc == 0 && bytes < INPUT_BYTES_MAX && body_count < LINES_MAX &&
            fgets(text, sizeof text, f)) {
         size_t len = strcspn(text, "\n");
@@ -119,6 +127,8 @@ static int read_lines(const char *input)
             rc = add_body(text, len, "input", SVL_SEVERITY_INFO);
         bytes += len;
     }
+    if (f && ferror(f))
+        rc = cannot_read(input);
     if (f)
         fclose(f);
     uint64_t own = body_count;

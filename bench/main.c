@@ -18,6 +18,7 @@
 
 #define SIZE_MAX_RECORDS UINT64_C(10000000000)
 #define LIMIT_S_MAX 86400
+#define SIZES_WANTED "up to 8 numbers in digits, ascending, with commas, the largest 10000000000"
 
 static int usage(FILE *out)
 {
@@ -49,6 +50,20 @@ static void tell_left_out(FILE *out)
             fprintf(out, "left out: %s: its program is not installed\n", bench_peers[i]->name);
 }
 
+/* A line for each peer that was asked for and has no part in what is to run. */
+static void tell_no_part(const struct settings *settings)
+{
+    for (size_t i = 0; settings->peers && bench_peers[i]; i++) {
+        bool has_part = bench_peers[i]->is_ours || !run_wants_peer(settings, bench_peers[i]);
+        for (size_t w = 0; bench_workload(w) && !has_part; w++)
+            has_part = run_wants_workload(settings, bench_workload(w)) &&
+                       bench_workload(w)->fits(bench_peers[i]);
+        if (!has_part)
+            fprintf(stderr, "left out: %s: it has no part in these workloads\n",
+                    bench_peers[i]->name);
+    }
+}
+
 static void list(void)
 {
     for (size_t i = 0; bench_workload(i); i++)
@@ -56,8 +71,8 @@ static void list(void)
     puts("\nPeers:");
     for (size_t i = 0; bench_peers[i]; i++)
         if (!bench_peers[i]->is_here || bench_peers[i]->is_here())
-            printf("%-22s %s %s\n", bench_peers[i]->name, bench_peers[i]->title,
-                   bench_peers[i]->version ? bench_peers[i]->version() : "");
+            printf("%-22s %s (%s)\n", bench_peers[i]->name, bench_peers[i]->title,
+                   bench_peers[i]->version ? bench_peers[i]->version() : "a program");
     tell_left_out(stdout);
 }
 
@@ -162,10 +177,11 @@ static int run(const struct settings *settings)
     if (settings->out) {
         output.file = open_results(settings->out);
         if (!output.file)
-            return -bench_fail("cannot write into the directory of --out");
+            return -bench_fail_at("write results.jsonl into", settings->out);
         json_put_environment(output.file, settings, &environment);
     }
     tell_left_out(stderr);
+    tell_no_part(settings);
     if (settings->is_json)
         json_put_environment(stdout, settings, &environment);
     else
@@ -189,6 +205,13 @@ static bool read_number(const char *text, unsigned min, unsigned max, unsigned *
     return end != text && *end == 0 && *text != '-' && value >= min && value <= max;
 }
 
+/* Always false. */
+static bool refuse(const char *option, const char *wanted)
+{
+    fprintf(stderr, "serverlog-bench: %s %s: it takes %s\n", option, optarg, wanted);
+    return false;
+}
+
 /* False: not understood. */
 static bool read_option(int c, struct settings *settings)
 {
@@ -197,11 +220,13 @@ static bool read_option(int c, struct settings *settings)
         settings->peers = optarg;
         return true;
     case 's':
-        return read_sizes(optarg, settings);
+        return read_sizes(optarg, settings) || refuse("--size", SIZES_WANTED);
     case 'k':
-        return read_number(optarg, 2, SAMPLES_MAX, &settings->repeat);
+        return read_number(optarg, 2, SAMPLES_MAX, &settings->repeat) ||
+               refuse("--repeat", "a number from 2 to 64");
     case 'l':
-        return read_number(optarg, 1, LIMIT_S_MAX, &settings->limit_s);
+        return read_number(optarg, 1, LIMIT_S_MAX, &settings->limit_s) ||
+               refuse("--limit", "seconds, 1 to 86400");
     case 'j':
         settings->is_json = true;
         return true;

@@ -73,12 +73,15 @@ static void put_environment(FILE *out, const struct settings *settings,
             run_wants_peer(settings, bench_peers[i]) &&
             (!bench_peers[i]->is_here || bench_peers[i]->is_here()))
             fprintf(out, "%s %s, ", bench_peers[i]->name, bench_peers[i]->version());
-    fprintf(out,
-            "each measured %u times, in turn with ours. Bars are medians, thin lines go from the "
-            "smallest to "
-            "the largest. Ratio: ours / theirs, medians, with the 95 %% interval of 2,000 "
-            "resamples.</p>\n",
-            settings->repeat);
+    fprintf(
+        out,
+        "each measured %u times, in turn with ours. Bars are medians, thin lines go from the "
+        "smallest to the largest. Ratio: ours / theirs, medians, with the 95 %% interval of 2,000 "
+        "resamples: ours is better above 1 in rates, below 1 in times and bytes. How each was set "
+        "up: bench/README.md. Lines: ",
+        settings->repeat);
+    xml_text(out, report_input(settings));
+    fputs(".</p>\n", out);
 }
 
 static void put_row(FILE *out, const struct results *results, const struct figure *figure)
@@ -102,10 +105,12 @@ static void put_row(FILE *out, const struct results *results, const struct figur
         report_number(numbers[i], sizeof numbers[i], figure->metric, values[i]);
         fprintf(out, "<td class=\"n\">%s", numbers[i]);
     }
-    if (results_ratio(results, figure, &ratio))
-        fprintf(out, "<td class=\"n\">%.3g (%.3g-%.3g)", ratio.value, ratio.low, ratio.high);
-    else
+    if (results_ratio(results, figure, &ratio)) {
+        report_ratio(text, sizeof text, ratio);
+        fprintf(out, "<td class=\"n\">%s", text);
+    } else {
         fputs("<td>", out);
+    }
     report_number(text, sizeof text, figure->metric, figure->bound);
     fprintf(out, "<td class=\"n\">%s\n", figure->is_ours && figure->bound > 0 ? text : "");
 }

@@ -39,6 +39,22 @@ void report_count(char *out, size_t size, double count)
     snprintf(out, size, "%.3g%s", count, units[i]);
 }
 
+/* Three digits, zeros at the end too. */
+static void put_three_digits(char *out, size_t size, double number)
+{
+    int digits = number < 9.995 ? 2 : number < 99.95 ? 1 : 0;
+    snprintf(out, size, "%.*f", digits, number);
+}
+
+void report_ratio(char *out, size_t size, struct ratio ratio)
+{
+    char value[32], low[32], high[32];
+    put_three_digits(value, sizeof value, ratio.value);
+    put_three_digits(low, sizeof low, ratio.low);
+    put_three_digits(high, sizeof high, ratio.high);
+    snprintf(out, size, "%7s (%s-%s)", value, low, high);
+}
+
 void report_title(char *out, size_t size, const struct figure *figure)
 {
     if (figure->metric == METRIC_WINDOW_RATE)
@@ -52,6 +68,11 @@ void report_slow(char *out, size_t size, const struct figure *figure)
     int len = snprintf(out, size, "too slow: over %u s", figure->limit_s);
     if (figure->count > 0 && len > 0 && (size_t)len < size)
         snprintf(out + len, size - (size_t)len, ", after %u that ended", figure->count);
+}
+
+const char *report_input(const struct settings *settings)
+{
+    return settings->input ? settings->input : "made by templates";
 }
 
 void report_environment(FILE *out, const struct settings *settings,
@@ -71,10 +92,12 @@ void report_environment(FILE *out, const struct settings *settings,
             fprintf(out, " %s", peer->version());
         comma = ", ";
     }
-    fprintf(out,
-            "\n%u times each, in turn; ratio = a table's first line / the line, with its 95 "
-            "%% interval\n",
-            settings->repeat);
+    fprintf(
+        out,
+        "\n%u times each, in turn, of lines %s; minimum, median, maximum; ratio = a table's first "
+        "line / the line, with\nits 95 %% interval: ours is better above 1 in rates, below 1 in "
+        "times and bytes\n",
+        settings->repeat, report_input(settings));
 }
 
 void json_put_environment(FILE *out, const struct settings *settings,
@@ -88,7 +111,8 @@ void json_put_environment(FILE *out, const struct settings *settings,
                                      { "library", svl_build_info() },
                                      { "compiler", BENCH_COMPILER },
                                      { "flags", BENCH_FLAGS },
-                                     { "commit", BENCH_COMMIT } };
+                                     { "commit", BENCH_COMMIT },
+                                     { "input", report_input(settings) } };
     fprintf(out, "{\"type\":\"environment\",\"format\":1,\"cores\":%ld,\"repeat\":%u",
             environment->cores, settings->repeat);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -109,7 +133,7 @@ void json_put_environment(FILE *out, const struct settings *settings,
     fputs("}}\n", out);
 }
 
-/* The metrics without a line of their own, behind the first one's; a 0 is not told. */
+/* The metrics without a line of their own, behind the first one's: medians, of `max` the maximum; a 0 is not told. */
 static void print_others(FILE *out, const struct results *results, size_t first,
                          const struct figure *of)
 {
@@ -119,9 +143,10 @@ static void print_others(FILE *out, const struct results *results, size_t first,
         if (strcmp(it->peer, of->peer) != 0 || it->charts & METRIC_BIT(it->metric) ||
             it->metric == METRIC_RATE || it->metric == METRIC_EACH_NS)
             continue;
-        double median = median_of(it->samples, it->count);
-        report_number(number, sizeof number, it->metric, median);
-        if (median > 0)
+        double value = it->metric == METRIC_MAX_NS ? max_of(it->samples, it->count)
+                                                   : median_of(it->samples, it->count);
+        report_number(number, sizeof number, it->metric, value);
+        if (value > 0)
             fprintf(out, "  %s %s", bench_metrics[it->metric].name, number);
     }
 }
@@ -141,9 +166,10 @@ static void print_figure(FILE *out, const struct results *results, const struct 
     report_number(median, sizeof median, figure->metric, median_of(figure->samples, figure->count));
     report_number(max, sizeof max, figure->metric, max_of(figure->samples, figure->count));
     fprintf(out, "%11s %11s %11s", min, median, max);
-    if (results_ratio(results, figure, &ratio))
-        fprintf(out, "  %7.3g (%.3g-%.3g)", ratio.value, ratio.low, ratio.high);
-    else
+    if (results_ratio(results, figure, &ratio)) {
+        report_ratio(title, sizeof title, ratio);
+        fprintf(out, "  %s", title);
+    } else
         fprintf(out, "  %7s", "");
     if (figure->is_ours && figure->bound > 0) {
         report_number(min, sizeof min, figure->metric, figure->bound);
@@ -164,8 +190,9 @@ void report_figures(FILE *out, const struct results *results, size_t first)
         return;
     const struct figure *head = &results->figures[first];
     unsigned left = head->charts;
-    fprintf(out, "\n%s: %s (%llu)\n", head->workload, head->question,
-            (unsigned long long)head->size);
+    fprintf(out, "\n%s: %s (%llu)\n    %-36s %-8s %11s %11s %11s  %s\n", head->workload,
+            head->question, (unsigned long long)head->size, "", "", "minimum", "median", "maximum",
+            "  ratio");
     for (unsigned m = 0; m < METRIC_COUNT; m++) {
         bool is_first = left == head->charts;
         if (!(left & METRIC_BIT(m)))

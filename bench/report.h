@@ -15,6 +15,10 @@ void report_growth(FILE *out, const struct results *results);
 /* Of records: "100 k", "10 M". */
 void report_count(char *out, size_t size, double count);
 /* Whose it is, and where in a series. */
+/* What `--input` says. */
+const char *report_input(const struct settings *settings);
+/* "1.30 (1.16-1.45)" */
+void report_ratio(char *out, size_t size, struct ratio ratio);
 void report_title(char *out, size_t size, const struct figure *figure);
 /* "too slow: over 60 s", of a figure with limit_s. */
 void report_slow(char *out, size_t size, const struct figure *figure);

@@ -71,9 +71,15 @@ struct ratio {
     double value, low, high;
 };
 
+/* Where a file's figures come from; empty where it does not say. */
+struct origin {
+    char commit[NAME_BYTES], cpu[TITLE_BYTES], input[TITLE_BYTES];
+};
+
 struct results {
     struct figure *figures;
     size_t count, capacity;
+    struct origin origin; /* of those that were read */
 };
 
 /* The new figure, zeroed; NULL: no memory. */
@@ -100,6 +106,10 @@ void json_put_growth(FILE *out, const struct growth *growth);
 int results_read(const char *path, struct results *results);
 
 /* --- statistics.c --- */
+
+/* Below it a difference that repeats is not one that anybody sees; and of fewer samples an interval is two of them. */
+#define MOVED_MIN 0.01
+#define MOVED_SAMPLES_MIN 4
 
 /* NAN of none. */
 double median_of(const double *samples, unsigned count);

@@ -30,6 +30,13 @@ int bench_fail(const char *what)
     return -1;
 }
 
+int bench_fail_at(const char *what, const char *path)
+{
+    char words[512];
+    snprintf(words, sizeof words, "cannot %s %s: %s", what, path, strerror(errno));
+    return bench_fail(words);
+}
+
 static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
 {
     (void)st;
@@ -305,7 +312,7 @@ static int check_space(const struct settings *settings, const struct plan *plan)
     struct statvfs fs;
     double needed = (double)plan->disk_bytes / (1 << 30);
     if (statvfs(settings->directory, &fs) != 0)
-        return bench_fail("there is no directory as --dir says");
+        return bench_fail_at("make stores in", settings->directory);
     double there = (double)fs.f_bavail * (double)fs.f_frsize / (1 << 30);
     fprintf(stderr, "disk: at most about %.1f GiB at once are needed in %s, %.1f are free\n",
             needed, settings->directory, there);

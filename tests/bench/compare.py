@@ -46,6 +46,8 @@ class Compare(unittest.TestCase):
             ("less-rate", "rate", steady, [50, 51, 52, 53, 54], "worse"),
             ("no-change", "each", steady, steady, "same"),
             ("noise", "p99.9", [10, 100, 1000, 50, 500], [20, 90, 900, 70, 600], "same"),
+            ("a-hair", "written", [1000] * 5, [1002] * 5, "same"),
+            ("too-few", "each", [100, 101, 102], [50, 51, 52, 53, 54], "few"),
         ]
         a = self.write("a", {"type": "environment"}, *[figure(n, m, a) for n, m, a, _, _ in table])
         b = self.write("b", *[figure(n, m, b) for n, m, _, b, _ in reversed(table)], "\n", {"type": "growth"})
@@ -54,7 +56,27 @@ class Compare(unittest.TestCase):
         for name, _, before, after, verdict in table:
             row = self.row(out, name)
             self.assertEqual(row[-1], verdict, row)
-            self.assertAlmostEqual(float(row[-3]), sorted(after)[2] / sorted(before)[2], places=2)
+            self.assertAlmostEqual(float(row[-3]), sorted(after)[2] / sorted(before)[len(before) // 2], places=2)
+
+    def test_compare_when_a_figure_was_zero_then_no_ratio(self):
+        a = self.write("a", figure("stays", "memory", [0] * 5), figure("grows", "memory", [0] * 5))
+        b = self.write("b", figure("stays", "memory", [0] * 5), figure("grows", "memory", [7] * 5))
+        status, out, _ = self.compare(a, b)
+        self.assertEqual(status, 0)
+        self.assertEqual(self.row(out, "stays")[-3:], ["-", "-", "same"])
+        self.assertEqual(self.row(out, "grows")[-3:], ["-", "-", "moved"])
+
+    def test_compare_when_the_files_are_of_other_lines_or_machines_then_it_says_so(self):
+        def of(name, **origin):
+            environment = {"type": "environment", "commit": "c0ffee", "cpu": "one", "input": "x.log", **origin}
+            return self.write(name, environment, figure("w", "each", [1] * 5))
+
+        for other, told in (({}, ""), ({"input": "y.log"}, "NOT OF THE SAME LINES"), ({"cpu": "two"}, "NOT OF THE SAME MACHINE")):
+            status, out, _ = self.compare(of("a"), of("b", **other))
+            self.assertEqual(status, 0)
+            self.assertEqual("NOT OF" in out, bool(told))
+            self.assertIn(told, out)
+            self.assertIn("commit c0ffee, one, lines x.log", out)
 
     def test_compare_when_run_twice_then_the_interval_is_the_same(self):
         a = self.write("a", figure("w", "each", [3, 1, 2]))

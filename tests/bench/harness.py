@@ -123,7 +123,7 @@ class Tiny(unittest.TestCase):
 
     def test_run_when_memory_is_looked_at_then_its_bound_is_told(self):
         for it in self.figures:
-            self.assertEqual(it["bound"], 72 << 20 if it["metric"] == "memory" and
+            self.assertEqual(it["bound"], 72 << 20 if it["ours"] and it["metric"] == "memory" and
                              it["workload"] in ("ingest/plain", "ingest/keyed", "ingest/unique") else None, it)
 
     def test_run_when_done_then_no_store_is_left(self):
@@ -244,6 +244,25 @@ class Selected(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("has no line", done.stderr)
 
+    def test_run_when_it_cannot_begin_then_path_and_reason_are_told(self):
+        for arguments in (["--input", "/nonexistent"], ["--input", "/"], ["--dir", "/nonexistent"],
+                          ["--out", "/nonexistent/out"]):
+            done = run("run", "scan/bodies", "--size", "100", "--repeat", "2", "--peers", "lmdb", *arguments)
+            self.assertEqual(done.returncode, 1, arguments)
+            self.assertRegex(done.stderr, f"cannot [a-z. ]+ {arguments[1]}: [A-Z]")
+
+    def test_run_when_a_peer_has_no_part_then_it_is_told(self):
+        done = self.run_in_temporary("latency/idle", "--peers", "mutex,lmdb")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("left out: lmdb: it has no part", done.stderr)
+        self.assertNotIn("mutex:", done.stderr)
+
+    def test_run_when_input_is_given_then_it_is_on_record(self):
+        done = self.run_in_temporary("latency/idle", "--peers", "mutex", "--input", "/proc/cpuinfo")
+        self.assertEqual(json.loads(done.stdout.splitlines()[0])["input"], "/proc/cpuinfo")
+        done = self.run_in_temporary("latency/idle", "--peers", "mutex")
+        self.assertEqual(json.loads(done.stdout.splitlines()[0])["input"], "made by templates")
+
     def test_command_when_wrong_then_status_2(self):
         for arguments in ([], ["run", "nothing"], ["run", "scan", "--peers", "nobody"], ["run", "--size", "0"],
                           ["run", "--size", "20,10"], ["run", "--size", "-5"], ["run", "--size", "1x"],
@@ -251,7 +270,10 @@ class Selected(unittest.TestCase):
                           ["run", "--repeat", "5x"], ["run", "--repeat", "4294967301"], ["run", "--limit", "-1"],
                           ["run", "--limit", "0"], ["run", "--limit", "86401"], ["run", "--limit", "x"],
                           ["compare", "a"], ["list", "more"]):
-            self.assertEqual(run(*arguments).returncode, 2, arguments)
+            done = run(*arguments)
+            self.assertEqual(done.returncode, 2, arguments)
+            if arguments[:1] == ["run"] and len(arguments) == 3:
+                self.assertIn(f"{arguments[1]} {arguments[2]}: it takes ", done.stderr)
 
     def test_command_when_what_it_says_cannot_be_written_then_it_fails(self):
         for arguments in (["list"], ["run", "latency/idle", "--peers", "mutex", "--size", "100", "--repeat", "2", "--json"]):
