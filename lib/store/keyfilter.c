@@ -140,8 +140,9 @@ int svl__keyfilter_put(struct key_filter_writer *writer, uint32_t run)
 
 static int damaged(uint64_t run, const char *what)
 {
-    return svl__fail(SVL_E_CORRUPT, "key index, filter of run %llu: %s", (unsigned long long)run,
-                     what);
+    return svl__fail(SVL_E_CORRUPT,
+                     "key index, filter of run %llu: %s; the run is searched without it",
+                     (unsigned long long)run, what);
 }
 
 /* How many lines the filter has; 0: it cannot be one. */
@@ -245,7 +246,7 @@ static int check(const struct key_filters *filters, uint32_t runs, const MDB_val
     if (line.run >= runs)
         return damaged(line.run, "there is no such run");
     if (line.lines == 0 || memcmp(value->mv_data, zeros, sizeof zeros) != 0)
-        return damaged(line.run, "it cannot be one");
+        return damaged(line.run, "it has not the form of one");
     for (; line.number < line.lines; line.number++) {
         line.bytes = line_at(value->mv_data, line.number);
         if (!is_sealed(filters, &line))

@@ -47,7 +47,8 @@ static int index_leads_to(struct verify *v, svl_slice key, uint64_t id, bool *le
     int rc = svl__segment_find_keys(v->segment, &exact, 1, UINT64_MAX, &v->found, &is_whole);
     for (size_t i = 0; is_whole && i < v->found.len; i += sizeof id)
         *leads |= load_u64(v->found.data + i) == id;
-    /* An entry that cannot be read leads nowhere; without memory nothing can be told. */
+    /* A part that cannot be read is told once, when the whole index is; without memory nothing can be. */
+    *leads |= !is_whole && rc == SVL_E_CORRUPT;
     return rc == SVL_E_CORRUPT ? SVL_OK : rc;
 }
 

@@ -244,6 +244,30 @@ static void is_of_filters(int32_t code, const char *what, void *findings)
     ++*(unsigned *)findings;
 }
 
+static void is_of_no_block(int32_t code, const char *what, void *findings)
+{
+    assert_int_equal(code, SVL_E_CORRUPT);
+    assert_null(strstr(what, "a key of it is not in the key index"));
+    ++*(unsigned *)findings;
+}
+
+/* Of LMDB's pages perhaps, and of the index; not of each block whose keys it has. */
+static void test_key_index_when_a_bit_flips_then_verify_blames_no_block(void **state)
+{
+    (void)state;
+    struct rng rng = { test_seed() };
+    svl_store *store = open_store();
+    find_places("keys");
+    for (size_t i = 0; i < place_count; i++) {
+        unsigned findings = 0;
+        flip(places[i], (uint8_t)(1u << rng_below(&rng, 8)));
+        assert_int_equal(svl_store_verify(store, is_of_no_block, NULL, &findings), SVL_E_CORRUPT);
+        assert_in_range(findings, 1, 2);
+        flip(places[i], 0);
+    }
+    assert_ok(svl_store_close(store));
+}
+
 /* Only what has a key's line is read by a lookup, which then still finds all. */
 static void test_key_filter_when_a_bit_flips_then_told_by_verify_and_nothing_is_left_out(
     void **state)
@@ -364,6 +388,7 @@ int main(void)
         SEALED_TEST(test_zones_when_a_bit_flips_then_told_by_each_query),
         SEALED_TEST(test_key_filter_when_a_bit_flips_then_told_by_verify_and_nothing_is_left_out),
         SEALED_TEST(test_key_index_when_a_bit_flips_then_told_by_each_query),
+        SEALED_TEST(test_key_index_when_a_bit_flips_then_verify_blames_no_block),
         SEALED_TEST(test_damaged_zone_when_memory_is_short_too_then_nothing_is_left_out),
     };
     int failed = cmocka_run_group_tests_name("store/sealed", tests, NULL, NULL);
