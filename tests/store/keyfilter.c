@@ -204,20 +204,26 @@ static void put_filter(struct segment *segment, uint64_t run, const void *bytes,
     assert_ok(svl__lmdb_commit(&segment->lmdb, txn));
 }
 
-static void test_run_when_it_has_no_filter_then_is_asked(void **state)
+/* The last key of each run of ten. */
+static void assert_found_in_each(struct segment *segment, uint32_t runs)
 {
-    (void)state;
-    struct segment *segment = segment_new(1, MAP_BYTES);
-    size_t n;
-    for (uint32_t run = 0; run < 3; run++)
-        commit_run(segment, run, 10);
-    put_filter(segment, 1, NULL, 0);
-    for (uint32_t run = 0; run < 3; run++) {
+    for (uint32_t run = 0; run < runs; run++) {
         char key[32];
+        size_t n;
         snprintf(key, sizeof key, "%u/9", run);
         assert_ok(find(segment, key, &n));
         assert_int_equal(n, 1);
     }
+}
+
+static void test_run_when_it_has_no_filter_then_is_asked(void **state)
+{
+    (void)state;
+    struct segment *segment = segment_new(1, MAP_BYTES);
+    for (uint32_t run = 0; run < 3; run++)
+        commit_run(segment, run, 10);
+    put_filter(segment, 1, NULL, 0);
+    assert_found_in_each(segment, 3);
     assert_ok(verify(segment));
     svl__segment_close(segment);
 }
@@ -237,12 +243,7 @@ static void test_segment_when_it_has_no_filters_then_its_runs_are_asked(void **s
     commit_run(segment, 1, 10);
     segment_reopen(&segment);
     assert_false(segment->has_filters);
-    for (uint32_t run = 0; run < 2; run++) {
-        char key[32];
-        snprintf(key, sizeof key, "%u/9", run);
-        assert_ok(find(segment, key, &n));
-        assert_int_equal(n, 1);
-    }
+    assert_found_in_each(segment, 2);
     assert_ok(find(segment, "zebra", &n));
     assert_int_equal(n, 0);
     assert_ok(verify(segment));
