@@ -93,10 +93,10 @@ int compare_files(const char *a_path, const char *b_path)
         pairs++;
     }
     if (rc == 0)
-        printf("times in ns, memory in bytes, others as the metric; same: within the spread or "
-               "%.0f %%; few: "
-               "of fewer than %d samples, too few to say\n",
-               MOVED_MIN * 100, MOVED_SAMPLES_MIN);
+        printf(
+            "times in ns, memory in bytes; same: within the spread or %.0f %%; few: fewer than %d "
+            "samples, too few to say\n",
+            MOVED_MIN * 100, MOVED_SAMPLES_MIN);
     if (rc == 0 && pairs < a.count)
         printf("%zu of A's figures are not in B\n", a.count - pairs);
     if (rc == 0 && pairs == 0)

@@ -217,8 +217,8 @@ static bool rest(struct worker *self, int64_t next_ns)
     if (woken || h->ready_first || next_ns < idle_ns)
         return true;
     int64_t due_ns = keep_time(h);
-    if (h->idle_workers ==
-        0) /* what is due at this very moment is ready now, and nobody else is there for it */
+    /* What is due at this very moment is ready now, and perhaps nobody else is there for it. */
+    if (h->idle_workers == 0)
         return due_ns != INT64_MAX || h->ready_first;
     hand_over_time(h, due_ns); /* they thought that this one keeps it */
     return false;
