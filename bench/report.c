@@ -42,7 +42,9 @@ void report_count(char *out, size_t size, double count)
 /* Three digits, zeros at the end too. */
 static void put_three_digits(char *out, size_t size, double number)
 {
-    int digits = number < 9.995 ? 2 : number < 99.95 ? 1 : 0;
+    int digits = 0;
+    for (double bound = 99.95; number < bound && digits < 5; bound /= 10)
+        digits++;
     snprintf(out, size, "%.*f", digits, number);
 }
 
