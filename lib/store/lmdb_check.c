@@ -18,7 +18,9 @@
  * Checked: flags, bounds, overlap, order of offsets, each page used once or free, depth, page numbers
  * within the file, the tables' own records and how many entries they say to have, keys ascending within a
  * page, and each page's keys between those that lead to it: LMDB would not find others, and put the same
- * key a second time. Not checked: what the values say - the blocks have checksums of their own. */
+ * key a second time. Not checked: what the values say - the blocks have checksums of their own. With tables left out,
+ * before anything is read but not before a write, nor are headers of overflow pages but the free list's: LMDB reads
+ * one to free the page only. */
 #include <fcntl.h>
 #include <string.h>
 
@@ -45,6 +47,8 @@
 #define NO_PAGE UINT64_MAX
 #define DEPTH_MAX 32
 #define KEY_MAX 511u
+/* Pages of one read where one lies near the last one: those of a run of the key index follow each other. */
+#define WINDOW_PAGES 16u
 
 struct meta {
     uint64_t map_bytes;
@@ -81,14 +85,17 @@ struct entries {
 struct check {
     int fd;
     const char *name;
-    uint64_t map_bytes; /* that the file was made with */
-    uint64_t pages;     /* in the file */
-    uint64_t last_page; /* highest that the meta page admits */
+    uint64_t map_bytes;         /* that the file was made with */
+    const char *const *without; /* names of tables that are not walked, NULL at the end; or NULL */
+    uint64_t pages;             /* in the file */
+    uint64_t last_page;         /* highest that the meta page admits */
     uint64_t transaction;
     uint8_t *used;        /* a bit a page: in a tree, or free */
     struct buffer stack;  /* struct visit each */
     struct buffer tables; /* struct entries each */
-    uint8_t page[PAGE];
+    const uint8_t *page;  /* at hand, in `window` */
+    uint64_t window_from, window_to;
+    uint8_t window[WINDOW_PAGES * PAGE];
 };
 
 static int bad(const struct check *c, uint64_t page, const char *what)
@@ -96,9 +103,24 @@ static int bad(const struct check *c, uint64_t page, const char *what)
     return svl__fail(SVL_E_CORRUPT, "%s: page %llu: %s", c->name, (unsigned long long)page, what);
 }
 
+static int read_window(struct check *c, uint64_t page)
+{
+    bool is_near = page + WINDOW_PAGES >= c->window_from && page < c->window_to + WINDOW_PAGES;
+    uint64_t from = is_near ? page - page % WINDOW_PAGES : page;
+    uint64_t n = is_near ? WINDOW_PAGES : 1;
+    n = n < c->pages - from ? n : c->pages - from;
+    int rc = svl__file_read(c->fd, c->window, n * PAGE, from * PAGE, c->name);
+    c->window_from = from;
+    c->window_to = rc == SVL_OK ? from + n : from;
+    return rc;
+}
+
 static int read_page(struct check *c, uint64_t page)
 {
-    return svl__file_read(c->fd, c->page, PAGE, page * PAGE, c->name);
+    bool is_read = page >= c->window_from && page < c->window_to;
+    int rc = is_read ? SVL_OK : read_window(c, page);
+    c->page = c->window + (page - c->window_from) * PAGE;
+    return rc;
 }
 
 /* Notes that the page is used: it may be once. */
@@ -169,6 +191,24 @@ static int check_free_pages(struct check *c, const struct visit *v, uint64_t off
     return rc;
 }
 
+static int check_overflow(struct check *c, uint64_t first, uint64_t n)
+{
+    uint8_t header[PAGE_HEADER];
+    int rc = svl__file_read(c->fd, header, sizeof header, first * PAGE, c->name);
+    if (rc == SVL_OK && (load_u64(header) != first || load_u16(header + 10) != FLAG_OVERFLOW ||
+                         load_u32(header + 12) != n))
+        rc = bad(c, first, "not the overflow page that a node points to");
+    return rc;
+}
+
+static bool is_left_out(const struct check *c, const uint8_t *name, uint32_t len)
+{
+    for (const char *const *at = c->without; at && *at; at++)
+        if (strlen(*at) == len && memcmp(*at, name, len) == 0)
+            return true;
+    return false;
+}
+
 /* The data of a leaf's node: inside the page, a run of overflow pages, or a table. */
 static int check_value(struct check *c, const struct visit *v, const uint8_t *node, uint32_t room)
 {
@@ -184,13 +224,9 @@ static int check_value(struct check *c, const struct visit *v, const uint8_t *no
         if (NODE_HEADER + key + 8 > room)
             return bad(c, v->page, "a node reaches out of its page");
         uint64_t first = load_u64(data), n = (size + PAGE_HEADER + PAGE - 1) / PAGE;
-        uint8_t header[PAGE_HEADER];
         int rc = take_pages(c, first, n, v->page);
-        if (rc == SVL_OK)
-            rc = svl__file_read(c->fd, header, sizeof header, first * PAGE, c->name);
-        if (rc == SVL_OK && (load_u64(header) != first || load_u16(header + 10) != FLAG_OVERFLOW ||
-                             load_u32(header + 12) != n))
-            rc = bad(c, first, "not the overflow page that a node points to");
+        if (rc == SVL_OK && (is_free_list || !c->without))
+            rc = check_overflow(c, first, n);
         if (rc == SVL_OK && is_free_list)
             rc = check_free_pages(c, v, first * PAGE + PAGE_HEADER, size);
         return rc;
@@ -200,7 +236,8 @@ static int check_value(struct check *c, const struct visit *v, const uint8_t *no
     if (flags & NODE_SUBDATA) {
         if (v->tree != TREE_MAIN || size != TABLE_BYTES)
             return bad(c, v->page, "a table where none can be");
-        return push_table(c, data, TREE_TABLE, v->page);
+        return is_left_out(c, node + NODE_HEADER, key) ? SVL_OK
+                                                       : push_table(c, data, TREE_TABLE, v->page);
     }
     if (is_free_list)
         return check_free_pages(c, v, v->page * PAGE + (uint64_t)(data - c->page), size);
@@ -363,7 +400,7 @@ static int walk(struct check *c, const struct meta *meta)
     return rc;
 }
 
-int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes)
+int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes, const char *const *without)
 {
     uint64_t size;
     int rc = svl__file_size(fd, &size, name);
@@ -378,6 +415,7 @@ int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes)
     c->fd = fd;
     c->name = name;
     c->map_bytes = map_bytes;
+    c->without = without;
     c->pages = size / PAGE;
     struct meta metas[2];
     for (uint64_t i = 0; rc == SVL_OK && i < 2; i++)

@@ -60,25 +60,39 @@ static int check_lock_file(const struct lmdb_options *o)
 }
 
 /* What both meta pages say: their transactions are in it. */
-static bool read_metas(int fd, const struct lmdb_options *o, uint8_t out[2][META_BYTES])
+static bool read_metas(int fd, const char *name, uint8_t out[2][META_BYTES])
 {
-    return svl__file_read(fd, out[0], META_BYTES, 0, o->name) == SVL_OK &&
-           svl__file_read(fd, out[1], META_BYTES, META_PAGE_BYTES, o->name) == SVL_OK;
+    return svl__file_read(fd, out[0], META_BYTES, 0, name) == SVL_OK &&
+           svl__file_read(fd, out[1], META_BYTES, META_PAGE_BYTES, name) == SVL_OK;
 }
 
 /* A file that another process writes may change under the walk: then it is walked again. */
-static int check_file(int fd, const struct lmdb_options *o)
+static int check_changing(int fd, const char *name, uint64_t map_bytes, const char *const *without)
 {
     uint8_t before[2][META_BYTES], after[2][META_BYTES];
     for (int i = 0; i < CHECK_TRIES; i++) {
-        bool read = o->read_only && read_metas(fd, o, before);
-        int rc = svl__lmdb_check(fd, o->name, o->map_bytes);
-        if (rc != SVL_E_CORRUPT || !read || !read_metas(fd, o, after) ||
+        bool read = read_metas(fd, name, before);
+        int rc = svl__lmdb_check(fd, name, map_bytes, without);
+        if (rc != SVL_E_CORRUPT || !read || !read_metas(fd, name, after) ||
             memcmp(before, after, sizeof before) == 0)
             return rc;
     }
-    return svl__fail(SVL_E_RESOURCE, "%s changes faster than it can be checked; try again",
-                     o->name);
+    return svl__fail(SVL_E_RESOURCE, "%s changes faster than it can be checked; try again", name);
+}
+
+int svl__lmdb_check_open(const struct lmdb_env *env, const char *const *without)
+{
+    MDB_envinfo info;
+    unsigned flags;
+    int fd, code = mdb_env_info(env->env, &info);
+    if (code == 0)
+        code = mdb_env_get_flags(env->env, &flags);
+    if (code == 0)
+        code = mdb_env_get_fd(env->env, &fd);
+    if (code != 0)
+        return svl__lmdb_error(env, code, "its descriptor");
+    return (flags & MDB_RDONLY ? check_changing : svl__lmdb_check)(fd, env->name, info.me_mapsize,
+                                                                   without);
 }
 
 /* Opens or makes the data file ourselves, checks it, and lets LMDB open it again by directory
@@ -91,7 +105,8 @@ static int prepare_file(const struct lmdb_options *o)
     if (rc == SVL_OK && o->create && fchmod(fd, o->file_mode) != 0)
         rc = svl__fail_errno(errno, "mode of %s", o->name);
     if (rc == SVL_OK && !o->create)
-        rc = check_file(fd, o);
+        rc = (o->read_only ? check_changing : svl__lmdb_check)(fd, o->name, o->map_bytes,
+                                                               o->unchecked);
     if (fd >= 0)
         close(fd);
     return rc == SVL_OK ? check_lock_file(o) : rc;

@@ -45,8 +45,11 @@ struct lmdb_options {
     uint32_t readers_max;
     unsigned tables;
     bool *short_of_space; /* borrowed, or NULL: the last commit was, of all that share it */
-    bool create;          /* the file must not be there */
-    bool read_only;       /* another process may write it */
+    const char *const *
+        unchecked; /* tables, NULL at the end, or NULL for none: svl__lmdb_check_open() before they are
+                                   * read and before anything is written */
+    bool create;    /* the file must not be there */
+    bool read_only; /* another process may write it */
 };
 
 /* Opens or creates. SVL_E_NOT_FOUND (bare) if it is not there; SVL_E_CORRUPT for a header or size that
@@ -72,9 +75,12 @@ void svl__lmdb_end_read(struct lmdb_env *env, MDB_txn *txn);
  * 0. The writing thread's. */
 int svl__lmdb_lagging(struct lmdb_env *env);
 
-/* lmdb_check.c: walks every page of the tree with pread, trusting nothing: SVL_E_CORRUPT with words
+/* svl__lmdb_check() of the file of an open environment. Not beside writes of this process. */
+int svl__lmdb_check_open(const struct lmdb_env *env, const char *const *without);
+
+/* lmdb_check.c: walks every page of the trees with pread, trusting nothing: SVL_E_CORRUPT with words
  * naming the page. Done at open, before LMDB maps the file. The map's size is fixed at creation: another
- * one is damage. */
-int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes);
+ * one is damage. With `without`, NULL at the end: enough to read all tables but those named. */
+int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes, const char *const *without);
 
 #endif

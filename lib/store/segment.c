@@ -144,6 +144,7 @@ static int create_object(const struct segment_place *place, const struct segment
     segment->keys_place = svl__seal_place(info->uuid, "keys");
     segment->filters_place = svl__seal_place(info->uuid, "keyfilters");
     memcpy(segment->store_uuid, place->store_uuid, sizeof segment->store_uuid);
+    pthread_mutex_init(&segment->check_lock, NULL);
     pthread_mutex_init(&segment->lock, NULL);
     return SVL_OK;
 }
@@ -159,6 +160,7 @@ static int open_env(const struct segment_place *place, struct segment *segment, 
                                     .readers_max = place->readers_max,
                                     .tables = 5,
                                     .short_of_space = place->short_of_space,
+                                    .unchecked = svl__index_tables,
                                     .create = create,
                                     .read_only = place->read_only };
     int rc = svl__lmdb_open(&segment->lmdb, &options);
@@ -231,6 +233,7 @@ int svl__segment_create(const struct segment_place *place, struct segment_info *
     if (rc != SVL_OK)
         return rc;
     rc = open_env(place, segment, true);
+    atomic_store_explicit(&segment->index, INDEX_WHOLE, memory_order_relaxed);
     STEP("segment file: made");
     if (rc == SVL_OK)
         rc = write_first(segment);
@@ -478,14 +481,8 @@ void svl__segment_close(struct segment *segment)
         svl__key_set_release(segment->sets[i]);
     svl__lmdb_close(&segment->lmdb);
     pthread_mutex_destroy(&segment->lock);
+    pthread_mutex_destroy(&segment->check_lock);
     svl__free(segment);
-}
-
-struct key_runs svl__segment_runs(const struct segment *segment, MDB_txn *txn, uint32_t count)
-{
-    struct key_filters filters = { txn, segment->filters, segment->filters_place,
-                                   segment->has_filters };
-    return (struct key_runs){ txn, segment->keys, segment->keys_place, count, filters };
 }
 
 void svl__segment_info_get(const struct segment *segment, struct segment_info *info)

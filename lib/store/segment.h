@@ -6,9 +6,9 @@
  *   S4  the map size is fixed at creation: a full map is SVL_E_FULL, and the caller rolls.
  *   S5  an LMDB read transaction never outlives one call.
  *
- * segment.c opening, creating, checking the file · segment_write.c commits · segment_read.c zones,
- * blocks, key lookup · keyruns.c the B+tree key index in sorted runs · keyfilter.c their filters ·
- * seal.c what ends its values */
+ * segment.c opening, creating, checking the file · segment_write.c commits · segment_read.c zones and
+ * blocks · segment_index.c key lookup · keyruns.c the B+tree key index in sorted runs · keyfilter.c their
+ * filters · seal.c what ends its values */
 #ifndef SVL_STORE_SEGMENT_H
 #define SVL_STORE_SEGMENT_H
 
@@ -66,14 +66,18 @@ int svl__segment_create(const struct segment_place *place, struct segment_info *
                         struct segment **out);
 
 /* Opens an existing one for reading and writing. Header, size and identity are checked with pread
- * before the file is mapped: SVL_E_CORRUPT (also for ENOENT: "is missing"), SVL_E_VERSION,
- * SVL_E_FOREIGN. The watermark in the file may be above info->last_id (a crash between the two
- * commits): svl__segment_info() has the file's word. */
+ * before the file is mapped, and every page but those of the key index, which are once it is needed: SVL_E_CORRUPT
+ * (also for ENOENT: "is missing"), SVL_E_VERSION, SVL_E_FOREIGN. The watermark in the file may be above
+ * info->last_id (a crash between the two commits): svl__segment_info() has the file's word. */
 int svl__segment_open(const struct segment_place *place, const struct segment_info *info,
                       struct segment **out);
 
 /* Blocks that cannot be read and so cannot be indexed: the segment stays readable, and is full. */
 size_t svl__segment_lost_blocks(struct segment *segment);
+
+/* Whether pages of its key index were checked; and need not be again, of one that was closed since. */
+bool svl__segment_index_is_whole(const struct segment *segment);
+void svl__segment_trust_index(struct segment *segment);
 
 /* Another process has committed to it since: what is known of it, and the key sets, again. One thread at a
  * time, beside readers. */
@@ -90,8 +94,8 @@ void svl__segment_info_get(const struct segment *segment, struct segment_info *i
 /* Appends `n` blocks that follow its watermark, with their zones, and, where enough has gathered (256 K
  * records, 8 MiB of keys, or 256 blocks: see keyruns.c) or `finish` is set, one sorted run of the key
  * index; one synced LMDB transaction. SVL_E_FULL: the map is full, or a block is lost, nothing was written: roll.
- * SVL_E_NO_SPACE: nothing was written, may be repeated. Any other error of a flush or of the meta page:
- * SVL_E_FAILED for good. */
+ * SVL_E_CORRUPT: pages of it are damaged, nothing was written: likewise. SVL_E_NO_SPACE: nothing was written, may be
+ * repeated. Any other error of a flush or of the meta page: SVL_E_FAILED for good. */
 int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n,
                         bool finish);
 

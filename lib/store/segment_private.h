@@ -20,6 +20,9 @@
 #ifndef SVL_STORE_SEGMENT_PRIVATE_H
 #define SVL_STORE_SEGMENT_PRIVATE_H
 
+#include <stdatomic.h>
+
+#include "base/error.h"
 #include "keyruns.h"
 #include "lmdb_env.h"
 #include "seal.h"
@@ -29,13 +32,18 @@
 #define SEGMENT_META_BYTES 136
 #define SEGMENT_ZONE_BYTES (ZONE_BYTES + SEAL_BYTES)
 
+enum index_state { INDEX_UNCHECKED, INDEX_WHOLE, INDEX_DAMAGED };
+
 struct segment {
     struct lmdb_env lmdb;
     MDB_dbi blocks, zones, keys, filters, meta;
     bool has_filters;
     uint8_t store_uuid[16];
     uint64_t zones_place, keys_place, filters_place; /* seal.h */
-    pthread_mutex_t lock;                            /* everything below; never held across I/O */
+    pthread_mutex_t check_lock; /* while the index is checked; taken before `lock` */
+    _Atomic(enum index_state) index;
+    struct error_words index_damage;
+    pthread_mutex_t lock; /* everything below; never held across I/O */
     struct segment_info info;
     uint32_t runs;
     uint64_t indexed_to;
@@ -48,7 +56,14 @@ struct segment {
     size_t lost_count;
 };
 
-/* segment.c: the first `count` runs of its key index, as `txn` sees them. */
+/* segment_index.c: the names of its tables, NULL at the end. */
+extern const char *const svl__index_tables[];
+
+/* Its pages, before LMDB walks them and before anything is written: once, by whoever needs it first. SVL_E_CORRUPT,
+ * with the same words each time: nobody may, and what is asked of the index must be asked of the blocks. */
+int svl__segment_check_index(struct segment *segment);
+
+/* The first `count` runs of its key index, which is checked, as `txn` sees them. */
 struct key_runs svl__segment_runs(const struct segment *segment, MDB_txn *txn, uint32_t count);
 
 /* segment_write.c */

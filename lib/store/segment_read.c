@@ -1,4 +1,4 @@
-/* segment_read.c - zones, blocks and key lookups, each in a read transaction of its own (S5). */
+/* segment_read.c - zones and blocks, each in a read transaction of its own (S5). */
 #include <stdio.h>
 #include <string.h>
 
@@ -155,61 +155,5 @@ int svl__segment_read_block(struct segment *segment, uint64_t first_id, struct b
         }
     }
     svl__lmdb_end_read(&segment->lmdb, txn);
-    return rc;
-}
-
-/* The blocks above indexed_to, from the sets in memory; *runs is how many runs cover the rest. */
-static int find_in_sets(struct segment *segment, const struct key_condition *condition,
-                        struct buffer *out, uint32_t *runs)
-{
-    pthread_mutex_lock(&segment->lock);
-    *runs = segment->runs;
-    for (size_t i = 0; i < segment->set_count; i++) {
-        if (!svl__key_set_matches(segment->sets[i], condition))
-            continue;
-        uint64_t id = svl__key_set_block(segment->sets[i]);
-        svl__buffer_append(out, &id, sizeof id);
-    }
-    svl__buffer_append(out, segment->lost, segment->lost_count * sizeof *segment->lost);
-    pthread_mutex_unlock(&segment->lock);
-    return out->failed ? SVL_E_NOMEM : SVL_OK;
-}
-
-/* Drops the blocks outside [id_min, id_max]; the one that id_min lies in stays. */
-static void keep_range(struct buffer *ids, uint64_t id_min, uint64_t id_max)
-{
-    uint64_t *at = (uint64_t *)(void *)ids->data;
-    size_t n = ids->len / sizeof *at, first = 0, last = n;
-    while (first + 1 < n && at[first + 1] <= id_min)
-        first++;
-    while (last > first && at[last - 1] > id_max)
-        last--;
-    if (first > 0)
-        memmove(at, at + first, (last - first) * sizeof *at);
-    ids->len = (last - first) * sizeof *at;
-}
-
-int svl__segment_find_keys(struct segment *segment, const struct key_condition *condition,
-                           uint64_t id_min, uint64_t id_max, struct buffer *out, bool *is_whole)
-{
-    *is_whole = false;
-    /* The sets first: a run that a commit makes of them meanwhile is then not missed, only doubled. */
-    uint32_t runs;
-    int rc = find_in_sets(segment, condition, out, &runs);
-    MDB_txn *txn;
-    if (rc == SVL_OK)
-        rc = svl__lmdb_begin_read(&segment->lmdb, &txn);
-    if (rc != SVL_OK)
-        return rc;
-    int code;
-    struct key_runs all = svl__segment_runs(segment, txn, runs);
-    rc = svl__keyruns_find(&all, condition, out, is_whole, &code);
-    if (rc == SVL_E_CORRUPT)
-        svl__fail_at(rc, "%s", segment->lmdb.name);
-    if (rc == SVL_OK)
-        rc = svl__lmdb_error(&segment->lmdb, code, "key index");
-    svl__lmdb_end_read(&segment->lmdb, txn);
-    svl__ids_sort_unique(out);
-    keep_range(out, id_min, id_max);
     return rc;
 }

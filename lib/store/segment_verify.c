@@ -24,7 +24,7 @@ struct verify {
     uint64_t next_id; /* that the next block must start with */
     uint64_t last_id;
     uint64_t keys; /* of all blocks together */
-    bool damaged;
+    bool damaged, has_index;
 };
 
 static void report(struct verify *v, int code, const char *format, uint64_t id)
@@ -89,7 +89,7 @@ static int verify_block(struct verify *v, const struct zone *zone)
     }
     if (!svl__zone_equal(zone, svl__block_reader_zone(v->reader)))
         report(v, SVL_E_CORRUPT, "its zone says something else", zone->first_id);
-    return verify_keys(v, zone);
+    return v->has_index ? verify_keys(v, zone) : SVL_OK;
 }
 
 static int verify_blocks(struct verify *v)
@@ -188,17 +188,35 @@ static int verify_count(struct verify *v)
     return rc;
 }
 
-static int verify_pages(struct verify *v)
+static int report_pages(struct verify *v, int rc, bool *are_whole)
 {
-    struct lmdb_env *env = &v->segment->lmdb;
-    int fd;
-    if (mdb_env_get_fd(env->env, &fd) != 0)
-        return svl__fail(SVL_E_IO, "%s: its descriptor", env->name);
-    int rc = svl__lmdb_check(fd, env->name, v->segment->info.map_bytes);
-    if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION) {
-        report(v, rc, svl_last_error(), v->segment->info.first_id);
-        return SVL_OK;
-    }
+    *are_whole = rc == SVL_OK;
+    if (rc != SVL_E_CORRUPT && rc != SVL_E_VERSION)
+        return rc;
+    report(v, rc, svl_last_error(), v->segment->info.first_id);
+    return SVL_OK;
+}
+
+/* LMDB's, without trusting them; tables whose pages are damaged are not walked. Those of a segment that is written to
+ * change while they are read: of its index counts how it was found before the first write. */
+static int verify_pages(struct verify *v, bool is_active, bool *has_blocks)
+{
+    const struct lmdb_env *env = &v->segment->lmdb;
+    int rc = is_active ? SVL_OK : svl__lmdb_check_open(env, svl__index_tables);
+    rc = report_pages(v, rc, has_blocks);
+    if (rc != SVL_OK || !*has_blocks)
+        return rc;
+    rc = is_active ? svl__segment_check_index(v->segment) : svl__lmdb_check_open(env, NULL);
+    return report_pages(v, rc, &v->has_index);
+}
+
+static int verify_whole_index(struct verify *v, bool is_active)
+{
+    int rc = verify_index(v);
+    if (rc == SVL_OK)
+        rc = verify_filters(v, is_active);
+    if (rc == SVL_OK && !is_active && !v->damaged)
+        rc = verify_count(v);
     return rc;
 }
 
@@ -213,17 +231,14 @@ int svl__segment_verify(struct segment *segment, segment_damage_fn *damage,
                         .user = user,
                         .next_id = info.first_id,
                         .last_id = info.last_id };
+    bool is_active = info.state == SEGMENT_ACTIVE, has_blocks = false;
     int rc = svl__block_reader_create(&v.reader);
-    if (rc == SVL_OK && info.state != SEGMENT_ACTIVE)
-        rc = verify_pages(&v); /* of one that is written to, pages change while they are read */
     if (rc == SVL_OK)
+        rc = verify_pages(&v, is_active, &has_blocks);
+    if (rc == SVL_OK && has_blocks)
         rc = verify_blocks(&v);
-    if (rc == SVL_OK)
-        rc = verify_index(&v);
-    if (rc == SVL_OK)
-        rc = verify_filters(&v, info.state == SEGMENT_ACTIVE);
-    if (rc == SVL_OK && info.state != SEGMENT_ACTIVE && !v.damaged)
-        rc = verify_count(&v);
+    if (rc == SVL_OK && v.has_index)
+        rc = verify_whole_index(&v, is_active);
     svl__block_reader_destroy(v.reader);
     svl__buffer_free(&v.bytes);
     svl__buffer_free(&v.found);

@@ -200,10 +200,11 @@ int svl__segment_commit(struct segment *segment, struct block *const *blocks, si
         rc = SVL_E_FULL; /* a run would say that it covers them */
         goto out;
     }
-    if (n > 0 && !has_room(c, blocks, n)) {
+    rc = svl__segment_check_index(segment);
+    if (rc == SVL_OK && n > 0 && !has_room(c, blocks, n))
         rc = SVL_E_FULL;
+    if (rc != SVL_OK)
         goto out;
-    }
     rc = svl__lmdb_begin_write(&segment->lmdb, &c->txn);
     if (rc != SVL_OK)
         goto out;

@@ -16,7 +16,8 @@ struct segment_entry {
     uint32_t holders;        /* the set is one */
     uint32_t users;
     bool retired;
-    bool is_filled; /* since it was opened: LMDB keeps what its commits wrote as memory */
+    bool is_filled;      /* since it was opened: LMDB keeps what its commits wrote as memory */
+    bool index_is_whole; /* it was checked, and only this process writes to it */
     struct segment_entry *newer, *older; /* idle list */
 };
 
@@ -57,6 +58,7 @@ static void idle_add(struct segment_set *set, struct segment_entry *entry)
 static void close_segment(struct segment_set *set, struct segment_entry *entry)
 {
     idle_remove(set, entry);
+    entry->index_is_whole = !set->place.read_only && svl__segment_index_is_whole(entry->segment);
     svl__segment_close(entry->segment);
     entry->segment = NULL;
     entry->is_filled = false;
@@ -320,6 +322,8 @@ int svl__segment_use(struct segment_set *set, struct segment_entry *entry, struc
         while (set->open_count >= SEGMENTS_OPEN_MAX && set->idle_oldest)
             close_segment(set, set->idle_oldest);
         rc = svl__segment_open(&set->place, &entry->info, &entry->segment);
+        if (rc == SVL_OK && entry->index_is_whole)
+            svl__segment_trust_index(entry->segment);
         if (rc == SVL_OK)
             set->open_count++;
     } else if (entry->users == 0) {

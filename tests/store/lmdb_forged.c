@@ -4,18 +4,14 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "lmdb_bytes.h"
 #include "segment_files.h"
 
 #define MAP_BYTES (UINT64_C(3) << 20)
 #define FIRST_ID 1000
 #define RECORDS 10 /* a block */
 #define BLOCKS 5
-#define PAGE 4096
 #define FILE_MAX (64 * PAGE)
-
-/* See the byte table in store/lmdb_check.c. */
-#define META_AT 16 /* behind a page's header */
-#define TABLE_BYTES 48
 
 struct field {
     const char *name;
@@ -121,14 +117,14 @@ static int drop_segment(void **state)
 
 /* --- in a child --- */
 
-enum outcome { OUTCOME_WHOLE, OUTCOME_REFUSED, OUTCOME_WRONG };
+/* NO_INDEX: it opens, has all blocks, and takes no more. */
+enum outcome { OUTCOME_WHOLE, OUTCOME_REFUSED, OUTCOME_NO_INDEX, OUTCOMES, OUTCOME_WRONG };
 
-static bool has_all(struct segment *segment, size_t n)
+static bool has_blocks(struct segment *segment, size_t n)
 {
     struct buffer bytes = { 0 };
     struct zone zones[BLOCKS + 2];
     size_t found;
-    struct key_condition condition = { .kind = SVL_KEY_EXACT, .low = words("key-3") };
     bool all =
         svl__segment_zones(segment, 1, UINT64_MAX, false, zones, BLOCKS + 2, &found) == SVL_OK &&
         found == n;
@@ -136,16 +132,41 @@ static bool has_all(struct segment *segment, size_t n)
         all = svl__segment_read_block(segment, blocks[i]->zone.first_id, &bytes) == SVL_OK &&
               bytes.len == blocks[i]->len && memcmp(bytes.data, blocks[i]->data, bytes.len) == 0 &&
               memcmp(&zones[i], &blocks[i]->zone, sizeof zones[i]) == 0;
+    svl__buffer_free(&bytes);
+    return all;
+}
+
+static const struct key_condition condition = { .kind = SVL_KEY_EXACT, .low = { "key-3", 5 } };
+
+static bool has_all(struct segment *segment, size_t n)
+{
+    struct buffer bytes = { 0 };
     size_t holders = 0;
     for (size_t i = 0; i < n; i++)
         holders += svl__key_set_matches(blocks[i]->keys, &condition);
-    bytes.len = 0;
-    bool is_whole;
-    all = all &&
-          svl__segment_find_keys(segment, &condition, 1, UINT64_MAX, &bytes, &is_whole) == SVL_OK &&
-          bytes.len == holders * sizeof(uint64_t);
+    bool is_whole, all = has_blocks(segment, n) &&
+                         svl__segment_find_keys(segment, &condition, 1, UINT64_MAX, &bytes,
+                                                &is_whole) == SVL_OK &&
+                         bytes.len == holders * sizeof(uint64_t);
     svl__buffer_free(&bytes);
     return all;
+}
+
+static bool refuses_index(struct segment *segment)
+{
+    struct buffer bytes = { 0 };
+    bool is_whole;
+    int rc = svl__segment_find_keys(segment, &condition, 1, UINT64_MAX, &bytes, &is_whole);
+    svl__buffer_free(&bytes);
+    return rc == SVL_E_CORRUPT && !is_whole && strstr(svl_last_error(), ".seg");
+}
+
+static bool lives_without_index(struct segment *segment)
+{
+    return has_blocks(segment, committed) && refuses_index(segment) &&
+           svl__segment_commit(segment, &blocks[committed], 1, false) == SVL_E_CORRUPT &&
+           (committed == 0 || svl__segment_commit(segment, NULL, 0, true) == SVL_E_CORRUPT) &&
+           has_blocks(segment, committed) && refuses_index(segment);
 }
 
 static int use_segment(void *user)
@@ -157,6 +178,11 @@ static int use_segment(void *user)
         return (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION) && strstr(svl_last_error(), ".seg")
                    ? OUTCOME_REFUSED
                    : OUTCOME_WRONG;
+    if (refuses_index(segment)) {
+        bool lives = lives_without_index(segment);
+        svl__segment_close(segment);
+        return lives ? OUTCOME_NO_INDEX : OUTCOME_WRONG;
+    }
     if (!has_all(segment, committed) ||
         svl__segment_commit(segment, &blocks[committed], 1, true) != SVL_OK ||
         !has_all(segment, committed + 1))
@@ -170,7 +196,7 @@ static int use_segment(void *user)
 
 /* --- forging --- */
 
-static unsigned outcomes[2];
+static unsigned outcomes[OUTCOMES];
 
 static void forge(const char *table, const struct field *field, size_t at, uint64_t value)
 {
@@ -181,10 +207,10 @@ static void forge(const char *table, const struct field *field, size_t at, uint6
         return;
     write_file(forged, original_size);
     int outcome = use_in_child(use_segment, NULL);
-    if (outcome > OUTCOME_REFUSED)
+    if (outcome >= OUTCOMES)
         print_error("%s, %s of %#llx: outcome %d\n", table, field->name, (unsigned long long)value,
                     outcome);
-    assert_in_range(outcome, OUTCOME_WHOLE, OUTCOME_REFUSED);
+    assert_in_range(outcome, OUTCOME_WHOLE, OUTCOMES - 1);
     outcomes[outcome]++;
 }
 
@@ -220,27 +246,12 @@ static void test_meta_page_when_forged_then_refused_or_harmless(void **state)
     assert_true(outcomes[OUTCOME_REFUSED] > 0);
 }
 
-/* The record of a named table, in the main one's page: it is a leaf. */
-static size_t find_table(const char *name)
-{
-    size_t len = strlen(name), transaction = META_AT + 128, newest = PAGE;
-    if (load_u64(original + transaction) > load_u64(original + PAGE + transaction))
-        newest = 0;
-    size_t page = load_u64(original + newest + META_AT + 24 + TABLE_BYTES + 40) * PAGE;
-    for (size_t at = page; at + 8 + len + TABLE_BYTES <= page + PAGE; at += 2)
-        if (load_u16(original + at) == TABLE_BYTES && load_u16(original + at + 6) == len &&
-            memcmp(original + at + 8, name, len) == 0)
-            return at + 8 + len;
-    fail_msg("no table %s", name);
-    return 0;
-}
-
 static const char *const names[] = { "blocks", "zones", "keys", "keyfilters", "meta" };
 
 static void forge_records(void)
 {
     for (size_t i = 0; i < COUNT(names); i++)
-        forge_all(names[i], table_fields, COUNT(table_fields), find_table(names[i]));
+        forge_all(names[i], table_fields, COUNT(table_fields), find_table(original, names[i]));
 }
 
 static void test_table_when_its_record_is_forged_then_refused_or_harmless(void **state)
@@ -262,7 +273,7 @@ static void test_root_when_it_is_another_page_then_refused_or_harmless(void **st
     const struct field root = { "root", 40, 8 };
     for (uint64_t page = 0; page <= original_size / PAGE; page++) {
         for (size_t i = 0; i < COUNT(names); i++)
-            forge(names[i], &root, find_table(names[i]), page);
+            forge(names[i], &root, find_table(original, names[i]), page);
         for (size_t meta = 0; meta < 2; meta++)
             for (size_t i = 0; i < 2; i++)
                 forge(i ? "main" : "free list", &root, meta * PAGE + META_AT + 24 + i * TABLE_BYTES,
@@ -283,6 +294,7 @@ int main(void)
         FORGED_TEST(test_root_when_it_is_another_page_then_refused_or_harmless, make_filled),
     };
     int failed = cmocka_run_group_tests_name("store/lmdb_forged", tests, NULL, NULL);
-    print_message("%u harmless, %u refused\n", outcomes[OUTCOME_WHOLE], outcomes[OUTCOME_REFUSED]);
+    print_message("%u harmless, %u refused, %u without an index\n", outcomes[OUTCOME_WHOLE],
+                  outcomes[OUTCOME_REFUSED], outcomes[OUTCOME_NO_INDEX]);
     return failed;
 }

@@ -12,17 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/bytes.h"
+#include "lmdb_bytes.h"
 #include "store/state.h"
-#include "support/support.h"
 
 #define RECORDS 160
 #define SEGMENT_NAME "00000000000000000001-01.seg"
-#define PAGE 4096
-/* See the byte table in store/lmdb_check.c. */
-#define META_AT 16
-#define TABLE_BYTES 48
-#define NODE_BYTES 8
 #define FLAG_BRANCH 1
 #define NODE_BIGDATA 1
 #define PLACES_MAX (64 << 10)
@@ -76,20 +70,6 @@ static void add_places(size_t at, size_t n)
         places[place_count++] = (uint32_t)(at + i);
 }
 
-/* The record of a table, in the main one's only page. */
-static size_t find_table(const char *name)
-{
-    size_t len = strlen(name), transaction = META_AT + 128;
-    size_t newest = load_u64(bytes + transaction) > load_u64(bytes + PAGE + transaction) ? 0 : PAGE;
-    size_t page = load_u64(bytes + newest + META_AT + 24 + TABLE_BYTES + 40) * PAGE;
-    for (size_t at = page; at + NODE_BYTES + len + TABLE_BYTES <= page + PAGE; at += 2)
-        if (load_u16(bytes + at) == TABLE_BYTES && load_u16(bytes + at + 6) == len &&
-            memcmp(bytes + at + NODE_BYTES, name, len) == 0)
-            return at + NODE_BYTES + len;
-    fail_msg("no table %s", name);
-    return 0;
-}
-
 static void find_places_in(size_t page)
 {
     size_t n = ((size_t)load_u16(bytes + page + 12) - META_AT) / 2;
@@ -114,7 +94,7 @@ static void find_places_in(size_t page)
 static void find_places(const char *table)
 {
     place_count = 0;
-    find_places_in(load_u64(bytes + find_table(table) + 40) * PAGE);
+    find_places_in(load_u64(bytes + find_table(bytes, table) + TABLE_ROOT) * PAGE);
     assert_true(place_count > 0);
 }
 

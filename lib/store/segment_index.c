@@ -1,0 +1,116 @@
+/* segment_index.c - the key index of a segment: checked once, then asked.
+ *
+ * LMDB trusts the pages that it walks, so they are checked before. Those of the index are many times those of all else,
+ * and who asks by time or id needs none of them: they are left out when the segment is opened. */
+#include <string.h>
+
+#include "base/error.h"
+#include "segment_private.h"
+
+const char *const svl__index_tables[] = { "keys", "keyfilters", NULL };
+
+bool svl__segment_index_is_whole(const struct segment *segment)
+{
+    return atomic_load_explicit(&segment->index, memory_order_acquire) == INDEX_WHOLE;
+}
+
+void svl__segment_trust_index(struct segment *segment)
+{
+    atomic_store_explicit(&segment->index, INDEX_WHOLE, memory_order_release);
+}
+
+/* `check_lock` held. What is only out of memory, say, may be tried again. */
+static int check_now(struct segment *segment)
+{
+    int rc = svl__lmdb_check_open(&segment->lmdb, NULL);
+    enum index_state state = INDEX_UNCHECKED;
+    if (rc == SVL_OK)
+        state = INDEX_WHOLE;
+    if (rc == SVL_E_CORRUPT) {
+        svl__fail_at(rc, "key index");
+        svl__words_keep(&segment->index_damage);
+        state = INDEX_DAMAGED;
+    }
+    atomic_store_explicit(&segment->index, state, memory_order_release);
+    return rc;
+}
+
+int svl__segment_check_index(struct segment *segment)
+{
+    if (svl__segment_index_is_whole(segment))
+        return SVL_OK;
+    pthread_mutex_lock(&segment->check_lock);
+    enum index_state state = atomic_load_explicit(&segment->index, memory_order_relaxed);
+    int rc = state == INDEX_UNCHECKED ? check_now(segment) : SVL_OK;
+    if (state == INDEX_DAMAGED) {
+        svl__words_restore(&segment->index_damage);
+        rc = SVL_E_CORRUPT;
+    }
+    pthread_mutex_unlock(&segment->check_lock);
+    return rc;
+}
+
+struct key_runs svl__segment_runs(const struct segment *segment, MDB_txn *txn, uint32_t count)
+{
+    struct key_filters filters = { txn, segment->filters, segment->filters_place,
+                                   segment->has_filters };
+    return (struct key_runs){ txn, segment->keys, segment->keys_place, count, filters };
+}
+
+/* The blocks above indexed_to, from the sets in memory; *runs is how many runs cover the rest. */
+static int find_in_sets(struct segment *segment, const struct key_condition *condition,
+                        struct buffer *out, uint32_t *runs)
+{
+    pthread_mutex_lock(&segment->lock);
+    *runs = segment->runs;
+    for (size_t i = 0; i < segment->set_count; i++) {
+        if (!svl__key_set_matches(segment->sets[i], condition))
+            continue;
+        uint64_t id = svl__key_set_block(segment->sets[i]);
+        svl__buffer_append(out, &id, sizeof id);
+    }
+    svl__buffer_append(out, segment->lost, segment->lost_count * sizeof *segment->lost);
+    pthread_mutex_unlock(&segment->lock);
+    return out->failed ? SVL_E_NOMEM : SVL_OK;
+}
+
+/* Drops the blocks outside [id_min, id_max]; the one that id_min lies in stays. */
+static void keep_range(struct buffer *ids, uint64_t id_min, uint64_t id_max)
+{
+    uint64_t *at = (uint64_t *)(void *)ids->data;
+    size_t n = ids->len / sizeof *at, first = 0, last = n;
+    while (first + 1 < n && at[first + 1] <= id_min)
+        first++;
+    while (last > first && at[last - 1] > id_max)
+        last--;
+    if (first > 0)
+        memmove(at, at + first, (last - first) * sizeof *at);
+    ids->len = (last - first) * sizeof *at;
+}
+
+int svl__segment_find_keys(struct segment *segment, const struct key_condition *condition,
+                           uint64_t id_min, uint64_t id_max, struct buffer *out, bool *is_whole)
+{
+    *is_whole = false;
+    /* The sets first: a run that a commit makes of them meanwhile is then not missed, only doubled. */
+    uint32_t runs;
+    int rc = find_in_sets(segment, condition, out, &runs);
+    if (rc == SVL_OK)
+        rc = svl__segment_check_index(segment);
+    MDB_txn *txn;
+    if (rc == SVL_OK)
+        rc = svl__lmdb_begin_read(&segment->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    int code;
+    struct key_runs all = svl__segment_runs(segment, txn, runs);
+    rc = svl__keyruns_find(&all, condition, out, is_whole, &code);
+    if (rc == SVL_E_CORRUPT)
+        svl__fail_at(rc, "%s", segment->lmdb.name);
+    if (rc == SVL_OK)
+        rc = svl__lmdb_error(&segment->lmdb, code, "key index");
+    svl__lmdb_end_read(&segment->lmdb, txn);
+    svl__ids_sort_unique(out);
+    keep_range(out, id_min, id_max);
+    return rc;
+}
