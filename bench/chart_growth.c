@@ -233,9 +233,12 @@ void chart_growth_write(FILE *out, const struct results *results, const struct f
     collect(results, of, &picture);
     measure(&picture, of->bound);
     place_names(&picture);
-    snprintf(below, sizeof below,
-             "%s: %s; both axes logarithmic; n^x is how the cost grows, n^0 flat, n^1 linear",
-             of->workload, bench_metrics[of->metric].label);
+    snprintf(
+        below, sizeof below,
+        "%s: %s, %s is better; both axes logarithmic; n^x is how the cost grows, n^0 flat, n^1 "
+        "linear",
+        of->workload, bench_metrics[of->metric].label,
+        bench_metrics[of->metric].is_more_better ? "more" : "less");
     chart_begin(out, picture.height, of, " As the store grows.", below);
     draw_y_axis(out, &picture, of->metric);
     draw_x_axis(out, &picture);

@@ -101,11 +101,32 @@ static bool is_empty(const struct segment_info *info)
     return info->last_id < info->first_id;
 }
 
+/* A segment that is damaged takes nothing more, as if it were full. Told once: a full disk may keep the next one from
+ * being begun. */
+static int fill_segment(struct commit *c, struct block *const *blocks, size_t n, bool finish)
+{
+    svl_store *store = c->store;
+    struct segment_info info;
+    int rc = svl__segment_commit(c->segment, blocks, n, finish);
+    if (rc != SVL_E_CORRUPT)
+        return rc;
+    svl__segment_info_get(c->segment, &info);
+    if (store->damaged_segment != info.first_id) {
+        store->damaged_segment = info.first_id;
+        svl__log(&store->log, SVL_SEVERITY_ERROR, rc, "%s: %s; new records go to another segment",
+                 store->path, svl_last_error());
+        pthread_mutex_lock(&store->lock);
+        store->stats.damaged++;
+        pthread_mutex_unlock(&store->lock);
+    }
+    return SVL_E_FULL;
+}
+
 /* The key index of the active segment is finished, if it can be; *old is what it is then. */
 static int finish_segment(struct commit *c, struct segment_info *old)
 {
-    int rc = svl__segment_commit(c->segment, NULL, 0, true);
-    if (rc != SVL_OK && rc != SVL_E_FULL && rc != SVL_E_CORRUPT)
+    int rc = fill_segment(c, NULL, 0, true);
+    if (rc != SVL_OK && rc != SVL_E_FULL)
         return rc;
     svl__segment_info_get(c->segment, old);
     old->state = SEGMENT_FULL;
@@ -186,21 +207,6 @@ static int roll_unless_empty(struct commit *c)
     return info.blocks > 0 && first < c->count ? roll(c, c->blocks[first]->zone.first_id) : SVL_OK;
 }
 
-/* What is damaged takes nothing more: it is told, and is full. */
-static int commit_portion(struct commit *c, struct block *const *blocks, size_t n)
-{
-    svl_store *store = c->store;
-    int rc = svl__segment_commit(c->segment, blocks, n, false);
-    if (rc != SVL_E_CORRUPT)
-        return rc;
-    svl__log(&store->log, SVL_SEVERITY_ERROR, rc, "%s: %s; new records go to another segment",
-             store->path, svl_last_error());
-    pthread_mutex_lock(&store->lock);
-    store->stats.damaged++;
-    pthread_mutex_unlock(&store->lock);
-    return SVL_E_FULL;
-}
-
 static int commit_blocks(struct commit *c)
 {
     int rc = enter_segment(c);
@@ -213,7 +219,7 @@ static int commit_blocks(struct commit *c)
     bool fresh = false;
     for (size_t done = rc == SVL_OK ? skip_written(c) : 0; rc == SVL_OK && done < c->count;) {
         size_t n = portion(c, done);
-        rc = commit_portion(c, c->blocks + done, n);
+        rc = fill_segment(c, c->blocks + done, n, false);
         if (rc == SVL_OK) {
             done += n;
             fresh = false;

@@ -1,8 +1,8 @@
-/* lmdb_check.c - an LMDB 0.9 data file, checked before LMDB maps it.
+/* lmdb_check.c - an LMDB 0.9 data file, checked before LMDB walks it.
  *
  * LMDB trusts its file: a damaged page leads it to wild pointers. So every page that it could reach from
- * the newest meta page is read with pread and checked here. What this format is (from lmdb.h and mdb.c of
- * 0.9.24; 64-bit, little-endian):
+ * the newest meta page, by what it is about to do, is read with pread and checked here. What this format is (from
+ * lmdb.h and mdb.c of 0.9.24; 64-bit, little-endian):
  *
  *   page     0: number u64 · 8: pad u16 · 10: flags u16 · 12: lower u16, upper u16 (or, of an overflow
  *            page, its count of pages u32) · 16: node offsets u16 each, up to `lower`
@@ -18,9 +18,8 @@
  * Checked: flags, bounds, overlap, order of offsets, each page used once or free, depth, page numbers
  * within the file, the tables' own records and how many entries they say to have, keys ascending within a
  * page, and each page's keys between those that lead to it: LMDB would not find others, and put the same
- * key a second time. Not checked: what the values say - the blocks have checksums of their own. With tables left out,
- * before anything is read but not before a write, nor are headers of overflow pages but the free list's: LMDB reads
- * one to free the page only. */
+ * key a second time. Not checked: what the values say - the blocks have checksums of their own. The free list, and
+ * the headers of overflow pages, LMDB reads to take a page and to give one back: they are checked for who writes. */
 #include <fcntl.h>
 #include <string.h>
 
@@ -87,8 +86,9 @@ struct check {
     const char *name;
     uint64_t map_bytes;         /* that the file was made with */
     const char *const *without; /* names of tables that are not walked, NULL at the end; or NULL */
-    uint64_t pages;             /* in the file */
-    uint64_t last_page;         /* highest that the meta page admits */
+    bool to_write;
+    uint64_t pages;     /* in the file */
+    uint64_t last_page; /* highest that the meta page admits */
     uint64_t transaction;
     uint8_t *used;        /* a bit a page: in a tree, or free */
     struct buffer stack;  /* struct visit each */
@@ -103,16 +103,24 @@ static int bad(const struct check *c, uint64_t page, const char *what)
     return svl__fail(SVL_E_CORRUPT, "%s: page %llu: %s", c->name, (unsigned long long)page, what);
 }
 
-static int read_window(struct check *c, uint64_t page)
+static int fill_window(struct check *c, uint64_t from, uint64_t n)
 {
-    bool is_near = page + WINDOW_PAGES >= c->window_from && page < c->window_to + WINDOW_PAGES;
-    uint64_t from = is_near ? page - page % WINDOW_PAGES : page;
-    uint64_t n = is_near ? WINDOW_PAGES : 1;
-    n = n < c->pages - from ? n : c->pages - from;
     int rc = svl__file_read(c->fd, c->window, n * PAGE, from * PAGE, c->name);
     c->window_from = from;
     c->window_to = rc == SVL_OK ? from + n : from;
     return rc;
+}
+
+/* The page, with those about it where one lies near those read last. That one of these cannot be read is nothing to
+ * it. */
+static int read_window(struct check *c, uint64_t page)
+{
+    bool is_near = page + WINDOW_PAGES >= c->window_from && page < c->window_to + WINDOW_PAGES;
+    uint64_t from = page - page % WINDOW_PAGES, n = c->pages - from;
+    n = n < WINDOW_PAGES ? n : WINDOW_PAGES;
+    if (is_near && fill_window(c, from, n) == SVL_OK)
+        return SVL_OK;
+    return fill_window(c, page, 1);
 }
 
 static int read_page(struct check *c, uint64_t page)
@@ -225,7 +233,7 @@ static int check_value(struct check *c, const struct visit *v, const uint8_t *no
             return bad(c, v->page, "a node reaches out of its page");
         uint64_t first = load_u64(data), n = (size + PAGE_HEADER + PAGE - 1) / PAGE;
         int rc = take_pages(c, first, n, v->page);
-        if (rc == SVL_OK && (is_free_list || !c->without))
+        if (rc == SVL_OK && c->to_write)
             rc = check_overflow(c, first, n);
         if (rc == SVL_OK && is_free_list)
             rc = check_free_pages(c, v, first * PAGE + PAGE_HEADER, size);
@@ -384,9 +392,9 @@ static int walk(struct check *c, const struct meta *meta)
     store_u16(free_list + 4, (load_u16(free_list + 4) & TABLE_FLAGS) | TABLE_INTEGERKEY);
     uint8_t main_table[TABLE_BYTES];
     memcpy(main_table, meta->tables[1], TABLE_BYTES);
-    int rc = push_table(c, free_list, TREE_FREE_LIST, 0);
-    if (rc == SVL_OK)
-        rc = push_table(c, main_table, TREE_MAIN, 0);
+    int rc = push_table(c, main_table, TREE_MAIN, 0);
+    if (rc == SVL_OK && c->to_write)
+        rc = push_table(c, free_list, TREE_FREE_LIST, 0);
     while (rc == SVL_OK && c->stack.len > 0) {
         struct visit visit;
         c->stack.len -= sizeof visit;
@@ -400,7 +408,8 @@ static int walk(struct check *c, const struct meta *meta)
     return rc;
 }
 
-int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes, const char *const *without)
+int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes, const char *const *without,
+                    bool to_write)
 {
     uint64_t size;
     int rc = svl__file_size(fd, &size, name);
@@ -416,6 +425,7 @@ int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes, const char *co
     c->name = name;
     c->map_bytes = map_bytes;
     c->without = without;
+    c->to_write = to_write;
     c->pages = size / PAGE;
     struct meta metas[2];
     for (uint64_t i = 0; rc == SVL_OK && i < 2; i++)

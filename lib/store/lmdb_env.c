@@ -67,12 +67,13 @@ static bool read_metas(int fd, const char *name, uint8_t out[2][META_BYTES])
 }
 
 /* A file that another process writes may change under the walk: then it is walked again. */
-static int check_changing(int fd, const char *name, uint64_t map_bytes, const char *const *without)
+static int check_changing(int fd, const char *name, uint64_t map_bytes, const char *const *without,
+                          bool to_write)
 {
     uint8_t before[2][META_BYTES], after[2][META_BYTES];
     for (int i = 0; i < CHECK_TRIES; i++) {
         bool read = read_metas(fd, name, before);
-        int rc = svl__lmdb_check(fd, name, map_bytes, without);
+        int rc = svl__lmdb_check(fd, name, map_bytes, without, to_write);
         if (rc != SVL_E_CORRUPT || !read || !read_metas(fd, name, after) ||
             memcmp(before, after, sizeof before) == 0)
             return rc;
@@ -80,7 +81,7 @@ static int check_changing(int fd, const char *name, uint64_t map_bytes, const ch
     return svl__fail(SVL_E_RESOURCE, "%s changes faster than it can be checked; try again", name);
 }
 
-int svl__lmdb_check_open(const struct lmdb_env *env, const char *const *without)
+int svl__lmdb_check_open(const struct lmdb_env *env, const char *const *without, bool to_write)
 {
     MDB_envinfo info;
     unsigned flags;
@@ -92,7 +93,7 @@ int svl__lmdb_check_open(const struct lmdb_env *env, const char *const *without)
     if (code != 0)
         return svl__lmdb_error(env, code, "its descriptor");
     return (flags & MDB_RDONLY ? check_changing : svl__lmdb_check)(fd, env->name, info.me_mapsize,
-                                                                   without);
+                                                                   without, to_write);
 }
 
 /* Opens or makes the data file ourselves, checks it, and lets LMDB open it again by directory
@@ -106,7 +107,7 @@ static int prepare_file(const struct lmdb_options *o)
         rc = svl__fail_errno(errno, "mode of %s", o->name);
     if (rc == SVL_OK && !o->create)
         rc = (o->read_only ? check_changing : svl__lmdb_check)(fd, o->name, o->map_bytes,
-                                                               o->unchecked);
+                                                               o->unchecked, !o->unchecked);
     if (fd >= 0)
         close(fd);
     return rc == SVL_OK ? check_lock_file(o) : rc;

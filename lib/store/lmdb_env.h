@@ -45,9 +45,9 @@ struct lmdb_options {
     uint32_t readers_max;
     unsigned tables;
     bool *short_of_space; /* borrowed, or NULL: the last commit was, of all that share it */
-    const char *const *
-        unchecked; /* tables, NULL at the end, or NULL for none: svl__lmdb_check_open() before they are
-                                   * read and before anything is written */
+    /* Tables, NULL at the end, that nobody reads before svl__lmdb_check_open(), nor writes anything; NULL: the open
+     * checks all. */
+    const char *const *unchecked;
     bool create;    /* the file must not be there */
     bool read_only; /* another process may write it */
 };
@@ -76,11 +76,12 @@ void svl__lmdb_end_read(struct lmdb_env *env, MDB_txn *txn);
 int svl__lmdb_lagging(struct lmdb_env *env);
 
 /* svl__lmdb_check() of the file of an open environment. Not beside writes of this process. */
-int svl__lmdb_check_open(const struct lmdb_env *env, const char *const *without);
+int svl__lmdb_check_open(const struct lmdb_env *env, const char *const *without, bool to_write);
 
-/* lmdb_check.c: walks every page of the trees with pread, trusting nothing: SVL_E_CORRUPT with words
- * naming the page. Done at open, before LMDB maps the file. The map's size is fixed at creation: another
- * one is damage. With `without`, NULL at the end: enough to read all tables but those named. */
-int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes, const char *const *without);
+/* lmdb_check.c: reads every page of the trees with pread, trusting nothing: SVL_E_CORRUPT with words
+ * naming the page. Before LMDB walks them. The map's size is fixed at creation: another one is damage. The tables named
+ * in `without` (NULL at the end, or NULL for none) are left out. `to_write`: all that a commit relies on as well. */
+int svl__lmdb_check(int fd, const char *name, uint64_t map_bytes, const char *const *without,
+                    bool to_write);
 
 #endif

@@ -233,7 +233,6 @@ int svl__segment_create(const struct segment_place *place, struct segment_info *
     if (rc != SVL_OK)
         return rc;
     rc = open_env(place, segment, true);
-    atomic_store_explicit(&segment->index, INDEX_WHOLE, memory_order_relaxed);
     STEP("segment file: made");
     if (rc == SVL_OK)
         rc = write_first(segment);

@@ -7,8 +7,8 @@
  *   S5  an LMDB read transaction never outlives one call.
  *
  * segment.c opening, creating, checking the file · segment_write.c commits · segment_read.c zones and
- * blocks · segment_index.c key lookup · keyruns.c the B+tree key index in sorted runs · keyfilter.c their
- * filters · seal.c what ends its values */
+ * blocks · segment_index.c key lookup · segment_pages.c what LMDB may walk · keyruns.c the B+tree key index
+ * in sorted runs · keyfilter.c their filters · seal.c what ends its values */
 #ifndef SVL_STORE_SEGMENT_H
 #define SVL_STORE_SEGMENT_H
 
@@ -66,9 +66,9 @@ int svl__segment_create(const struct segment_place *place, struct segment_info *
                         struct segment **out);
 
 /* Opens an existing one for reading and writing. Header, size and identity are checked with pread
- * before the file is mapped, and every page but those of the key index, which are once it is needed: SVL_E_CORRUPT
- * (also for ENOENT: "is missing"), SVL_E_VERSION, SVL_E_FOREIGN. The watermark in the file may be above
- * info->last_id (a crash between the two commits): svl__segment_info() has the file's word. */
+ * before the file is mapped, and all pages that LMDB walks to read blocks and zones: SVL_E_CORRUPT (also for ENOENT:
+ * "is missing"), SVL_E_VERSION, SVL_E_FOREIGN. The watermark in the file may be above info->last_id (a crash between
+ * the two commits): svl__segment_info() has the file's word. */
 int svl__segment_open(const struct segment_place *place, const struct segment_info *info,
                       struct segment **out);
 

@@ -1,54 +1,8 @@
-/* segment_index.c - the key index of a segment: checked once, then asked.
- *
- * LMDB trusts the pages that it walks, so they are checked before. Those of the index are many times those of all else,
- * and who asks by time or id needs none of them: they are left out when the segment is opened. */
+/* segment_index.c - the key index of a segment, asked: in memory for the newest blocks, by its runs for the others. */
 #include <string.h>
 
 #include "base/error.h"
 #include "segment_private.h"
-
-const char *const svl__index_tables[] = { "keys", "keyfilters", NULL };
-
-bool svl__segment_index_is_whole(const struct segment *segment)
-{
-    return atomic_load_explicit(&segment->index, memory_order_acquire) == INDEX_WHOLE;
-}
-
-void svl__segment_trust_index(struct segment *segment)
-{
-    atomic_store_explicit(&segment->index, INDEX_WHOLE, memory_order_release);
-}
-
-/* `check_lock` held. What is only out of memory, say, may be tried again. */
-static int check_now(struct segment *segment)
-{
-    int rc = svl__lmdb_check_open(&segment->lmdb, NULL);
-    enum index_state state = INDEX_UNCHECKED;
-    if (rc == SVL_OK)
-        state = INDEX_WHOLE;
-    if (rc == SVL_E_CORRUPT) {
-        svl__fail_at(rc, "key index");
-        svl__words_keep(&segment->index_damage);
-        state = INDEX_DAMAGED;
-    }
-    atomic_store_explicit(&segment->index, state, memory_order_release);
-    return rc;
-}
-
-int svl__segment_check_index(struct segment *segment)
-{
-    if (svl__segment_index_is_whole(segment))
-        return SVL_OK;
-    pthread_mutex_lock(&segment->check_lock);
-    enum index_state state = atomic_load_explicit(&segment->index, memory_order_relaxed);
-    int rc = state == INDEX_UNCHECKED ? check_now(segment) : SVL_OK;
-    if (state == INDEX_DAMAGED) {
-        svl__words_restore(&segment->index_damage);
-        rc = SVL_E_CORRUPT;
-    }
-    pthread_mutex_unlock(&segment->check_lock);
-    return rc;
-}
 
 struct key_runs svl__segment_runs(const struct segment *segment, MDB_txn *txn, uint32_t count)
 {

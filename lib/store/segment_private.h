@@ -32,7 +32,13 @@
 #define SEGMENT_META_BYTES 136
 #define SEGMENT_ZONE_BYTES (ZONE_BYTES + SEAL_BYTES)
 
-enum index_state { INDEX_UNCHECKED, INDEX_WHOLE, INDEX_DAMAGED };
+enum pages_state { PAGES_UNCHECKED, PAGES_WHOLE, PAGES_DAMAGED };
+
+/* What is known of LMDB's pages, as far as one way to use them needs them. */
+struct pages {
+    _Atomic(enum pages_state) state;
+    struct error_words damage;
+};
 
 struct segment {
     struct lmdb_env lmdb;
@@ -40,10 +46,10 @@ struct segment {
     bool has_filters;
     uint8_t store_uuid[16];
     uint64_t zones_place, keys_place, filters_place; /* seal.h */
-    pthread_mutex_t check_lock; /* while the index is checked; taken before `lock` */
-    _Atomic(enum index_state) index;
-    struct error_words index_damage;
-    pthread_mutex_t lock; /* everything below; never held across I/O */
+    pthread_mutex_t check_lock; /* while pages are checked; taken before `lock` */
+    struct pages index_pages;   /* to ask the key index */
+    struct pages commit_pages;  /* to write: all */
+    pthread_mutex_t lock;       /* everything below; never held across I/O */
     struct segment_info info;
     uint32_t runs;
     uint64_t indexed_to;
@@ -56,12 +62,16 @@ struct segment {
     size_t lost_count;
 };
 
-/* segment_index.c: the names of its tables, NULL at the end. */
+/* segment_pages.c: the names of the tables of the key index, NULL at the end. */
 extern const char *const svl__index_tables[];
 
-/* Its pages, before LMDB walks them and before anything is written: once, by whoever needs it first. SVL_E_CORRUPT,
- * with the same words each time: nobody may, and what is asked of the index must be asked of the blocks. */
+/* Before LMDB walks the key index, or writes anything: the pages that it needs for it are checked by whoever is the
+ * first. SVL_E_CORRUPT, with the same words each time: it must not. */
 int svl__segment_check_index(struct segment *segment);
+int svl__segment_check_commit(struct segment *segment);
+
+/* They are checked anew; of a segment that nobody writes to. */
+void svl__segment_forget_pages(struct segment *segment);
 
 /* The first `count` runs of its key index, which is checked, as `txn` sees them. */
 struct key_runs svl__segment_runs(const struct segment *segment, MDB_txn *txn, uint32_t count);

@@ -24,7 +24,7 @@ struct verify {
     uint64_t next_id; /* that the next block must start with */
     uint64_t last_id;
     uint64_t keys; /* of all blocks together */
-    bool damaged, has_index;
+    bool damaged, has_blocks, has_index;
 };
 
 static void report(struct verify *v, int code, const char *format, uint64_t id)
@@ -188,26 +188,26 @@ static int verify_count(struct verify *v)
     return rc;
 }
 
-static int report_pages(struct verify *v, int rc, bool *are_whole)
+/* LMDB's; tables whose pages are damaged are not walked. Those of a segment that is written to change while they are
+ * read: what counts is how they were before the first commit. */
+static int verify_pages(struct verify *v, bool is_active)
 {
-    *are_whole = rc == SVL_OK;
-    if (rc != SVL_E_CORRUPT && rc != SVL_E_VERSION)
+    struct segment *s = v->segment;
+    struct error_words words;
+    if (!is_active)
+        svl__segment_forget_pages(s);
+    int rc = svl__segment_check_commit(s);
+    v->has_blocks = v->has_index = rc == SVL_OK;
+    if (rc != SVL_E_CORRUPT)
         return rc;
-    report(v, rc, svl_last_error(), v->segment->info.first_id);
+    svl__words_keep(&words);
+    v->has_index = svl__segment_check_index(s) == SVL_OK;
+    v->has_blocks =
+        v->has_index || svl__lmdb_check_open(&s->lmdb, svl__index_tables, false) == SVL_OK;
+    if (v->has_index) /* what is damaged is of commits */
+        svl__words_restore(&words);
+    report(v, rc, svl_last_error(), s->info.first_id);
     return SVL_OK;
-}
-
-/* LMDB's, without trusting them; tables whose pages are damaged are not walked. Those of a segment that is written to
- * change while they are read: of its index counts how it was found before the first write. */
-static int verify_pages(struct verify *v, bool is_active, bool *has_blocks)
-{
-    const struct lmdb_env *env = &v->segment->lmdb;
-    int rc = is_active ? SVL_OK : svl__lmdb_check_open(env, svl__index_tables);
-    rc = report_pages(v, rc, has_blocks);
-    if (rc != SVL_OK || !*has_blocks)
-        return rc;
-    rc = is_active ? svl__segment_check_index(v->segment) : svl__lmdb_check_open(env, NULL);
-    return report_pages(v, rc, &v->has_index);
 }
 
 static int verify_whole_index(struct verify *v, bool is_active)
@@ -231,12 +231,12 @@ int svl__segment_verify(struct segment *segment, segment_damage_fn *damage,
                         .user = user,
                         .next_id = info.first_id,
                         .last_id = info.last_id };
-    bool is_active = info.state == SEGMENT_ACTIVE, has_blocks = false;
+    bool is_active = info.state == SEGMENT_ACTIVE;
     int rc = svl__block_reader_create(&v.reader);
     if (rc == SVL_OK)
-        rc = verify_pages(&v, is_active, &has_blocks);
-    if (rc == SVL_OK && has_blocks)
-        rc = verify_blocks(&v);
+        rc = verify_pages(&v, is_active);
+    if (rc == SVL_OK)
+        rc = v.has_blocks ? verify_blocks(&v) : progress(info.stored_bytes, user);
     if (rc == SVL_OK && v.has_index)
         rc = verify_whole_index(&v, is_active);
     svl__block_reader_destroy(v.reader);

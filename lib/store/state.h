@@ -117,6 +117,7 @@ struct svl_store {
     uint64_t committed_op;
     bool commit_given_up;          /* while ending, for want of space: the journal holds it all */
     bool roll_wanted;              /* the next commit begins a segment */
+    uint64_t damaged_segment;      /* committer's: the one told last, by its first id */
     int64_t oldest_uncommitted_ns; /* monotonic; 0 = nothing waits for a commit */
 
     pthread_mutex_t retain_lock;  /* one retention at a time; before catalog_lock */

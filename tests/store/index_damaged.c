@@ -1,12 +1,17 @@
-/* A segment of whose key index LMDB's own pages are damaged: it gives all of its records, by key as well, says what is
- * damaged to whoever asks for a key, and takes nothing more. */
+/* A segment of whose key index LMDB's own pages are damaged, or cannot be read: it gives all of its records, by key as
+ * well, says what is damaged to whoever asks for a key, and takes nothing more. The executable's own pread() stands
+ * before the library's. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lmdb_bytes.h"
+#include "store/state.h"
 
 #define RECORDS 12000u /* more than 256 blocks: a run of the key index, and some behind it */
 #define AT_ONCE 100u
@@ -15,6 +20,27 @@
 
 static char path[512];
 static svl_store *store;
+
+static ino_t segment_file;
+static off_t unreadable; /* a place of it that a read may not touch; 0: none */
+static size_t read_most; /* a longer read of it fails; 0: none */
+
+static bool is_unreadable(int fd, size_t len, off_t at)
+{
+    struct stat st;
+    if ((unreadable == 0 && read_most == 0) || fstat(fd, &st) != 0 || st.st_ino != segment_file)
+        return false;
+    bool touches = unreadable != 0 && at <= unreadable && unreadable < at + (off_t)len;
+    return touches || (read_most != 0 && len > read_most);
+}
+
+ssize_t pread(int fd, void *data, size_t len, off_t at)
+{
+    if (!is_unreadable(fd, len, at))
+        return syscall(SYS_pread64, fd, data, len, at);
+    errno = EIO;
+    return -1;
+}
 
 static void open_store(void)
 {
@@ -48,24 +74,45 @@ static int make_store(void **state)
     for (uint64_t from = 0; from < RECORDS; from += AT_ONCE)
         append(from, AT_ONCE);
     assert_ok(svl_store_close(store));
+    struct stat st;
+    char file[600];
+    snprintf(file, sizeof file, "%s/" SEGMENT_NAME, path);
+    assert_int_equal(stat(file, &st), 0);
+    segment_file = st.st_ino;
+    unreadable = 0;
+    read_most = 0;
     return 0;
 }
 
-/* Zeros the page from which all others of the table are reached. */
-static void damage_table(const char *name)
+static int open_file(void)
 {
-    static const uint8_t zeros[PAGE];
     char file[600];
     snprintf(file, sizeof file, "%s/" SEGMENT_NAME, path);
     int fd = open(file, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Where the page is from which all others of the table are reached. */
+static off_t root_of(const char *table)
+{
+    int fd = open_file();
     off_t size = lseek(fd, 0, SEEK_END);
-    assert_true(fd >= 0 && size > 0);
     uint8_t *bytes = malloc((size_t)size);
     assert_true(bytes && pread(fd, bytes, (size_t)size, 0) == size);
-    uint64_t root = load_u64(bytes + find_table(bytes, name) + TABLE_ROOT);
+    uint64_t root = load_u64(bytes + find_table(bytes, table) + TABLE_ROOT);
     assert_true(root < (uint64_t)size / PAGE);
-    assert_int_equal(pwrite(fd, zeros, sizeof zeros, (off_t)root * PAGE), PAGE);
     free(bytes);
+    close(fd);
+    return (off_t)root * PAGE;
+}
+
+static void damage_table(const char *name)
+{
+    static const uint8_t zeros[PAGE];
+    off_t at = root_of(name);
+    int fd = open_file();
+    assert_int_equal(pwrite(fd, zeros, sizeof zeros, at), PAGE);
     close(fd);
 }
 
@@ -86,7 +133,8 @@ static uint64_t count(const char *key, unsigned *told)
         if (rc == SVL_OK)
             continue;
         assert_int_equal(rc, SVL_E_CORRUPT);
-        assert_non_null(strstr(svl_last_error(), "key index: " SEGMENT_NAME ": page "));
+        assert_non_null(strstr(svl_last_error(), "key index: "));
+        assert_non_null(strstr(svl_last_error(), SEGMENT_NAME));
         assert_int_equal(++*told, 1);
     }
     svl_cursor_close(cursor);
@@ -120,12 +168,8 @@ static void assert_all_there(uint64_t records)
     assert_int_equal(findings, 1);
 }
 
-static void assert_lives_without(const char *table)
+static void assert_lives_without_index(void)
 {
-    open_store();
-    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
-    assert_ok(svl_store_close(store));
-    damage_table(table);
     open_store();
     assert_all_there(RECORDS);
     assert_int_equal(stats_of().segments, 1);
@@ -145,13 +189,75 @@ static void assert_lives_without(const char *table)
 static void test_key_index_when_its_pages_are_damaged_then_blocks_answer(void **state)
 {
     (void)state;
-    assert_lives_without("keys");
+    damage_table("keys");
+    assert_lives_without_index();
 }
 
 static void test_key_filters_when_their_pages_are_damaged_then_blocks_answer(void **state)
 {
     (void)state;
-    assert_lives_without("keyfilters");
+    damage_table("keyfilters");
+    assert_lives_without_index();
+}
+
+static void test_key_index_when_its_pages_cannot_be_read_then_blocks_answer(void **state)
+{
+    (void)state;
+    unreadable = root_of("keys");
+    assert_lives_without_index();
+    unreadable = 0;
+}
+
+static void test_pages_when_others_beside_them_cannot_be_read_then_nothing_is_said(void **state)
+{
+    (void)state;
+    unsigned told;
+    read_most = PAGE;
+    open_store();
+    assert_int_equal(count(NULL, &told), RECORDS);
+    assert_int_equal(told, 0);
+    assert_int_equal(count("key-07", &told), RECORDS / KEYS);
+    assert_int_equal(told, 0);
+    read_most = 0;
+    assert_ok(svl_store_close(store));
+}
+
+static void test_key_index_when_verify_finds_damage_then_nobody_walks_it(void **state)
+{
+    (void)state;
+    unsigned told;
+    open_store();
+    assert_int_equal(count("key-07", &told), RECORDS / KEYS);
+    assert_int_equal(told, 0);
+    pthread_mutex_lock(&store->lock);
+    store->roll_wanted = true; /* verify reads pages of what nobody writes to */
+    pthread_mutex_unlock(&store->lock);
+    append(RECORDS, AT_ONCE);
+    assert_ok(svl_store_commit(store, -1));
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    damage_table("keys");
+    unsigned findings = 0;
+    assert_int_equal(svl_store_verify(store, count_findings, NULL, &findings), SVL_E_CORRUPT);
+    assert_int_equal(findings, 1);
+    count("key-07", &told);
+    assert_int_equal(told, 1);
+    assert_ok(svl_store_close(store));
+}
+
+/* The clock was set, say: the segment is left before a commit would have told. */
+static void test_key_index_when_damaged_and_the_segment_is_left_then_told(void **state)
+{
+    (void)state;
+    damage_table("keys");
+    open_store();
+    pthread_mutex_lock(&store->lock);
+    store->roll_wanted = true;
+    pthread_mutex_unlock(&store->lock);
+    append(RECORDS, AT_ONCE);
+    assert_ok(svl_store_commit(store, -1));
+    assert_int_equal(stats_of().segments, 2);
+    assert_int_equal(stats_of().damaged, 1);
+    assert_ok(svl_store_close(store));
 }
 
 /* The first commit of a store is the first to need its index. */
@@ -174,6 +280,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         DAMAGED_TEST(test_key_index_when_its_pages_are_damaged_then_blocks_answer),
         DAMAGED_TEST(test_key_filters_when_their_pages_are_damaged_then_blocks_answer),
+        DAMAGED_TEST(test_key_index_when_its_pages_cannot_be_read_then_blocks_answer),
+        DAMAGED_TEST(test_pages_when_others_beside_them_cannot_be_read_then_nothing_is_said),
+        DAMAGED_TEST(test_key_index_when_verify_finds_damage_then_nobody_walks_it),
+        DAMAGED_TEST(test_key_index_when_damaged_and_the_segment_is_left_then_told),
         DAMAGED_TEST(test_key_index_when_damaged_and_nobody_asks_then_a_commit_tells),
     };
     int failed = cmocka_run_group_tests_name("store/index_damaged", tests, NULL, NULL);
