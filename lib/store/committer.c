@@ -101,24 +101,31 @@ static bool is_empty(const struct segment_info *info)
     return info->last_id < info->first_id;
 }
 
-/* A segment that is damaged takes nothing more, as if it were full. Told once: a full disk may keep the next one from
- * being begun. */
-static int fill_segment(struct commit *c, struct block *const *blocks, size_t n, bool finish)
+static void tell_damaged(struct commit *c, int rc)
 {
     svl_store *store = c->store;
     struct segment_info info;
-    int rc = svl__segment_commit(c->segment, blocks, n, finish);
-    if (rc != SVL_E_CORRUPT)
-        return rc;
     svl__segment_info_get(c->segment, &info);
-    if (store->damaged_segment != info.first_id) {
-        store->damaged_segment = info.first_id;
-        svl__log(&store->log, SVL_SEVERITY_ERROR, rc, "%s: %s; new records go to another segment",
-                 store->path, svl_last_error());
-        pthread_mutex_lock(&store->lock);
-        store->stats.damaged++;
-        pthread_mutex_unlock(&store->lock);
-    }
+    if (store->damaged_segment == info.first_id)
+        return; /* a full disk keeps the next one from being begun */
+    store->damaged_segment = info.first_id;
+    svl__log(&store->log, SVL_SEVERITY_ERROR, rc, "%s: %s; new records go to another segment",
+             store->path, svl_last_error());
+    pthread_mutex_lock(&store->lock);
+    store->stats.damaged++;
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* A segment that is damaged, or that cannot be read, takes nothing more, as if it were full. */
+static int fill_segment(struct commit *c, struct block *const *blocks, size_t n, bool finish)
+{
+    int rc = svl__segment_check_commit(c->segment);
+    bool is_sound = rc != SVL_E_CORRUPT && rc != SVL_E_IO;
+    if (rc == SVL_OK)
+        rc = svl__segment_commit(c->segment, blocks, n, finish);
+    if (is_sound && rc != SVL_E_CORRUPT)
+        return rc;
+    tell_damaged(c, rc);
     return SVL_E_FULL;
 }
 

@@ -236,6 +236,7 @@ int svl__segment_create(const struct segment_place *place, struct segment_info *
     STEP("segment file: made");
     if (rc == SVL_OK)
         rc = write_first(segment);
+    svl__segment_trust_pages(segment);
     STEP("segment file: empty and whole");
     if (rc == SVL_OK)
         rc = svl__directory_sync(place->directory, "the store");

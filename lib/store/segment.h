@@ -75,6 +75,9 @@ int svl__segment_open(const struct segment_place *place, const struct segment_in
 /* Blocks that cannot be read and so cannot be indexed: the segment stays readable, and is full. */
 size_t svl__segment_lost_blocks(struct segment *segment);
 
+/* Before anything is committed to it: SVL_E_CORRUPT, SVL_E_IO (a page cannot be read) if nothing may be. */
+int svl__segment_check_commit(struct segment *segment);
+
 /* Whether pages of its key index were checked; and need not be again, of one that was closed since. */
 bool svl__segment_index_is_whole(const struct segment *segment);
 void svl__segment_trust_index(struct segment *segment);

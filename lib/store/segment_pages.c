@@ -18,13 +18,7 @@ static bool are_whole(const struct pages *pages)
     return atomic_load_explicit(&pages->state, memory_order_acquire) == PAGES_WHOLE;
 }
 
-/* A page that cannot be read is as good as damaged: LMDB, which maps it, would be killed by it. */
-static bool is_damage(int rc)
-{
-    return rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_IO;
-}
-
-/* `check_lock` held. Where there was no memory to check, say, nothing is known. */
+/* `check_lock` held. What could not be done now, for want of memory, say, may be another time. */
 static int check_now(struct segment *segment, struct pages *pages, bool to_write)
 {
     int rc = svl__lmdb_check_open(&segment->lmdb, NULL, to_write);
@@ -32,7 +26,7 @@ static int check_now(struct segment *segment, struct pages *pages, bool to_write
         set_state(&segment->index_pages, PAGES_WHOLE);
     if (rc == SVL_OK)
         set_state(pages, PAGES_WHOLE);
-    if (!is_damage(rc))
+    if (rc != SVL_E_CORRUPT && rc != SVL_E_VERSION)
         return rc;
     svl__fail_at(SVL_E_CORRUPT, to_write ? "LMDB's pages" : "key index");
     svl__words_keep(&pages->damage);
@@ -87,4 +81,10 @@ bool svl__segment_index_is_whole(const struct segment *segment)
 void svl__segment_trust_index(struct segment *segment)
 {
     set_state(&segment->index_pages, PAGES_WHOLE);
+}
+
+void svl__segment_trust_pages(struct segment *segment)
+{
+    svl__segment_trust_index(segment);
+    set_state(&segment->commit_pages, PAGES_WHOLE);
 }

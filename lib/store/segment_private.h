@@ -66,12 +66,13 @@ struct segment {
 extern const char *const svl__index_tables[];
 
 /* Before LMDB walks the key index, or writes anything: the pages that it needs for it are checked by whoever is the
- * first. SVL_E_CORRUPT, with the same words each time: it must not. */
+ * first. SVL_E_CORRUPT, with the same words each time, or SVL_E_IO, of a page that cannot be read: it must not. */
 int svl__segment_check_index(struct segment *segment);
-int svl__segment_check_commit(struct segment *segment);
 
 /* They are checked anew; of a segment that nobody writes to. */
 void svl__segment_forget_pages(struct segment *segment);
+/* They need not be checked: nobody but us has written them. */
+void svl__segment_trust_pages(struct segment *segment);
 
 /* The first `count` runs of its key index, which is checked, as `txn` sees them. */
 struct key_runs svl__segment_runs(const struct segment *segment, MDB_txn *txn, uint32_t count);
