@@ -97,6 +97,8 @@ static void test_filter_when_its_size_varies_then_names_each_key_and_few_others(
     svl__segment_close(segment);
 }
 
+#define OTHERS 4000 /* keys that are not there: a hundredth of fewer may be chance */
+
 /* Its size follows the keys, not how often they come. */
 static void test_filter_when_blocks_share_keys_then_is_as_small_and_as_good(void **state)
 {
@@ -115,7 +117,7 @@ static void test_filter_when_blocks_share_keys_then_is_as_small_and_as_good(void
         uint64_t lines = (n + FILTER_LINE_KEYS - 1) / FILTER_LINE_KEYS;
         size_t len = get_filter(segment, run, filter, sizeof filter);
         assert_in_range((len - FILTER_HEAD_BYTES) / FILTER_LINE_BYTES, lines, lines * 2);
-        for (uint32_t i = 0; i < 2 * n; i++) {
+        for (uint32_t i = 0; i < n + OTHERS; i++) {
             uint64_t runs;
             char key[32];
             snprintf(key, sizeof key, "%u/%u", run, i);
@@ -123,7 +125,7 @@ static void test_filter_when_blocks_share_keys_then_is_as_small_and_as_good(void
             assert_true(i >= n || runs == 1);
             wrong += i >= n && runs != 0;
         }
-        assert_true(wrong <= n / 100 + 1);
+        assert_true(wrong <= OTHERS / 100);
     }
     assert_ok(verify(segment));
     svl__segment_close(segment);
