@@ -120,10 +120,10 @@ static void tell_damaged(struct commit *c, int rc)
 static int fill_segment(struct commit *c, struct block *const *blocks, size_t n, bool finish)
 {
     int rc = svl__segment_check_commit(c->segment);
-    bool is_sound = rc != SVL_E_CORRUPT && rc != SVL_E_IO;
+    bool is_unreadable = rc == SVL_E_IO;
     if (rc == SVL_OK)
         rc = svl__segment_commit(c->segment, blocks, n, finish);
-    if (is_sound && rc != SVL_E_CORRUPT)
+    if (rc != SVL_E_CORRUPT && !is_unreadable)
         return rc;
     tell_damaged(c, rc);
     return SVL_E_FULL;

@@ -97,8 +97,8 @@ void svl__segment_info_get(const struct segment *segment, struct segment_info *i
 /* Appends `n` blocks that follow its watermark, with their zones, and, where enough has gathered (256 K
  * records, 8 MiB of keys, or 256 blocks: see keyruns.c) or `finish` is set, one sorted run of the key
  * index; one synced LMDB transaction. SVL_E_FULL: the map is full, or a block is lost, nothing was written: roll.
- * SVL_E_CORRUPT: pages of it are damaged, nothing was written: likewise. SVL_E_NO_SPACE: nothing was written, may be
- * repeated. Any other error of a flush or of the meta page: SVL_E_FAILED for good. */
+ * SVL_E_NO_SPACE: nothing was written, may be repeated. Any other error of a flush or of the meta page:
+ * SVL_E_FAILED for good. svl__segment_check_commit() has said SVL_OK. */
 int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n,
                         bool finish);
 
@@ -133,10 +133,10 @@ int svl__segment_find_keys(struct segment *segment, const struct key_condition *
 /* Checks everything: LMDB's pages as far as we can without trusting them, each zone against its block,
  * ids without gap, every checksum, and every key of every block in the index and nothing else there (pages, and
  * that there is nothing else, only where nobody writes).
- * Findings go to `damage`; `progress` gets bytes done of stored_bytes. */
+ * `is_active`: somebody may write to it. Findings go to `damage`; `progress` gets bytes done of stored_bytes. */
 typedef void segment_damage_fn(int32_t code, const char *what, void *user);
 typedef int segment_progress_fn(uint64_t bytes, void *user);
-int svl__segment_verify(struct segment *segment, segment_damage_fn *damage,
+int svl__segment_verify(struct segment *segment, bool is_active, segment_damage_fn *damage,
                         segment_progress_fn *progress, void *user);
 
 #endif

@@ -22,8 +22,8 @@ static bool are_whole(const struct pages *pages)
 static int check_now(struct segment *segment, struct pages *pages, bool to_write)
 {
     int rc = svl__lmdb_check_open(&segment->lmdb, NULL, to_write);
-    if (rc == SVL_OK && to_write)
-        set_state(&segment->index_pages, PAGES_WHOLE);
+    if (to_write) /* which reads all that a lookup needs: what was known of it before counts no more */
+        set_state(&segment->index_pages, rc == SVL_OK ? PAGES_WHOLE : PAGES_UNCHECKED);
     if (rc == SVL_OK)
         set_state(pages, PAGES_WHOLE);
     if (rc != SVL_E_CORRUPT && rc != SVL_E_VERSION)

@@ -201,12 +201,19 @@ static int verify_pages(struct verify *v, bool is_active)
     if (rc != SVL_E_CORRUPT)
         return rc;
     svl__words_keep(&words);
-    v->has_index = svl__segment_check_index(s) == SVL_OK;
-    v->has_blocks =
-        v->has_index || svl__lmdb_check_open(&s->lmdb, svl__index_tables, false) == SVL_OK;
-    if (v->has_index) /* what is damaged is of commits */
+    rc = svl__segment_check_index(s);
+    v->has_index = v->has_blocks = rc == SVL_OK;
+    if (rc == SVL_OK) /* what is damaged is of commits */
         svl__words_restore(&words);
-    report(v, rc, svl_last_error(), s->info.first_id);
+    if (rc == SVL_E_CORRUPT) {
+        svl__words_keep(&words);
+        rc = svl__lmdb_check_open(&s->lmdb, svl__index_tables, false);
+        v->has_blocks = rc == SVL_OK;
+        svl__words_restore(&words);
+    }
+    if (rc != SVL_OK && rc != SVL_E_CORRUPT && rc != SVL_E_VERSION)
+        return rc;
+    report(v, SVL_E_CORRUPT, svl_last_error(), s->info.first_id);
     return SVL_OK;
 }
 
@@ -220,7 +227,7 @@ static int verify_whole_index(struct verify *v, bool is_active)
     return rc;
 }
 
-int svl__segment_verify(struct segment *segment, segment_damage_fn *damage,
+int svl__segment_verify(struct segment *segment, bool is_active, segment_damage_fn *damage,
                         segment_progress_fn *progress, void *user)
 {
     struct segment_info info;
@@ -231,7 +238,6 @@ int svl__segment_verify(struct segment *segment, segment_damage_fn *damage,
                         .user = user,
                         .next_id = info.first_id,
                         .last_id = info.last_id };
-    bool is_active = info.state == SEGMENT_ACTIVE;
     int rc = svl__block_reader_create(&v.reader);
     if (rc == SVL_OK)
         rc = verify_pages(&v, is_active);

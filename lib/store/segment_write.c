@@ -200,11 +200,10 @@ int svl__segment_commit(struct segment *segment, struct block *const *blocks, si
         rc = SVL_E_FULL; /* a run would say that it covers them */
         goto out;
     }
-    rc = svl__segment_check_commit(segment);
-    if (rc == SVL_OK && n > 0 && !has_room(c, blocks, n))
+    if (n > 0 && !has_room(c, blocks, n)) {
         rc = SVL_E_FULL;
-    if (rc != SVL_OK)
         goto out;
+    }
     rc = svl__lmdb_begin_write(&segment->lmdb, &c->txn);
     if (rc != SVL_OK)
         goto out;

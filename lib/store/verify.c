@@ -43,7 +43,9 @@ static int verify_segment(struct verify *v, struct segment_entry *entry)
     }
     if (rc != SVL_OK)
         return rc;
-    rc = svl__segment_verify(segment, report, advance, v);
+    struct segment_info info;
+    svl__segment_entry_info(&v->store->segments, entry, &info);
+    rc = svl__segment_verify(segment, info.state == SEGMENT_ACTIVE, report, advance, v);
     svl__segment_unuse(&v->store->segments, entry);
     return rc == SVL_E_CORRUPT ? SVL_OK : rc;
 }
