@@ -18,6 +18,7 @@ struct segment_entry {
     bool retired;
     bool is_filled;      /* since it was opened: LMDB keeps what its commits wrote as memory */
     bool index_is_whole; /* it was checked, and only this process writes to it */
+    bool read_active;    /* it was active when it was opened, or read again */
     struct segment_entry *newer, *older; /* idle list */
 };
 
@@ -300,15 +301,23 @@ void svl__segment_entry_info(struct segment_set *set, struct segment_entry *entr
     pthread_mutex_unlock(&set->lock);
 }
 
-/* Another process has committed to the segment since it was read. */
+static void note_read(struct segment_entry *entry)
+{
+    entry->read_active = entry->info.state == SEGMENT_ACTIVE;
+}
+
+/* Another process may have committed to the segment since it was read: blocks, or the end of its key index. */
 static int catch_up(struct segment_set *set, struct segment_entry *entry)
 {
     struct segment_info known;
     svl__segment_info_get(entry->segment, &known);
-    if (known.last_id >= entry->info.last_id)
+    bool is_finished = entry->read_active && entry->info.state != SEGMENT_ACTIVE;
+    if (known.last_id >= entry->info.last_id && !is_finished)
         return SVL_OK;
     int rc = svl__segment_reload(entry->segment);
-    if (rc != SVL_OK && entry->users == 0)
+    if (rc == SVL_OK)
+        note_read(entry);
+    else if (entry->users == 0)
         idle_add(set, entry);
     return rc;
 }
@@ -324,8 +333,10 @@ int svl__segment_use(struct segment_set *set, struct segment_entry *entry, struc
         rc = svl__segment_open(&set->place, &entry->info, &entry->segment);
         if (rc == SVL_OK && entry->index_is_whole)
             svl__segment_trust_index(entry->segment);
-        if (rc == SVL_OK)
+        if (rc == SVL_OK) {
             set->open_count++;
+            note_read(entry);
+        }
     } else if (entry->users == 0) {
         idle_remove(set, entry);
     }

@@ -35,6 +35,8 @@ static int advance(uint64_t bytes, void *user)
 static int verify_segment(struct verify *v, struct segment_entry *entry)
 {
     struct segment *segment;
+    struct segment_info info; /* of before it is read: it may be active no more when it is */
+    svl__segment_entry_info(&v->store->segments, entry, &info);
     int rc = svl__segment_use(&v->store->segments, entry, &segment);
     if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN) {
         if (!svl__reader_is_gone(v->store, entry))
@@ -43,8 +45,6 @@ static int verify_segment(struct verify *v, struct segment_entry *entry)
     }
     if (rc != SVL_OK)
         return rc;
-    struct segment_info info;
-    svl__segment_entry_info(&v->store->segments, entry, &info);
     rc = svl__segment_verify(segment, info.state == SEGMENT_ACTIVE, report, advance, v);
     svl__segment_unuse(&v->store->segments, entry);
     return rc == SVL_E_CORRUPT ? SVL_OK : rc;

@@ -583,6 +583,45 @@ static void test_verify_when_all_was_written_since_the_open_then_all_is_checked(
     assert_ok(svl_store_close(store));
 }
 
+static bool has_record_of(svl_store *store, uint64_t number)
+{
+    char key[32];
+    svl_query query;
+    svl_cursor *cursor;
+    const svl_record *record;
+    snprintf(key, sizeof key, "%llu", (unsigned long long)number);
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.key_kind = SVL_KEY_EXACT;
+    query.key_low = slice_of(key);
+    assert_ok(svl_store_query(store, &query, &cursor));
+    int rc = svl_cursor_next(cursor, 0, &record);
+    svl_cursor_close(cursor);
+    return rc == SVL_OK;
+}
+
+/* The last commit to a segment adds no block, but a run of its key index. */
+static void test_verify_when_a_segment_was_finished_since_it_was_read_then_no_damage(void **state)
+{
+    (void)state;
+    svl_store_options o = small_options();
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    uint64_t number = 200;
+    o.codec = SVL_CODEC_NONE;
+    o.commit_bytes = 1 << 20; /* all that a writer appends goes by one commit */
+    o.commit_age_ms = 60000;
+    expect_exit(start_writer(&o, 60000, number));
+    svl_store *store = open_reader();
+    do {
+        assert_true(has_record_of(store, number));
+        number += 8;
+        expect_exit(start_writer(&o, 60000, number));
+        assert_ok(svl_store_stats_get(store, &stats));
+    } while (stats.segments == 1);
+    assert_int_equal(stats.segments, 2);
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    assert_ok(svl_store_close(store));
+}
+
 static void test_store_when_read_only_then_nothing_is_written(void **state)
 {
     (void)state;
@@ -816,6 +855,8 @@ int main(void)
         cmocka_unit_test_setup(test_verify_when_retention_takes_segments_then_no_damage, start),
         cmocka_unit_test_setup(test_verify_when_all_was_written_since_the_open_then_all_is_checked,
                                start),
+        cmocka_unit_test_setup(
+            test_verify_when_a_segment_was_finished_since_it_was_read_then_no_damage, start),
         cmocka_unit_test_setup(test_store_when_read_only_then_nothing_is_written, start),
         cmocka_unit_test_setup(test_store_when_its_writer_was_killed_then_read_without_one, start),
         cmocka_unit_test_setup(test_bell_when_forged_then_records_are_right, start),
