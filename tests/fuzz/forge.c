@@ -110,17 +110,17 @@ static void forge_meta(uint8_t *bytes, size_t len, const uint8_t uuid[16])
 static bool forge_filter(uint8_t *bytes, size_t len, uint64_t run, const uint8_t uuid[16])
 {
     static const uint8_t zeros[FILTER_HEAD_BYTES];
-    if (len <= FILTER_HEAD_BYTES || (len - FILTER_HEAD_BYTES) % FILTER_LINE_BYTES != 0 ||
+    if (len <= FILTER_HEAD_BYTES || (len - FILTER_HEAD_BYTES) % BLOOM_LINE_BYTES != 0 ||
         memcmp(bytes, zeros, sizeof zeros) != 0)
         return false;
     uint64_t place = svl__seal_place(uuid, "keyfilters");
-    uint64_t lines = (len - FILTER_HEAD_BYTES) / FILTER_LINE_BYTES;
+    uint64_t lines = (len - FILTER_HEAD_BYTES) / BLOOM_LINE_BYTES;
     for (uint64_t i = 0; i < lines; i++) {
-        uint8_t *line = bytes + FILTER_HEAD_BYTES + i * FILTER_LINE_BYTES;
+        uint8_t *line = bytes + FILTER_HEAD_BYTES + i * BLOOM_LINE_BYTES;
         uint64_t what[] = { run, lines, i };
         uint64_t seed = svl__checksum_seeded(what, sizeof what, place);
-        store_u64(line + FILTER_LINE_BYTES - SEAL_BYTES,
-                  svl__checksum_seeded(line, FILTER_LINE_BYTES - SEAL_BYTES, seed));
+        store_u64(line + BLOOM_LINE_BYTES - SEAL_BYTES,
+                  svl__checksum_seeded(line, BLOOM_LINE_BYTES - SEAL_BYTES, seed));
     }
     return true;
 }

@@ -114,9 +114,9 @@ static void test_filter_when_blocks_share_keys_then_is_as_small_and_as_good(void
         uint32_t n = sizes[run].keys, wrong = 0;
         for (int block = 1; block <= sizes[run].blocks; block++)
             commit_block(segment, run, n, block == sizes[run].blocks);
-        uint64_t lines = (n + FILTER_LINE_KEYS - 1) / FILTER_LINE_KEYS;
+        uint64_t lines = (n + BLOOM_LINE_KEYS - 1) / BLOOM_LINE_KEYS;
         size_t len = get_filter(segment, run, filter, sizeof filter);
-        assert_in_range((len - FILTER_HEAD_BYTES) / FILTER_LINE_BYTES, lines, lines * 2);
+        assert_in_range((len - FILTER_HEAD_BYTES) / BLOOM_LINE_BYTES, lines, lines * 2);
         for (uint32_t i = 0; i < n + OTHERS; i++) {
             uint64_t runs;
             char key[32];
@@ -272,7 +272,7 @@ static void test_filter_when_any_byte_is_another_then_verify_minds_and_lookups_o
 {
     (void)state;
     struct segment *segment = segment_new(1, MAP_BYTES);
-    uint8_t filter[FILTER_HEAD_BYTES + 4 * FILTER_LINE_BYTES];
+    uint8_t filter[FILTER_HEAD_BYTES + 4 * BLOOM_LINE_BYTES];
     commit_run(segment, 0, 100);
     assert_int_equal(get_filter(segment, 0, filter, sizeof filter), sizeof filter);
     assert_int_equal(count_told(segment, 0), 0);
@@ -294,8 +294,8 @@ static void test_filter_when_it_is_none_then_corrupt(void **state)
 {
     (void)state;
     struct segment *segment = segment_new(1, MAP_BYTES), *other = segment_new(100000, MAP_BYTES);
-    uint8_t filter[FILTER_HEAD_BYTES + 8 * FILTER_LINE_BYTES];
-    const size_t len = FILTER_HEAD_BYTES + 4 * FILTER_LINE_BYTES;
+    uint8_t filter[FILTER_HEAD_BYTES + 8 * BLOOM_LINE_BYTES];
+    const size_t len = FILTER_HEAD_BYTES + 4 * BLOOM_LINE_BYTES;
     commit_run(segment, 0, 100);
     commit_run(segment, 1, 100);
     commit_run(other, 0, 100);
@@ -307,18 +307,18 @@ static void test_filter_when_it_is_none_then_corrupt(void **state)
         assert_int_equal(verify(segment), SVL_E_CORRUPT);
     }
     /* A line less, or one more: lines know of how many they are one. */
-    put_filter(segment, 0, filter, len - FILTER_LINE_BYTES);
+    put_filter(segment, 0, filter, len - BLOOM_LINE_BYTES);
     assert_int_equal(count_told(segment, 0), 100);
-    memset(filter + len, 0xff, FILTER_LINE_BYTES);
-    put_filter(segment, 0, filter, len + FILTER_LINE_BYTES);
+    memset(filter + len, 0xff, BLOOM_LINE_BYTES);
+    put_filter(segment, 0, filter, len + BLOOM_LINE_BYTES);
     assert_int_equal(count_told(segment, 0), 100);
     /* Of another run, of another segment; its lines in another order. */
     put_filter(segment, 1, filter, len);
     assert_int_equal(count_told(segment, 1), 100);
     put_filter(other, 0, filter, len);
     assert_int_equal(count_told(other, 0), 100);
-    memcpy(filter + len, filter + FILTER_HEAD_BYTES, FILTER_LINE_BYTES);
-    memmove(filter + FILTER_HEAD_BYTES, filter + FILTER_HEAD_BYTES + FILTER_LINE_BYTES,
+    memcpy(filter + len, filter + FILTER_HEAD_BYTES, BLOOM_LINE_BYTES);
+    memmove(filter + FILTER_HEAD_BYTES, filter + FILTER_HEAD_BYTES + BLOOM_LINE_BYTES,
             len - FILTER_HEAD_BYTES);
     put_filter(segment, 0, filter, len);
     assert_int_equal(count_told(segment, 0), 100);
@@ -330,7 +330,7 @@ static void test_filters_when_one_is_of_no_run_then_verify_minds(void **state)
 {
     (void)state;
     struct segment *segment = segment_new(1, MAP_BYTES);
-    uint8_t filter[FILTER_HEAD_BYTES + FILTER_LINE_BYTES];
+    uint8_t filter[FILTER_HEAD_BYTES + BLOOM_LINE_BYTES];
     commit_run(segment, 0, 10);
     size_t len = get_filter(segment, 0, filter, sizeof filter);
     put_filter(segment, 1, filter, len);
