@@ -129,6 +129,7 @@ static int adopt_last_commit(MDB_env *env)
 
 static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
 {
+    bool is_only_read = o->read_only || o->is_final;
     char path[128];
     snprintf(path, sizeof path, "/proc/self/fd/%d/%s", o->directory, o->name);
     int code = mdb_env_create(&env->env);
@@ -140,7 +141,7 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
         code = mdb_env_set_maxdbs(env->env, o->tables);
     if (code == 0)
         code =
-            mdb_env_open(env->env, path, MDB_NOSUBDIR | MDB_NOTLS | (o->read_only ? MDB_RDONLY : 0),
+            mdb_env_open(env->env, path, MDB_NOSUBDIR | MDB_NOTLS | (is_only_read ? MDB_RDONLY : 0),
                          o->file_mode);
     /* The file was opened before: what is not there is the way to it. */
     if (code == ENOENT && access("/proc/self/fd", X_OK) != 0)
@@ -148,7 +149,7 @@ static int open_env(struct lmdb_env *env, const struct lmdb_options *o)
     if (code == ENOENT && faccessat(o->directory, o->name, F_OK, AT_SYMLINK_NOFOLLOW) != 0 &&
         errno == ENOENT)
         return SVL_E_NOT_FOUND; /* its writer has removed it meanwhile */
-    if (code == 0 && !o->read_only && !o->create)
+    if (code == 0 && !is_only_read && !o->create)
         code = adopt_last_commit(env->env);
     STEP("LMDB: last commit adopted");
     int fd;

@@ -50,6 +50,7 @@ struct lmdb_options {
     const char *const *unchecked;
     bool create;    /* the file must not be there */
     bool read_only; /* another process may write it */
+    bool is_final;  /* nobody writes it any more: what LMDB keeps for a writer is spared, 3 MiB */
 };
 
 /* Opens or creates. SVL_E_NOT_FOUND (bare) if it is not there; SVL_E_CORRUPT for a header or size that

@@ -162,7 +162,8 @@ static int open_env(const struct segment_place *place, struct segment *segment, 
                                     .short_of_space = place->short_of_space,
                                     .unchecked = svl__index_tables,
                                     .create = create,
-                                    .read_only = place->read_only };
+                                    .read_only = place->read_only,
+                                    .is_final = !create && segment->info.state != SEGMENT_ACTIVE };
     int rc = svl__lmdb_open(&segment->lmdb, &options);
     if (rc == SVL_E_NOT_FOUND)
         rc = svl__fail(SVL_E_CORRUPT, "segment file %s is missing", name);
