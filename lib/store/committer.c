@@ -225,11 +225,12 @@ static int commit_blocks(struct commit *c)
         rc = roll_unless_empty(c);
     bool fresh = false;
     for (size_t done = rc == SVL_OK ? skip_written(c) : 0; rc == SVL_OK && done < c->count;) {
-        size_t n = portion(c, done);
+        size_t n = portion(c, done), before = done;
         rc = fill_segment(c, c->blocks + done, n, false);
-        if (rc == SVL_OK) {
-            done += n;
-            fresh = false;
+        done = skip_written(c); /* some are in, perhaps, whatever it says */
+        fresh &= done == before;
+        if (rc == SVL_OK || (rc == SVL_E_FULL && done == c->count)) {
+            rc = SVL_OK;
         } else if (rc == SVL_E_FULL && fresh) {
             rc = SVL__INTERNAL("a commit does not fit an empty segment");
         } else if (rc == SVL_E_FULL) {

@@ -95,10 +95,10 @@ void svl__segment_info_get(const struct segment *segment, struct segment_info *i
 /* --- writing: one thread --- */
 
 /* Appends `n` blocks that follow its watermark, with their zones, and, where enough has gathered (256 K
- * records, 8 MiB of keys, or 256 blocks: see keyruns.c) or `finish` is set, one sorted run of the key
- * index; one synced LMDB transaction. SVL_E_FULL: the map is full, or a block is lost, nothing was written: roll.
- * SVL_E_NO_SPACE: nothing was written, may be repeated. Any other error of a flush or of the meta page:
- * SVL_E_FAILED for good. svl__segment_check_commit() has said SVL_OK. */
+ * records, 8 MiB of keys, or 256 blocks: see keyruns.c) or `finish` is set, sorted runs of the key
+ * index, in synced LMDB transactions, of which those before a failure stay: the watermark tells which blocks are in.
+ * SVL_E_FULL: the map is full, or a block is lost: roll. SVL_E_NO_SPACE: what is left may be tried again. Any other
+ * error of a flush or of the meta page: SVL_E_FAILED for good. svl__segment_check_commit() has said SVL_OK. */
 int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n,
                         bool finish);
 

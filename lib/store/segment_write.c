@@ -1,4 +1,5 @@
-/* segment_write.c - one commit: blocks, zones, perhaps a run of the key index, and the watermark. */
+/* segment_write.c - a commit: blocks, zones, perhaps runs of the key index, and the watermark. A large run is a
+ * transaction of its own, as LMDB has all that one writes in memory. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -9,8 +10,10 @@
 /* Kept free for the last run and the pages that a commit rewrites. */
 #define HEADROOM_BYTES (1u << 20)
 #define PAGE_BYTES 4096
+/* From this many bytes on a run is not written together with blocks. */
+#define RUN_ALONE_BYTES (4u << 20)
 
-/* A commit in the making: the segment's state as it will be. */
+/* A transaction in the making: the segment's state as it will be. */
 struct commit {
     struct segment *segment;
     MDB_txn *txn;
@@ -104,10 +107,13 @@ static int append_block(struct commit *c, struct block *block)
         c->sets[c->set_count++] = svl__key_set_hold(block->keys);
         c->pending_key_bytes += svl__key_set_bytes(block->keys);
     }
-    if (c->pending_blocks < RUN_BLOCKS && c->pending_records < RUN_RECORDS &&
-        c->pending_key_bytes < RUN_KEY_BYTES)
-        return SVL_OK;
-    return append_run(c);
+    return SVL_OK;
+}
+
+static bool is_run_due(const struct commit *c)
+{
+    return c->pending_blocks >= RUN_BLOCKS || c->pending_records >= RUN_RECORDS ||
+           c->pending_key_bytes >= RUN_KEY_BYTES;
 }
 
 /* Bytes of the map that the environment uses now. */
@@ -131,12 +137,19 @@ uint64_t svl__segment_block_bytes(const struct block *block)
     return align_up(block->len + 16, PAGE_BYTES) + 128 + (block->keys ? run_bytes(block->keys) : 0);
 }
 
+/* What the run needs that covers what is pending. */
+static uint64_t pending_run_bytes(const struct commit *c)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < c->set_count; i++)
+        bytes += run_bytes(c->sets[i]);
+    return bytes;
+}
+
 /* Blocks never eat into what the last run needs. */
 static bool has_room(const struct commit *c, struct block *const *blocks, size_t n)
 {
-    uint64_t need = used_bytes(c->segment) + HEADROOM_BYTES;
-    for (size_t i = 0; i < c->set_count; i++)
-        need += run_bytes(c->sets[i]);
+    uint64_t need = used_bytes(c->segment) + HEADROOM_BYTES + pending_run_bytes(c);
     for (size_t i = 0; i < n; i++)
         need += svl__segment_block_bytes(blocks[i]);
     return need <= c->info.map_bytes;
@@ -177,14 +190,61 @@ static void end_state(struct commit *c)
     c->set_count = 0; /* handed over */
 }
 
-static int fill(struct commit *c, struct block *const *blocks, size_t n, bool finish)
+/* The run that is due; or blocks, up to where a large one is, with the smaller ones between them. */
+static int fill(struct commit *c, struct block *const *blocks, size_t n, bool finish, size_t *done)
 {
     int rc = SVL_OK;
-    for (size_t i = 0; i < n && rc == SVL_OK; i++)
-        rc = append_block(c, blocks[i]);
-    if (rc == SVL_OK && finish && c->pending_blocks > 0)
+    if (is_run_due(c) || (finish && *done == n)) {
         rc = append_run(c);
+        return rc == SVL_OK ? put_meta(c) : rc;
+    }
+    while (rc == SVL_OK && *done < n && !is_run_due(c)) {
+        rc = append_block(c, blocks[(*done)++]);
+        if (rc == SVL_OK && is_run_due(c) && pending_run_bytes(c) < RUN_ALONE_BYTES)
+            rc = append_run(c);
+    }
     return rc == SVL_OK ? put_meta(c) : rc;
+}
+
+static int write_some(struct commit *c, struct block *const *blocks, size_t n, bool finish,
+                      size_t *done)
+{
+    struct segment *s = c->segment;
+    size_t done_then = *done;
+    int rc = svl__lmdb_begin_write(&s->lmdb, &c->txn);
+    if (rc != SVL_OK)
+        return rc;
+    rc = fill(c, blocks, n, finish, &done_then);
+    if (rc != SVL_OK) {
+        mdb_txn_abort(c->txn);
+        return rc;
+    }
+    STEP("segment: to be committed");
+    rc = svl__lmdb_commit(&s->lmdb, c->txn);
+    STEP("segment: committed");
+    if (rc != SVL_OK)
+        return rc;
+    end_state(c);
+    *done = done_then;
+    return SVL_OK;
+}
+
+/* One transaction. *more: there is something for another one. */
+static int commit_some(struct commit *c, struct block *const *blocks, size_t n, bool finish,
+                       size_t *done, bool *more)
+{
+    struct segment *s = c->segment;
+    begin_state(c, s);
+    *more = *done < n || is_run_due(c) || (finish && c->pending_blocks > 0);
+    int rc = SVL_OK;
+    if (*more && svl__segment_lost_blocks(s) > 0)
+        rc = SVL_E_FULL; /* a run would say that it covers them */
+    else if (*done == 0 && n > 0 && !has_room(c, blocks, n))
+        rc = SVL_E_FULL;
+    else if (*more)
+        rc = write_some(c, blocks, n, finish, done);
+    drop_sets(c->sets, &c->set_count);
+    return rc;
 }
 
 int svl__segment_commit(struct segment *segment, struct block *const *blocks, size_t n, bool finish)
@@ -192,35 +252,15 @@ int svl__segment_commit(struct segment *segment, struct block *const *blocks, si
     struct commit *c = svl__malloc(sizeof *c);
     if (!c)
         return SVL_E_NOMEM;
-    begin_state(c, segment);
+    c->segment = segment;
+    size_t done = 0;
+    bool more = true;
     int rc = SVL_OK;
-    if (n == 0 && (!finish || c->pending_blocks == 0))
-        goto out;
-    if (svl__segment_lost_blocks(segment) > 0) {
-        rc = SVL_E_FULL; /* a run would say that it covers them */
-        goto out;
-    }
-    if (n > 0 && !has_room(c, blocks, n)) {
-        rc = SVL_E_FULL;
-        goto out;
-    }
-    rc = svl__lmdb_begin_write(&segment->lmdb, &c->txn);
-    if (rc != SVL_OK)
-        goto out;
-    rc = fill(c, blocks, n, finish);
-    if (rc != SVL_OK) {
-        mdb_txn_abort(c->txn);
-        goto out;
-    }
-    STEP("segment: to be committed");
-    rc = svl__lmdb_commit(&segment->lmdb, c->txn);
-    STEP("segment: committed");
-    if (rc == SVL_OK)
-        end_state(c);
-out:
-    drop_sets(c->sets, &c->set_count);
+    while (rc == SVL_OK && more)
+        rc = commit_some(c, blocks, n, finish, &done, &more);
     svl__free(c);
-    return rc;
+    /* All blocks are in, and none is taken behind them: their keys stay in memory. has_room() keeps it from that. */
+    return rc == SVL_E_FULL && n > 0 && done == n && !finish ? SVL_OK : rc;
 }
 
 int svl__segment_lagging(struct segment *segment)
