@@ -105,7 +105,7 @@ typedef struct svl_cursor_explanation {
     uint32_t struct_size; /* set by the caller: sizeof */
     uint32_t reserved;
     uint64_t segments; /* segments in the snapshot that are not past the cursor's id range */
-    uint64_t segments_skipped;    /* left out by their summary of ids and times */
+    uint64_t segments_skipped;    /* left out by their times, or the filter of their keys */
     uint64_t blocks;              /* blocks considered */
     uint64_t blocks_skipped_zone; /* left out by time or severity without being read */
     uint64_t blocks_skipped_key;  /* left out by the key index without being read */
@@ -128,7 +128,7 @@ typedef struct svl_store_stats {
     uint64_t journal_bytes_written; /* since open */
     uint64_t segment_bytes_written; /* since open: encoded blocks and key runs */
     uint64_t flushes;               /* journal flushes since open */
-    uint64_t commits;               /* LMDB commits since open */
+    uint64_t commits;               /* to segment and catalog, since open */
     uint64_t tail_bytes;            /* in memory now */
     uint64_t recovered_records;     /* taken from the journal at open */
     uint64_t retired_records;       /* by retention since open */

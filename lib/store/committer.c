@@ -1,7 +1,7 @@
 /* committer.c - blocks into the active segment, then the catalog, then out of the tail.
  *
  *     segment commit (watermark inside) -> catalog commit (segment row, values, watermark)
- *         -> the tail drops the blocks -> journal files are free -> retention
+ *         -> the tail drops the blocks -> journal files are free -> a full segment's filter -> retention
  *
  * A crash between any two of these leaves a record in two places at most, never in none: recovery skips
  * what the segment's watermark covers, and the journal goes last. A full map rolls to a new segment,
@@ -31,6 +31,7 @@ struct commit {
     int64_t ingest_ns;    /* of the newest durable batch */
     uint64_t request;
     bool roll;
+    unsigned rolls;              /* segments begun */
     struct segment_entry *entry; /* the active segment, held and in use */
     struct segment *segment;
 };
@@ -174,6 +175,7 @@ static int roll(struct commit *c, uint64_t first_id)
     else
         svl__segments_update(&store->segments, &old);
     svl__segments_add(&store->segments, entry);
+    c->rolls++;
     leave_segment(c);
     return enter_segment(c);
 }
@@ -297,6 +299,13 @@ static void look_for_lagging(const struct commit *c)
         tell_lagging(c->store, svl__segment_lagging(c->segment), "the newest segment");
 }
 
+/* A step for each segment that has become full, and one more, as a large one takes several. */
+static void make_filters(const struct commit *c)
+{
+    for (unsigned steps = 0; steps <= c->rolls; steps++)
+        svl__segments_make_filter(&c->store->segments);
+}
+
 static int do_commit(struct commit *c)
 {
     svl_store *store = c->store;
@@ -324,6 +333,7 @@ static int do_commit(struct commit *c)
     STEP("commit: blocks left the tail");
     svl__journal_recycle(store->journal, id, op);
     STEP("commit: journal recycled");
+    make_filters(c);
     if (ready)
         svl__store_tell_ready(store);
     return SVL_OK;

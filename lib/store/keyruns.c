@@ -341,6 +341,46 @@ int svl__keyruns_find(const struct key_runs *runs, const struct key_condition *c
     return *is_whole ? filters : rc;
 }
 
+/* --- going over the keys of a run --- */
+
+static int each_key(MDB_cursor *cursor, const struct key_runs *runs, uint32_t run, key_fn *each,
+                    void *user, int *code)
+{
+    uint8_t bytes[RUN_PREFIX_BYTES + 1] = { 0 }; /* less than what its first chunk stands under */
+    store_u32(bytes, __builtin_bswap32(run));
+    MDB_val key = { sizeof bytes, bytes }, value;
+    struct key_chunk chunk = { .end.len = 1 };
+    *code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
+    for (uint32_t number = 0; *code == 0; number++) {
+        int rc = svl__key_chunk_open(runs->place, &key, &value, &chunk);
+        if (rc != SVL_OK)
+            return rc;
+        if (chunk.run != run || chunk.number != number)
+            return svl__key_chunk_damaged(&key, "a chunk before it is missing");
+        for (uint32_t i = 0; i < chunk.count; i++)
+            each(svl__key_chunk_key(&chunk, i), user);
+        if (chunk.end.len == 0)
+            return SVL_OK;
+        *code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+    }
+    if (*code != MDB_NOTFOUND)
+        return SVL_OK;
+    *code = 0;
+    return svl__fail(SVL_E_CORRUPT, "key index, run %u: its last chunk is missing", run);
+}
+
+int svl__keyrun_each_key(const struct key_runs *runs, uint32_t run, key_fn *each, void *user,
+                         int *code)
+{
+    MDB_cursor *cursor;
+    *code = mdb_cursor_open(runs->txn, runs->table, &cursor);
+    if (*code != 0)
+        return SVL_OK;
+    int rc = each_key(cursor, runs, run, each, user, code);
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
 /* --- checking --- */
 
 /* Where a walk over the whole table stands. */

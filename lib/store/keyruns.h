@@ -42,6 +42,10 @@ int svl__keyruns_find(const struct key_runs *runs, const struct key_condition *c
  * all keys have, together. Filters are checked by svl__keyfilters_check(). */
 int svl__keyruns_check(const struct key_runs *runs, uint64_t *ids, int *code);
 
+/* Each key of the run to `each`, ascending, also before damage is met: likewise. */
+int svl__keyrun_each_key(const struct key_runs *runs, uint32_t run, key_fn *each, void *user,
+                         int *code);
+
 /* Sorts ascending and drops repetitions. */
 void svl__ids_sort_unique(struct buffer *ids);
 

@@ -8,11 +8,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/step.h"
+#include "segment_filter.h"
 #include "state.h"
 
 static void note_damage(svl_store *store, const char *what)
@@ -100,6 +102,16 @@ static void check_unnamed(svl_store *store, const char *name, uint64_t first_id)
     note_damage(store, what);
 }
 
+/* What is in a filter is in its segment as well. */
+static void check_filter(svl_store *store, const char *name, uint64_t first_id, uint32_t generation,
+                         bool is_made)
+{
+    if (is_made && is_named(store, first_id, generation))
+        return;
+    unlinkat(store->directory, name, 0);
+    STEP("recovery: filter of no segment removed");
+}
+
 static int check_unnamed_files(svl_store *store)
 {
     DIR *listing;
@@ -110,9 +122,13 @@ static int check_unnamed_files(svl_store *store)
     while ((rc = svl__directory_next(listing, store->path, &entry)) == SVL_OK && entry) {
         uint64_t first_id;
         uint32_t generation;
-        if (svl__segment_name_parse(entry->d_name, &first_id, &generation) &&
-            !is_named(store, first_id, generation))
-            check_unnamed(store, entry->d_name, first_id);
+        bool is_made;
+        const char *name = entry->d_name;
+        if (svl__segment_filter_name_parse(name, &first_id, &generation, &is_made))
+            check_filter(store, name, first_id, generation, is_made);
+        else if (svl__segment_name_parse(name, &first_id, &generation) &&
+                 !is_named(store, first_id, generation))
+            check_unnamed(store, name, first_id);
     }
     closedir(listing);
     return rc;

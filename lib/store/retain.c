@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "segment_filter.h"
 #include "state.h"
 
 /* What the whole store holds, as the segments' rows say. */
@@ -62,22 +63,30 @@ static int retire(svl_store *store, const struct segment_info *infos, size_t n, 
     return rc;
 }
 
-/* What a segment's file takes on the disk: blocks, index and all. */
-static uint64_t file_bytes(const svl_store *store, const struct segment_info *info)
+/* What a file of the store takes on the disk; `otherwise` if that cannot be told. */
+static uint64_t file_bytes(const svl_store *store, const char *name, uint64_t otherwise)
+{
+    struct stat st;
+    if (fstatat(store->directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+        return otherwise;
+    return (uint64_t)st.st_blocks * 512;
+}
+
+/* Blocks, index and all. */
+static uint64_t segment_bytes(const svl_store *store, const struct segment_info *info)
 {
     char name[SEGMENT_NAME_BYTES];
-    struct stat st;
     svl__segment_name(info, name);
-    if (fstatat(store->directory, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-        return info->stored_bytes;
-    return (uint64_t)st.st_blocks * 512;
+    uint64_t bytes = file_bytes(store, name, info->stored_bytes);
+    svl__segment_filter_name(info, name);
+    return bytes + file_bytes(store, name, 0);
 }
 
 static struct totals sum(const svl_store *store, const struct segment_info *infos, size_t n)
 {
     struct totals totals = { 0, 0 };
     for (size_t i = 0; i < n; i++) {
-        totals.bytes += file_bytes(store, &infos[i]);
+        totals.bytes += segment_bytes(store, &infos[i]);
         totals.records += segment_records(&infos[i]);
     }
     return totals;

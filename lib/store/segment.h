@@ -130,13 +130,22 @@ int svl__segment_read_block(struct segment *segment, uint64_t first_id, struct b
 int svl__segment_find_keys(struct segment *segment, const struct key_condition *condition,
                            uint64_t id_min, uint64_t id_max, struct buffer *out, bool *is_whole);
 
+/* --- all keys, of a segment that nobody writes to: in groups, which together have each key of each block --- */
+
+/* SVL_E_CORRUPT if not all keys can be told. */
+int svl__segment_key_groups(struct segment *segment, uint32_t *groups);
+/* Each key of a group to `each`, also before damage is met: SVL_E_CORRUPT, SVL_E_IO. */
+int svl__segment_each_key(struct segment *segment, uint32_t group, key_fn *each, void *user);
+
 /* Checks everything: LMDB's pages as far as we can without trusting them, each zone against its block,
  * ids without gap, every checksum, and every key of every block in the index and nothing else there (pages, and
- * that there is nothing else, only where nobody writes).
+ * that there is nothing else, only where nobody writes). Each key is asked of `filter` as well, unless that is NULL.
  * `is_active`: somebody may write to it. Findings go to `damage`; `progress` gets bytes done of stored_bytes. */
 typedef void segment_damage_fn(int32_t code, const char *what, void *user);
 typedef int segment_progress_fn(uint64_t bytes, void *user);
-int svl__segment_verify(struct segment *segment, bool is_active, segment_damage_fn *damage,
-                        segment_progress_fn *progress, void *user);
+struct segment_filter;
+int svl__segment_verify(struct segment *segment, const struct segment_filter *filter,
+                        bool is_active, segment_damage_fn *damage, segment_progress_fn *progress,
+                        void *user);
 
 #endif

@@ -68,3 +68,46 @@ int svl__segment_find_keys(struct segment *segment, const struct key_condition *
     keep_range(out, id_min, id_max);
     return rc;
 }
+
+/* Its runs, and what is in memory, which is in none: where the index of a full segment could not be finished. */
+int svl__segment_key_groups(struct segment *segment, uint32_t *groups)
+{
+    pthread_mutex_lock(&segment->lock);
+    bool is_lost = segment->lost_count > 0;
+    *groups = segment->runs + 1;
+    pthread_mutex_unlock(&segment->lock);
+    return is_lost ? svl__fail(SVL_E_CORRUPT, "%s: a block with keys of it cannot be read",
+                               segment->lmdb.name)
+                   : SVL_OK;
+}
+
+static void each_key_of_sets(struct segment *segment, key_fn *each, void *user)
+{
+    pthread_mutex_lock(&segment->lock);
+    for (size_t i = 0; i < segment->set_count; i++)
+        for (uint32_t n = 0; n < svl__key_set_count(segment->sets[i]); n++)
+            each(svl__key_set_at(segment->sets[i], n), user);
+    pthread_mutex_unlock(&segment->lock);
+}
+
+int svl__segment_each_key(struct segment *segment, uint32_t group, key_fn *each, void *user)
+{
+    if (group == segment->runs) {
+        each_key_of_sets(segment, each, user);
+        return SVL_OK;
+    }
+    MDB_txn *txn;
+    int code, rc = svl__segment_check_index(segment);
+    if (rc == SVL_OK)
+        rc = svl__lmdb_begin_read(&segment->lmdb, &txn);
+    if (rc != SVL_OK)
+        return rc;
+    struct key_runs runs = svl__segment_runs(segment, txn, segment->runs);
+    rc = svl__keyrun_each_key(&runs, group, each, user, &code);
+    if (rc == SVL_E_CORRUPT)
+        svl__fail_at(rc, "%s", segment->lmdb.name);
+    if (rc == SVL_OK)
+        rc = svl__lmdb_error(&segment->lmdb, code, "key index");
+    svl__lmdb_end_read(&segment->lmdb, txn);
+    return rc;
+}

@@ -12,10 +12,12 @@
 #include "base/file.h"
 #include <serverlog/store.h>
 
+#include "segment_filter.h"
 #include "segment_private.h"
 
 struct verify {
     struct segment *segment;
+    const struct segment_filter *filter; /* NULL: it has none */
     segment_damage_fn *damage;
     segment_progress_fn *progress;
     void *user;
@@ -52,16 +54,29 @@ static int index_leads_to(struct verify *v, svl_slice key, uint64_t id, bool *le
     return rc == SVL_E_CORRUPT ? SVL_OK : rc;
 }
 
+/* Without it nobody would find the key. */
+static bool filter_has(const struct verify *v, svl_slice key)
+{
+    bool is_damaged = false;
+    return !v->filter ||
+           svl__segment_filter_may_have(v->filter, svl__segment_filter_hash(v->filter, key),
+                                        &is_damaged);
+}
+
 static int verify_keys(struct verify *v, const struct zone *zone)
 {
     struct key_set *set;
     int rc = svl__block_reader_key_set(v->reader, &set);
     if (rc != SVL_OK || !set)
         return rc;
-    bool leads = true;
+    bool leads = true, passes = true;
     v->keys += svl__key_set_count(set);
-    for (uint32_t i = 0; rc == SVL_OK && leads && i < svl__key_set_count(set); i++)
+    for (uint32_t i = 0; rc == SVL_OK && leads && i < svl__key_set_count(set); i++) {
+        passes &= filter_has(v, svl__key_set_at(set, i));
         rc = index_leads_to(v, svl__key_set_at(set, i), zone->first_id, &leads);
+    }
+    if (rc == SVL_OK && !passes)
+        report(v, SVL_E_CORRUPT, "a key of it is not in the segment's filter", zone->first_id);
     if (rc == SVL_OK && !leads)
         report(v, SVL_E_CORRUPT, "a key of it is not in the key index", zone->first_id);
     svl__key_set_release(set);
@@ -227,12 +242,14 @@ static int verify_whole_index(struct verify *v, bool is_active)
     return rc;
 }
 
-int svl__segment_verify(struct segment *segment, bool is_active, segment_damage_fn *damage,
-                        segment_progress_fn *progress, void *user)
+int svl__segment_verify(struct segment *segment, const struct segment_filter *filter,
+                        bool is_active, segment_damage_fn *damage, segment_progress_fn *progress,
+                        void *user)
 {
     struct segment_info info;
     svl__segment_info_get(segment, &info);
     struct verify v = { .segment = segment,
+                        .filter = filter,
                         .damage = damage,
                         .progress = progress,
                         .user = user,

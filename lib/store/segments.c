@@ -2,25 +2,13 @@
  *
  * An entry's life: in the set -> retired (out of the set, file still there) -> gone. Opening happens
  * under the set's lock: one environment object per file per process (LMDB's rule) is then plain. */
-#include "segments.h"
+#include "segments_private.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-
-struct segment_entry {
-    struct segment_info info;
-    struct segment *segment; /* NULL while closed */
-    uint32_t holders;        /* the set is one */
-    uint32_t users;
-    bool retired;
-    bool is_filled;      /* since it was opened: LMDB keeps what its commits wrote as memory */
-    bool index_is_whole; /* it was checked, and only this process writes to it */
-    bool read_active;    /* it was active when it was opened, or read again */
-    struct segment_entry *newer, *older; /* idle list */
-};
 
 int svl__segments_init(struct segment_set *set, const struct segment_place *place,
                        const struct log_sink *log)
@@ -62,7 +50,7 @@ static void close_segment(struct segment_set *set, struct segment_entry *entry)
     entry->index_is_whole = !set->place.read_only && svl__segment_index_is_whole(entry->segment);
     svl__segment_close(entry->segment);
     entry->segment = NULL;
-    entry->is_filled = false;
+    entry->closes = false;
     set->open_count--;
 }
 
@@ -72,12 +60,13 @@ static void remove_file(struct segment_set *set, const struct segment_info *info
     svl__segment_name(info, name);
     snprintf(lock_name, sizeof lock_name, "%s-lock", name);
     unlinkat(set->place.directory, lock_name, 0);
+    svl__segment_filter_remove(set->place.directory, info);
     if (unlinkat(set->place.directory, name, 0) != 0)
         svl__log(set->log, SVL_SEVERITY_WARN, SVL_E_IO,
                  "retired segment %s could not be removed; the next open tries again", name);
 }
 
-static void release_locked(struct segment_set *set, struct segment_entry *entry)
+void svl__segment_entry_release_locked(struct segment_set *set, struct segment_entry *entry)
 {
     if (--entry->holders > 0)
         return;
@@ -85,13 +74,17 @@ static void release_locked(struct segment_set *set, struct segment_entry *entry)
         close_segment(set, entry);
     if (entry->retired && !set->place.read_only)
         remove_file(set, &entry->info);
+    svl__segment_filter_close(entry->filter);
     svl__free(entry);
 }
 
 void svl__segments_free(struct segment_set *set)
 {
+    svl__filter_maker_end(set->maker);
+    if (set->making)
+        svl__segment_entry_release_locked(set, set->making);
     for (size_t i = 0; i < set->count; i++)
-        release_locked(set, set->entries[i]);
+        svl__segment_entry_release_locked(set, set->entries[i]);
     svl__free(set->entries);
     pthread_mutex_destroy(&set->lock);
     set->entries = NULL;
@@ -163,7 +156,7 @@ void svl__segments_retire(struct segment_set *set, uint64_t first_id)
             set->entries[i - 1] = set->entries[i];
         set->count--;
         entry->retired = true;
-        release_locked(set, entry);
+        svl__segment_entry_release_locked(set, entry);
     }
     pthread_mutex_unlock(&set->lock);
 }
@@ -206,9 +199,10 @@ int svl__segments_replace(struct segment_set *set, const struct segment_info *in
             entries[i]->retired = false;
             entries[i]->holders++;
             entries[i]->info = infos[i];
+            svl__segment_entry_look_again(entries[i]);
         }
         for (size_t i = 0; i < count; i++)
-            release_locked(set, before[i]);
+            svl__segment_entry_release_locked(set, before[i]);
         set->entries = entries;
         set->count = n;
         set->capacity = n + 1;
@@ -232,7 +226,7 @@ void svl__segments_update(struct segment_set *set, const struct segment_info *in
     size_t at;
     struct segment_entry *entry = find(set, info->first_id, &at);
     if (entry) {
-        entry->is_filled |=
+        entry->closes |=
             entry->segment && entry->info.state == SEGMENT_ACTIVE && info->state != SEGMENT_ACTIVE;
         entry->info = *info;
     }
@@ -289,7 +283,7 @@ struct segment_entry *svl__segments_hold_last(struct segment_set *set)
 void svl__segment_entry_release(struct segment_set *set, struct segment_entry *entry)
 {
     pthread_mutex_lock(&set->lock);
-    release_locked(set, entry);
+    svl__segment_entry_release_locked(set, entry);
     pthread_mutex_unlock(&set->lock);
 }
 
@@ -355,7 +349,7 @@ void svl__segment_unuse(struct segment_set *set, struct segment_entry *entry)
     pthread_mutex_lock(&set->lock);
     if (--entry->users == 0) {
         idle_add(set, entry);
-        if (entry->is_filled)
+        if (entry->closes)
             close_segment(set, entry);
         while (set->open_count > SEGMENTS_OPEN_MAX && set->idle_oldest)
             close_segment(set, set->idle_oldest);

@@ -2,8 +2,9 @@
  *
  *   G1  an entry lives while the catalog names its segment or somebody holds it.
  *   G2  a retired segment's file is removed when its last holder lets go.
- *   G3  at most SEGMENTS_OPEN_MAX idle segments stay open: the least recently used is closed; and one that has become
- *       full once nobody uses it, so that what was written makes no process grow.
+ *   G3  at most SEGMENTS_OPEN_MAX idle segments stay open: the least recently used is closed. Once nobody uses them are
+ *       closed: one that has become full, as LMDB keeps what its commits wrote as memory; one that was only opened to
+ *       make its filter.
  *
  * Any thread; its own lock. */
 #ifndef SVL_STORE_SEGMENTS_H
@@ -26,6 +27,9 @@ struct segment_set {
     size_t count, capacity;
     struct segment_entry *idle_newest, *idle_oldest; /* open, in use by nobody */
     size_t open_count;
+    /* of who makes filters: at work on that of `making`, which is held; NULL: on none */
+    struct filter_maker *maker;
+    struct segment_entry *making;
     const struct log_sink *log;
 };
 
@@ -61,6 +65,15 @@ struct segment_entry *svl__segments_hold_last(struct segment_set *set);
 void svl__segment_entry_release(struct segment_set *set, struct segment_entry *entry);
 void svl__segment_entry_info(struct segment_set *set, struct segment_entry *entry,
                              struct segment_info *info);
+
+/* Of `n` held entries those that may have the key, at the front, in their order; the others are let go of. Returns how
+ * many are left. *damaged: so many filters were found to be damaged, and their segments kept. */
+size_t svl__segments_sift(struct segment_set *set, svl_slice key, struct segment_entry **entries,
+                          size_t n, size_t *damaged);
+
+/* A step towards the filter of one full segment that has none, the newest. The log is told where it cannot be made:
+ * then its segment is asked instead. One thread, of the process that writes. */
+void svl__segments_make_filter(struct segment_set *set);
 
 /* Opens the segment if it is not (or reads again what another process has added) and keeps it open until
  * svl__segment_unuse(). */

@@ -34,6 +34,25 @@ static void look_for_gap(svl_cursor *cursor)
     cursor->expected_id = c->id_max + 1;
 }
 
+/* Segments that do not have the key are not looked into, whatever else is asked. */
+static void sift(svl_cursor *cursor)
+{
+    const struct key_condition *key = &cursor->conditions.key;
+    svl_store *store = cursor->store;
+    size_t damaged;
+    if (key->kind != SVL_KEY_EXACT || cursor->segment_count == 0)
+        return;
+    size_t kept = svl__segments_sift(&store->segments, key->low, cursor->segments,
+                                     cursor->segment_count, &damaged);
+    cursor->explanation.segments_skipped += cursor->segment_count - kept;
+    cursor->segment_count = kept;
+    if (damaged == 0)
+        return;
+    pthread_mutex_lock(&store->lock);
+    store->stats.damaged += damaged;
+    pthread_mutex_unlock(&store->lock);
+}
+
 /* The durable end and the tail in one step, the segments after it: what was committed since lies above
  * committed_id and is read from the tail. */
 int svl__snapshot_take(svl_cursor *cursor)
@@ -62,6 +81,8 @@ int svl__snapshot_take(svl_cursor *cursor)
     cursor->explanation.segments += cursor->segment_count;
     if (rc == SVL_OK)
         look_for_gap(cursor);
+    if (rc == SVL_OK)
+        sift(cursor);
     return rc;
 }
 

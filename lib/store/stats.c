@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/options.h"
+#include "segment_filter.h"
 #include "state.h"
 
 #define STATS_FIRST_SIZE sizeof(svl_store_stats)
@@ -62,6 +63,7 @@ static bool is_ours(const char *name)
 {
     uint64_t first_id;
     uint32_t generation;
+    bool is_made;
     size_t len = strlen(name);
     char segment[SEGMENT_NAME_BYTES];
     if (len > 5 && strcmp(name + len - 5, "-lock") == 0)
@@ -69,7 +71,8 @@ static bool is_ours(const char *name)
     snprintf(segment, sizeof segment, "%.*s", (int)len, name);
     return strcmp(name, LOCK_NAME) == 0 || strcmp(name, BELL_NAME) == 0 ||
            svl__catalog_owns(name) || svl__journal_owns(name) ||
-           svl__segment_name_parse(segment, &first_id, &generation);
+           svl__segment_name_parse(segment, &first_id, &generation) ||
+           svl__segment_filter_name_parse(name, &first_id, &generation, &is_made);
 }
 
 /* What all files of the store take; 0 if they cannot be listed. */

@@ -1,5 +1,6 @@
 /* verify.c - everything that the store holds, read and checked: catalog, journal, each segment. */
 #include "base/alloc.h"
+#include "segment_filter.h"
 #include "state.h"
 
 struct verify {
@@ -30,6 +31,25 @@ static int advance(uint64_t bytes, void *user)
     return v->progress ? v->progress(v->done, v->total, v->user) : SVL_OK;
 }
 
+/* The segment's, read anew; NULL where there is none, or none that is whole, which is reported. */
+static int open_filter(struct verify *v, const struct segment_info *info,
+                       struct segment_filter **out)
+{
+    *out = NULL;
+    if (info->state == SEGMENT_ACTIVE)
+        return SVL_OK;
+    int rc = svl__segment_filter_open(&v->store->segments.place, info, out);
+    if (rc == SVL_OK)
+        rc = svl__segment_filter_check(*out);
+    if (svl__is_damage(rc)) {
+        report(rc, svl_last_error(), v);
+        svl__segment_filter_close(*out);
+        *out = NULL;
+        return SVL_OK;
+    }
+    return rc == SVL_E_NOT_FOUND ? SVL_OK : rc;
+}
+
 /* A damaged segment is reported and the next one checked; anything else ends it. One that retention has taken meanwhile
  * is none of the store's any more. */
 static int verify_segment(struct verify *v, struct segment_entry *entry)
@@ -45,7 +65,11 @@ static int verify_segment(struct verify *v, struct segment_entry *entry)
     }
     if (rc != SVL_OK)
         return rc;
-    rc = svl__segment_verify(segment, info.state == SEGMENT_ACTIVE, report, advance, v);
+    struct segment_filter *filter;
+    rc = open_filter(v, &info, &filter);
+    if (rc == SVL_OK)
+        rc = svl__segment_verify(segment, filter, info.state == SEGMENT_ACTIVE, report, advance, v);
+    svl__segment_filter_close(filter);
     svl__segment_unuse(&v->store->segments, entry);
     return rc == SVL_E_CORRUPT ? SVL_OK : rc;
 }

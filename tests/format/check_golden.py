@@ -11,7 +11,7 @@ from store import Store
 
 NAMES = sorted(path.name.removesuffix(".tar.gz") for path in golden.FOLDER.glob("*.tar.gz"))
 NUMBERS = {"none": CODEC_NONE, "lz4": CODEC_LZ4, "zstd": CODEC_ZSTD}
-assert {f"{version}-{codec}" for version in ("1", "1.1") for codec in NUMBERS} <= set(NAMES), NAMES
+assert {f"{version}-{codec}" for version in ("1", "1.1", "1.2") for codec in NUMBERS} <= set(NAMES), NAMES
 
 
 def check_without_codec(path):
@@ -54,6 +54,8 @@ with places() as (stores, _):
         for segment in store.segments:
             filtered = None if name.startswith("1-") else set(range(segment.runs))
             assert segment.filtered == filtered, f"{name}: filters of its keys"
+        has_filters = [segment.has_own_filter for segment in store.segments[:-1]]
+        assert all(has_filters) if name.startswith("1.2-") else not any(has_filters), f"{name}: filters of segments"
         assert store.segments[0].runs > 0 and store.last_id > store.committed_id, f"{name}: runs, and a journal"
         later = check_with_codec(path, records)
         kept = {key: value for key, value in store.values.items() if key.startswith(b"subscription/")}

@@ -102,6 +102,7 @@ def check_kind(kind, store, path):
         assert max(map(len, store.segments[0].index.values())) > 3
     elif kind in ("clock", "full"):
         assert len(store.segments) >= 3 and runs >= 2, (len(store.segments), runs)
+        assert all(segment.has_own_filter for segment in store.segments[:-1]), f"{kind}: filters of full segments"
     elif kind == "retired":
         assert store.records[0].id > 1 and store.catalog.state.retention_floor == store.records[0].id
         forward_ns, = struct.unpack("<q", store.values[b"clock/forward"])

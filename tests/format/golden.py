@@ -17,7 +17,7 @@ def listing(name):
 
 
 def is_at_rest(file):
-    return file.suffix in (".mdb", ".seg") or file.stem == "journal"
+    return file.suffix in (".mdb", ".seg", ".keys") or file.stem == "journal"
 
 
 def unpack(name, path):

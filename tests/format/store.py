@@ -54,6 +54,21 @@ class Catalog:
             self.values[key] = value
 
 
+def denied_by(filter, number, place, keys, what):
+    """The keys that a filter says it does not have; each line is whole."""
+    lines, denied = len(filter) // 64, set()
+    for at in range(lines):
+        line = filter[64 * at:][:64]
+        seal = checksum(line[:56], checksum(struct.pack("<QQQ", number, lines, at), place))
+        check(u64_at(line, 56) == seal, f"{what}: line {at}")
+    for key in keys:
+        hash = checksum(key, place)
+        line = 64 * ((hash >> 42) * lines >> 22)
+        if not all(u64_at(filter, line + 8 * word) >> (hash >> 6 * word & 63) & 1 for word in range(7)):
+            denied.add(key)
+    return denied
+
+
 class Segment:
     def __init__(self, directory, entry, store_uuid):
         self.name = f"{entry.first_id:020}-{entry.generation % 100:02}.seg"
@@ -87,6 +102,7 @@ class Segment:
             self.filtered.add(run)
         if filters is None:
             self.filtered = None
+        self.has_own_filter = entry.state != ACTIVE and self.read_own_filter(directory)
 
     def read_meta(self, meta, entry, store_uuid):
         check(len(meta) == 136 and u64_at(meta, 128) == checksum(meta[:128]), f"{self.name}: what it says of itself")
@@ -157,15 +173,31 @@ class Segment:
         what, place = f"{self.name}: filter of run {run}", checksum(b"keyfilters", checksum(self.uuid))
         lines, rest = divmod(len(filter) - 48, 64)
         check(run < self.runs and lines > 0 and rest == 0 and filter[:48] == bytes(48), f"{what}: its form")
-        for number in range(lines):
-            line = filter[48 + 64 * number:][:64]
-            seal = checksum(line[:56], checksum(struct.pack("<QQQ", run, lines, number), place))
-            check(u64_at(line, 56) == seal, f"{what}: line {number}")
-        for key in self.run_keys[run]:
-            hash = checksum(key, place)
-            line = 48 + 64 * ((hash >> 42) * lines >> 22)
-            named = all(u64_at(filter, line + 8 * word) >> (hash >> 6 * word & 63) & 1 for word in range(7))
-            check(named, f"{what}: it denies {key!r}")
+        denied = denied_by(filter[48:], run, place, self.run_keys[run], what)
+        check(not denied, f"{what}: it denies {denied}")
+
+    def read_own_filter(self, directory):
+        """The file beside a full segment: no key of a block is denied by all of its parts. False: it is not there."""
+        name = self.name.replace(".seg", ".keys")
+        if not (directory / name).exists():
+            return False
+        data, place = (directory / name).read_bytes(), checksum(b"filter", checksum(self.uuid))
+        check(len(data) >= 192 and data[:8] == b"svlkeys\0" and u64_at(data, 56) == checksum(data[:56], place),
+              f"{name}: its head")
+        known(u32_at(data, 8) == 1, f"{name}: version {u32_at(data, 8)}")
+        check(data[16:32] == self.uuid and u64_at(data, 32) == self.range.last_id and u64_at(data, 40) == len(data) and
+              data[48:56] == bytes(8), f"{name}: it is not of this segment")
+        denied, at = set().union(*self.block_keys.values()), 64
+        for part in range(u32_at(data, 12)):
+            head, what = data[at:at + 64], f"{name}: part {part}"
+            check(len(head) == 64 and u64_at(head, 0) == part and head[16:56] == bytes(40) and
+                  u64_at(head, 56) == checksum(head[:56], place), f"{what}: its head")
+            end = at + 64 + 64 * u64_at(head, 8)
+            check(at + 64 < end <= len(data), f"{what}: its lines")
+            denied = denied_by(data[at + 64:end], part, place, denied, what)
+            at = end
+        check(at == len(data) and not denied, f"{name}: it denies {denied}")
+        return True
 
     def check_index(self):
         """The index is what the blocks say: no key more, none less; what no run covers is not much."""

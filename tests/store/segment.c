@@ -111,7 +111,7 @@ static void assert_whole(struct segment *segment)
     assert_int_equal(svl__segment_read_block(segment, next_id(), &bytes), SVL_E_CORRUPT);
     assert_int_equal(svl__segment_read_block(segment, FIRST_ID + 1, &bytes), SVL_E_CORRUPT);
     svl__buffer_free(&bytes);
-    assert_ok(svl__segment_verify(segment, true, no_damage, count_bytes, &checked));
+    assert_ok(svl__segment_verify(segment, NULL, true, no_damage, count_bytes, &checked));
     assert_true(checked == segment->info.stored_bytes);
 }
 
