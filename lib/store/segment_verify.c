@@ -58,9 +58,8 @@ static int index_leads_to(struct verify *v, svl_slice key, uint64_t id, bool *le
 static bool filter_has(const struct verify *v, svl_slice key)
 {
     bool is_damaged = false;
-    return !v->filter ||
-           svl__segment_filter_may_have(v->filter, svl__segment_filter_hash(v->filter, key),
-                                        &is_damaged);
+    return !v->filter || svl__segment_filter_may_have(
+                             v->filter, svl__segment_filter_hash(v->filter, key), &is_damaged);
 }
 
 static int verify_keys(struct verify *v, const struct zone *zone)
