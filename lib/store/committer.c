@@ -333,9 +333,9 @@ static int do_commit(struct commit *c)
     STEP("commit: blocks left the tail");
     svl__journal_recycle(store->journal, id, op);
     STEP("commit: journal recycled");
-    make_filters(c);
     if (ready)
         svl__store_tell_ready(store);
+    make_filters(c);
     return SVL_OK;
 }
 
