@@ -1,11 +1,11 @@
 /* committer.c - blocks into the active segment, then the catalog, then out of the tail.
  *
  *     segment commit (watermark inside) -> catalog commit (segment row, values, watermark)
- *         -> the tail drops the blocks -> journal files are free -> a full segment's filter -> retention
+ *         -> the tail drops the blocks -> journal files are free -> retention
  *
  * A crash between any two of these leaves a record in two places at most, never in none: recovery skips
  * what the segment's watermark covers, and the journal goes last. A full map rolls to a new segment,
- * which the catalog knows before a block is in it. */
+ * which the catalog knows before a block is in it. While no commit is due, filters of full segments are made. */
 #include <string.h>
 
 #include "base/alloc.h"
@@ -31,7 +31,7 @@ struct commit {
     int64_t ingest_ns;    /* of the newest durable batch */
     uint64_t request;
     bool roll;
-    unsigned rolls;              /* segments begun */
+    bool has_filled;             /* a segment */
     struct segment_entry *entry; /* the active segment, held and in use */
     struct segment *segment;
 };
@@ -95,6 +95,14 @@ static int commit_catalog(struct commit *c, const struct segment_info *current,
         store->catalog_state = state;
     pthread_mutex_unlock(&store->catalog_lock);
     return rc;
+}
+
+void svl__filters_want(svl_store *store)
+{
+    if (store->reader)
+        return;
+    store->filters_wanted = true;
+    svl__job_wake(store, JOB_COMMIT);
 }
 
 static bool is_empty(const struct segment_info *info)
@@ -175,7 +183,7 @@ static int roll(struct commit *c, uint64_t first_id)
     else
         svl__segments_update(&store->segments, &old);
     svl__segments_add(&store->segments, entry);
-    c->rolls++;
+    c->has_filled |= !is_empty(&old);
     leave_segment(c);
     return enter_segment(c);
 }
@@ -276,6 +284,7 @@ static bool settle(struct commit *c, const struct segment_info *info)
     if (c->roll && c->count > 0)
         store->roll_wanted = false;
     store->stats.commits++;
+    store->filters_wanted |= c->has_filled || store->filters_wait;
     store->oldest_uncommitted_ns = has_uncommitted(store) ? svl__monotonic_ns() : 0;
     if (store->oldest_uncommitted_ns == 0)
         svl__tail_drop_spares(&store->tail); /* idle, as far as can be told */
@@ -297,13 +306,6 @@ static void look_for_lagging(const struct commit *c)
     tell_lagging(c->store, svl__catalog_lagging(c->store->catalog), "the catalog");
     if (c->segment)
         tell_lagging(c->store, svl__segment_lagging(c->segment), "the newest segment");
-}
-
-/* A step for each segment that has become full, and one more, as a large one takes several. */
-static void make_filters(const struct commit *c)
-{
-    for (unsigned steps = 0; steps <= c->rolls; steps++)
-        svl__segments_make_filter(&c->store->segments);
 }
 
 static int do_commit(struct commit *c)
@@ -335,7 +337,6 @@ static int do_commit(struct commit *c)
     STEP("commit: journal recycled");
     if (ready)
         svl__store_tell_ready(store);
-    make_filters(c);
     return SVL_OK;
 }
 
@@ -371,14 +372,19 @@ static bool has_blocks(const svl_store *store)
     return store->tail.encoded_id >= store->commit_upto || (store->ending && store->encoder_short);
 }
 
-int64_t svl__commit_due_ns(const svl_store *store)
+static int64_t own_due_ns(const svl_store *store)
 {
-    if (store->closing || store->failed)
-        return INT64_MAX;
     int64_t due_ns = store->commit_upto == 0 ? begin_due_ns(store)
                      : has_blocks(store)     ? 0
                                              : INT64_MAX;
     return due_ns < store->commit_retry_ns ? store->commit_retry_ns : due_ns;
+}
+
+int64_t svl__commit_due_ns(const svl_store *store)
+{
+    if (store->closing || store->failed)
+        return INT64_MAX;
+    return store->filters_wanted ? 0 : own_due_ns(store);
 }
 
 /* `lock` held: a commit that is not for bytes takes what makes no whole block as well, so the encoder is
@@ -419,7 +425,7 @@ static int take(struct commit *c)
     return SVL_OK;
 }
 
-/* A shortage: nothing was changed; retention may give space, then it is tried again. */
+/* A shortage: what was not written stays in the tail. Retention may give space, then it is tried again. */
 static void retry_later(svl_store *store, int code)
 {
     svl__log(&store->log, SVL_SEVERITY_WARN, code, "%s: commit: %s; it is tried again", store->path,
@@ -436,10 +442,25 @@ static void retry_later(svl_store *store, int code)
     pthread_mutex_unlock(&store->lock);
 }
 
+static void make_filter(svl_store *store)
+{
+    int rc = svl__segments_make_filter(&store->segments);
+    pthread_mutex_lock(&store->lock);
+    store->filters_wanted |= rc == SVL_OK;
+    store->filters_wait = is_shortage(rc);
+    pthread_mutex_unlock(&store->lock);
+}
+
 void svl__commit_step(svl_store *store)
 {
     struct commit c = { .store = store };
     pthread_mutex_lock(&store->lock);
+    if (store->filters_wanted && own_due_ns(store) > svl__monotonic_ns()) {
+        store->filters_wanted = false;
+        pthread_mutex_unlock(&store->lock);
+        make_filter(store);
+        return;
+    }
     bool ready = ask_for_blocks(store);
     int rc = ready ? take(&c) : SVL_OK;
     pthread_mutex_unlock(&store->lock);

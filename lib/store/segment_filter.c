@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -67,9 +68,11 @@ bool svl__segment_filter_name_parse(const char *name, uint64_t *first_id, uint32
 
 void svl__segment_filter_remove(int directory, const struct segment_info *info)
 {
-    char name[SEGMENT_NAME_BYTES];
+    char name[SEGMENT_NAME_BYTES], making[SEGMENT_NAME_BYTES + 8];
     svl__segment_filter_name(info, name);
+    name_while_made(info, making);
     unlinkat(directory, name, 0);
+    unlinkat(directory, making, 0);
 }
 
 static uint64_t place_of(const struct segment_info *info)
@@ -96,6 +99,17 @@ struct part {
     uint64_t hashes[AHEAD]; /* of the keys taken last, which are not in `bloom` yet */
 };
 
+void svl__filter_maker_end(struct filter_maker *maker)
+{
+    if (!maker)
+        return;
+    if (maker->fd >= 0) {
+        close(maker->fd);
+        unlinkat(maker->place->directory, maker->name, 0);
+    }
+    svl__free(maker);
+}
+
 int svl__filter_maker_begin(const struct segment_place *place, const struct segment_info *info,
                             struct filter_maker **out)
 {
@@ -109,22 +123,13 @@ int svl__filter_maker_begin(const struct segment_place *place, const struct segm
     unlinkat(place->directory, maker->name, 0); /* of a process that has died */
     maker->fd = svl__file_open(place->directory, maker->name, O_WRONLY | O_CREAT | O_EXCL,
                                place->file_mode, &rc);
-    if (maker->fd >= 0)
+    if (maker->fd >= 0 && fchmod(maker->fd, place->file_mode) != 0)
+        rc = svl__fail_errno(errno, "mode of %s", maker->name);
+    if (rc == SVL_OK)
         *out = maker;
     else
-        svl__free(maker);
+        svl__filter_maker_end(maker);
     return rc;
-}
-
-void svl__filter_maker_end(struct filter_maker *maker)
-{
-    if (!maker)
-        return;
-    if (maker->fd >= 0) {
-        close(maker->fd);
-        unlinkat(maker->place->directory, maker->name, 0);
-    }
-    svl__free(maker);
 }
 
 /* A key_fn. */
@@ -236,7 +241,7 @@ struct segment_filter {
     size_t size;
     uint64_t place;
     uint32_t part_count;
-    struct bloom parts[];
+    struct bloom *parts;
 };
 
 static int damaged(const char *name, const char *what)
@@ -273,8 +278,8 @@ static int read_head(int fd, const char *name, const struct segment_info *info, 
     return SVL_OK;
 }
 
-/* Where its parts are; they fill it. */
-static int find_parts(struct segment_filter *filter)
+/* Goes from part to part, which fill the file; where they are to `parts`, unless that is NULL. */
+static int walk_parts(const struct segment_filter *filter, struct bloom *parts)
 {
     size_t at = HEAD_BYTES;
     for (uint32_t i = 0; i < filter->part_count; i++) {
@@ -286,34 +291,41 @@ static int find_parts(struct segment_filter *filter)
         at += HEAD_BYTES;
         if (lines == 0 || lines > BLOOM_LINES_MAX || lines > (filter->size - at) / BLOOM_LINE_BYTES)
             return damaged(filter->name, "the lines of a part");
-        filter->parts[i] = (struct bloom){ filter->map + at, lines, filter->place, i };
+        if (parts)
+            parts[i] = (struct bloom){ filter->map + at, lines, filter->place, i };
         at += lines * BLOOM_LINE_BYTES;
     }
     return at == filter->size ? SVL_OK : damaged(filter->name, "bytes behind its parts");
 }
 
+/* So many parts as there are: before memory is got for them. */
+static int find_parts(struct segment_filter *filter)
+{
+    int rc = walk_parts(filter, NULL);
+    if (rc != SVL_OK)
+        return rc;
+    filter->parts = svl__calloc(filter->part_count, sizeof *filter->parts);
+    return filter->parts ? walk_parts(filter, filter->parts) : SVL_E_NOMEM;
+}
+
 static int map(int fd, const char *name, const struct segment_info *info,
                struct segment_filter **out)
 {
-    size_t size = 0;
-    uint32_t parts = 0;
-    int rc = read_head(fd, name, info, &size, &parts);
-    if (rc != SVL_OK)
-        return rc;
-    struct segment_filter *filter =
-        svl__calloc(1, sizeof *filter + parts * sizeof filter->parts[0]);
+    struct segment_filter *filter = svl__calloc(1, sizeof *filter);
     if (!filter)
         return SVL_E_NOMEM;
     snprintf(filter->name, sizeof filter->name, "%s", name);
-    filter->size = size;
     filter->place = place_of(info);
-    filter->part_count = parts;
-    filter->map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-    if (filter->map == MAP_FAILED) {
-        filter->map = NULL;
-        rc = svl__fail_errno(errno, "map of %s", name);
-    } else {
-        madvise(filter->map, size, MADV_RANDOM);
+    int rc = read_head(fd, name, info, &filter->size, &filter->part_count);
+    if (rc == SVL_OK) {
+        void *at = mmap(NULL, filter->size, PROT_READ, MAP_SHARED, fd, 0);
+        if (at == MAP_FAILED)
+            rc = svl__fail_errno(errno, "map of %s", name);
+        else
+            filter->map = at;
+    }
+    if (rc == SVL_OK) {
+        madvise(filter->map, filter->size, MADV_RANDOM);
         rc = find_parts(filter);
     }
     if (rc == SVL_OK)
@@ -344,6 +356,7 @@ void svl__segment_filter_close(struct segment_filter *filter)
         return;
     if (filter->map)
         munmap(filter->map, filter->size);
+    svl__free(filter->parts);
     svl__free(filter);
 }
 

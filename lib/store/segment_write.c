@@ -11,7 +11,11 @@
 #define HEADROOM_BYTES (1u << 20)
 #define PAGE_BYTES 4096
 /* From this many bytes on a run is not written together with blocks. */
+#if defined(SVL_STEPS)
+#define RUN_ALONE_BYTES (8u << 10) /* so that tests have such runs everywhere */
+#else
 #define RUN_ALONE_BYTES (4u << 20)
+#endif
 
 /* A transaction in the making: the segment's state as it will be. */
 struct commit {

@@ -81,8 +81,6 @@ void svl__segment_entry_release_locked(struct segment_set *set, struct segment_e
 void svl__segments_free(struct segment_set *set)
 {
     svl__filter_maker_end(set->maker);
-    if (set->making)
-        svl__segment_entry_release_locked(set, set->making);
     for (size_t i = 0; i < set->count; i++)
         svl__segment_entry_release_locked(set, set->entries[i]);
     svl__free(set->entries);

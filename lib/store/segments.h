@@ -27,9 +27,10 @@ struct segment_set {
     size_t count, capacity;
     struct segment_entry *idle_newest, *idle_oldest; /* open, in use by nobody */
     size_t open_count;
-    /* of who makes filters: at work on that of `making`, which is held; NULL: on none */
+    /* of who makes filters: at work on that of `making`; NULL: on none */
     struct filter_maker *maker;
-    struct segment_entry *making;
+    struct segment_info making;
+    int64_t not_made_told_ns;
     const struct log_sink *log;
 };
 
@@ -71,9 +72,13 @@ void svl__segment_entry_info(struct segment_set *set, struct segment_entry *entr
 size_t svl__segments_sift(struct segment_set *set, svl_slice key, struct segment_entry **entries,
                           size_t n, size_t *damaged);
 
-/* A step towards the filter of one full segment that has none, the newest. The log is told where it cannot be made:
- * then its segment is asked instead. One thread, of the process that writes. */
-void svl__segments_make_filter(struct segment_set *set);
+/* It was found to be damaged: it is asked no more, and may be made again. */
+void svl__segments_filter_damaged(struct segment_set *set, struct segment_entry *entry);
+
+/* A step towards the filter of one full segment that has none, the newest. SVL_OK: there may be more to do; SVL_E_END:
+ * there is not; a shortage: later. The log is told where one cannot be made: then its segment is asked instead. One
+ * thread, of the process that writes. */
+int svl__segments_make_filter(struct segment_set *set);
 
 /* Opens the segment if it is not (or reads again what another process has added) and keeps it open until
  * svl__segment_unuse(). */

@@ -2,29 +2,39 @@
  *
  *     UNKNOWN  -> USED      it is there
  *              -> NONE      it is not, or damaged
+ *              -> GIVEN_UP  it is of a later library: it is left to that one
  *     USED     -> NONE      a line of it is damaged; it stays mapped while somebody may be asking it
- *     NONE -> UNKNOWN   made (or another process may have made it)
+ *     NONE     -> UNKNOWN   made (or another process may have made it)
  *              -> GIVEN_UP  it cannot be made; or it was, while the damaged one is mapped */
 #include "segments_private.h"
 
-/* Filters looked for by one who wants to make one: what a commit may take for it. */
+#include "base/clock.h"
+
+/* Filters looked for by one who wants to make one, at once. */
 #define LOOKED_FOR_MAX 16
 #define ASKED_AT_ONCE 64
+#define LOOK_AGAIN_NS NS_PER_S
 
-/* `lock` held: looks for it. True: it is there, and damaged. */
+/* `lock` held: looks for it. True: it is damaged, and nobody was told of it yet. */
 static bool find_filter(struct segment_set *set, struct segment_entry *entry)
 {
     int rc = svl__segment_filter_open(&set->place, &entry->info, &entry->filter);
+    entry->filter_looked_ns = svl__monotonic_ns();
     if (rc == SVL_OK)
         entry->filter_state = FILTER_USED;
+    else if (rc == SVL_E_VERSION)
+        entry->filter_state = FILTER_GIVEN_UP;
     else if (!is_shortage(rc))
         entry->filter_state = FILTER_NONE;
-    return rc == SVL_E_CORRUPT;
+    bool is_news = rc == SVL_E_CORRUPT && !entry->filter_told;
+    entry->filter_told = rc == SVL_E_CORRUPT;
+    return is_news;
 }
 
 void svl__segment_entry_look_again(struct segment_entry *entry)
 {
-    if (entry->filter_state == FILTER_NONE && !entry->filter)
+    if (entry->filter_state == FILTER_NONE && !entry->filter &&
+        svl__monotonic_ns() - entry->filter_looked_ns >= LOOK_AGAIN_NS)
         entry->filter_state = FILTER_UNKNOWN;
 }
 
@@ -32,8 +42,18 @@ static void tell_damaged(const struct segment_set *set, const struct segment_inf
 {
     char name[SEGMENT_NAME_BYTES];
     svl__segment_filter_name(info, name);
-    svl__log(set->log, SVL_SEVERITY_WARN, SVL_E_CORRUPT,
-             "%s is damaged: its segment is asked for each key until it is made again", name);
+    svl__log(
+        set->log, SVL_SEVERITY_WARN, SVL_E_CORRUPT,
+        "%s is damaged: its segment is asked for each key; who writes the store makes it again",
+        name);
+}
+
+void svl__segments_filter_damaged(struct segment_set *set, struct segment_entry *entry)
+{
+    pthread_mutex_lock(&set->lock);
+    if (entry->filter_state == FILTER_UNKNOWN || entry->filter_state == FILTER_USED)
+        entry->filter_state = FILTER_NONE;
+    pthread_mutex_unlock(&set->lock);
 }
 
 /* --- asking --- */
@@ -76,12 +96,13 @@ static size_t keep(struct segment_set *set, const struct asked *asked, size_t n,
     size_t count = 0;
     pthread_mutex_lock(&set->lock);
     for (size_t i = 0; i < n; i++) {
-        if (asked[i].is_damaged)
-            asked[i].entry->filter_state = FILTER_NONE;
+        struct segment_entry *entry = asked[i].entry;
+        if (asked[i].is_damaged && asked[i].filter && entry->filter_state == FILTER_USED)
+            entry->filter_state = FILTER_NONE;
         if (asked[i].may_have)
-            kept[count++] = asked[i].entry;
+            kept[count++] = entry;
         else
-            svl__segment_entry_release_locked(set, asked[i].entry);
+            svl__segment_entry_release_locked(set, entry);
     }
     pthread_mutex_unlock(&set->lock);
     return count;
@@ -100,9 +121,12 @@ size_t svl__segments_sift(struct segment_set *set, svl_slice key, struct segment
         find_filters(set, asked, some);
         ask(asked, some, key);
         for (size_t i = 0; i < some; i++) {
-            *damaged += asked[i].is_damaged;
-            if (asked[i].is_damaged)
-                tell_damaged(set, &asked[i].entry->info);
+            struct segment_info info;
+            if (!asked[i].is_damaged)
+                continue;
+            ++*damaged;
+            svl__segment_entry_info(set, asked[i].entry, &info);
+            tell_damaged(set, &info);
         }
         kept += keep(set, asked, some, entries + kept);
     }
@@ -111,46 +135,54 @@ size_t svl__segments_sift(struct segment_set *set, svl_slice key, struct segment
 
 /* --- making --- */
 
-/* The newest full segment without one, held; NULL if there is none. */
-static struct segment_entry *hold_without(struct segment_set *set, bool *is_damaged)
+/* `lock` held: the newest full segment without one; NULL: *more, where some were not looked at, or there is none. */
+static struct segment_entry *find_without(struct segment_set *set, bool *is_damaged, bool *more)
 {
-    struct segment_entry *found = NULL;
     size_t looked_for = 0;
-    *is_damaged = false;
-    pthread_mutex_lock(&set->lock);
-    for (size_t i = set->count; i > 0 && !found && looked_for < LOOKED_FOR_MAX; i--) {
+    for (size_t i = set->count; i > 0; i--) {
         struct segment_entry *entry = set->entries[i - 1];
         if (entry->info.state == SEGMENT_ACTIVE)
             continue;
+        *more = looked_for == LOOKED_FOR_MAX;
+        if (*more)
+            return NULL;
         if (entry->filter_state == FILTER_UNKNOWN) {
             looked_for++;
             *is_damaged = find_filter(set, entry);
         }
         if (entry->filter_state == FILTER_NONE)
-            found = entry;
+            return entry;
     }
-    if (found)
-        found->holders++;
+    return NULL;
+}
+
+static struct segment_entry *find_made(struct segment_set *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        const struct segment_info *info = &set->entries[i]->info;
+        if (info->first_id == set->making.first_id && info->generation == set->making.generation)
+            return set->entries[i];
+    }
+    return NULL;
+}
+
+/* The segment whose filter is made, or is to be; held. NULL: there is none, or *more. */
+static struct segment_entry *hold_next(struct segment_set *set, bool *is_damaged, bool *more)
+{
+    *is_damaged = *more = false;
+    pthread_mutex_lock(&set->lock);
+    struct segment_entry *entry = set->maker ? find_made(set) : find_without(set, is_damaged, more);
+    if (entry) {
+        entry->holders++;
+        set->making = entry->info;
+    }
     pthread_mutex_unlock(&set->lock);
-    return found;
+    return entry;
 }
 
-/* SVL_E_END: there is none to make. */
-static int begin(struct segment_set *set)
+/* A step, in the segment. Nobody else uses it: then it is closed behind it, if it was. */
+static int make_some(struct segment_set *set, struct segment_entry *entry, bool *is_done)
 {
-    bool is_damaged;
-    set->making = hold_without(set, &is_damaged);
-    if (!set->making)
-        return SVL_E_END;
-    if (is_damaged)
-        tell_damaged(set, &set->making->info);
-    return svl__filter_maker_begin(&set->place, &set->making->info, &set->maker);
-}
-
-/* The segment is closed again where it was not open. */
-static int step(struct segment_set *set, bool *is_done)
-{
-    struct segment_entry *entry = set->making;
     struct segment *segment;
     pthread_mutex_lock(&set->lock);
     bool was_closed = !entry->segment;
@@ -158,47 +190,57 @@ static int step(struct segment_set *set, bool *is_done)
     int rc = svl__segment_use(set, entry, &segment);
     if (rc != SVL_OK)
         return rc;
-    rc = svl__filter_maker_step(set->maker, segment, is_done);
+    if (!set->maker)
+        rc = svl__filter_maker_begin(&set->place, &set->making, &set->maker);
+    if (rc == SVL_OK)
+        rc = svl__filter_maker_step(set->maker, segment, is_done);
     pthread_mutex_lock(&set->lock);
-    entry->closes |= was_closed;
+    entry->closes |= was_closed && entry->users == 1;
     pthread_mutex_unlock(&set->lock);
     svl__segment_unuse(set, entry);
     return rc;
 }
 
-static void tell_not_made(const struct segment_set *set, int rc)
+static void tell_not_made(struct segment_set *set, int rc)
 {
     char name[SEGMENT_NAME_BYTES];
-    svl__segment_filter_name(&set->making->info, name);
+    if (!svl__log_due(&set->not_made_told_ns))
+        return;
+    svl__segment_filter_name(&set->making, name);
     svl__log(set->log, SVL_SEVERITY_WARN, rc,
-             "%s cannot be made: %s; its segment is asked for each key until the store is opened "
-             "again",
-             name, svl_last_error());
+             "%s cannot be made: %s; its segment is asked for each key until %s", name,
+             svl_last_error(),
+             is_shortage(rc) ? "the next commit tries again" : "the store is opened again");
 }
 
-static void end(struct segment_set *set, enum filter_state state)
+static void end(struct segment_set *set, struct segment_entry *entry, enum filter_state state)
 {
     svl__filter_maker_end(set->maker);
     set->maker = NULL;
     pthread_mutex_lock(&set->lock);
-    set->making->filter_state = state;
-    svl__segment_entry_release_locked(set, set->making);
-    set->making = NULL;
+    if (entry)
+        entry->filter_state = state;
     pthread_mutex_unlock(&set->lock);
 }
 
-void svl__segments_make_filter(struct segment_set *set)
+int svl__segments_make_filter(struct segment_set *set)
 {
-    bool is_done = false;
-    int rc = set->maker ? SVL_OK : begin(set);
-    if (rc == SVL_E_END)
-        return;
-    if (rc == SVL_OK)
-        rc = step(set, &is_done);
+    bool is_damaged, more, is_done = false;
+    struct segment_entry *entry = hold_next(set, &is_damaged, &more);
+    if (is_damaged)
+        tell_damaged(set, &set->making);
+    if (!entry) {
+        more |= set->maker != NULL; /* its segment was retired meanwhile */
+        end(set, NULL, FILTER_NONE);
+        return more ? SVL_OK : SVL_E_END;
+    }
+    int rc = make_some(set, entry, &is_done);
     if (rc != SVL_OK) {
         tell_not_made(set, rc);
-        end(set, FILTER_GIVEN_UP);
+        end(set, entry, is_shortage(rc) ? FILTER_NONE : FILTER_GIVEN_UP);
     } else if (is_done) {
-        end(set, set->making->filter ? FILTER_GIVEN_UP : FILTER_UNKNOWN);
+        end(set, entry, entry->filter ? FILTER_GIVEN_UP : FILTER_UNKNOWN);
     }
+    svl__segment_entry_release(set, entry);
+    return is_shortage(rc) ? rc : SVL_OK;
 }

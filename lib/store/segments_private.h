@@ -22,6 +22,8 @@ struct segment_entry {
     bool index_is_whole; /* it was checked, and only this process writes to it */
     bool read_active;    /* it was active when it was opened, or read again */
     enum filter_state filter_state;
+    bool filter_told;                    /* that it is damaged */
+    int64_t filter_looked_ns;            /* monotonic: when it was looked for last */
     struct segment_filter *filter;       /* once mapped, for the entry's life */
     struct segment_entry *newer, *older; /* idle list */
 };

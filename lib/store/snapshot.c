@@ -50,6 +50,7 @@ static void sift(svl_cursor *cursor)
         return;
     pthread_mutex_lock(&store->lock);
     store->stats.damaged += damaged;
+    svl__filters_want(store);
     pthread_mutex_unlock(&store->lock);
 }
 

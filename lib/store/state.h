@@ -117,6 +117,8 @@ struct svl_store {
     uint64_t committed_op;
     bool commit_given_up;          /* while ending, for want of space: the journal holds it all */
     bool roll_wanted;              /* the next commit begins a segment */
+    bool filters_wanted;           /* of full segments: there may be some to make */
+    bool filters_wait;             /* for what was short: the next commit wants them */
     uint64_t damaged_segment;      /* committer's: the one told last, by its first id */
     int64_t oldest_uncommitted_ns; /* monotonic; 0 = nothing waits for a commit */
 
@@ -180,6 +182,9 @@ int svl__store_recover(svl_store *store);
 /* committer.c: `lock` held: asks for a commit of all that is durable; it is done when commit_done has come
  * to the number returned (0: nothing is to do). */
 uint64_t svl__commit_request(svl_store *store);
+
+/* committer.c: `lock` held: there may be filters of segments to make; of a reader that is somebody else's. */
+void svl__filters_want(svl_store *store);
 
 /* rings.c: the positions that the catalog has kept; one more, from the journal; all of them into the
  * catalog. */

@@ -383,6 +383,8 @@ static int open_store(const char *path, const svl_store_options *options, bool o
         rc = open_read_only(store);
     else if (rc == SVL_OK)
         rc = open_parts(store);
+    /* Of segments that have none: after a crash, or of a library of before. */
+    store->filters_wanted = rc == SVL_OK && svl__segments_count(&store->segments) > 1;
     if (rc == SVL_OK && !store->reader)
         rc = svl__jobs_start(store);
     if (rc != SVL_OK) {

@@ -31,9 +31,21 @@ static int advance(uint64_t bytes, void *user)
     return v->progress ? v->progress(v->done, v->total, v->user) : SVL_OK;
 }
 
-/* The segment's, read anew; NULL where there is none, or none that is whole, which is reported. */
-static int open_filter(struct verify *v, const struct segment_info *info,
-                       struct segment_filter **out)
+/* It is made again; without it nothing is missing. */
+static void report_filter(struct verify *v, struct segment_entry *entry, int code)
+{
+    svl_store *store = v->store;
+    report(code, svl_last_error(), v);
+    svl__segments_filter_damaged(&store->segments, entry);
+    pthread_mutex_lock(&store->lock);
+    svl__filters_want(store);
+    pthread_mutex_unlock(&store->lock);
+}
+
+/* The segment's, read anew; NULL where there is none, or none that can be read, which is reported. One of a later
+ * library is none. */
+static int open_filter(struct verify *v, struct segment_entry *entry,
+                       const struct segment_info *info, struct segment_filter **out)
 {
     *out = NULL;
     if (info->state == SEGMENT_ACTIVE)
@@ -41,13 +53,13 @@ static int open_filter(struct verify *v, const struct segment_info *info,
     int rc = svl__segment_filter_open(&v->store->segments.place, info, out);
     if (rc == SVL_OK)
         rc = svl__segment_filter_check(*out);
-    if (svl__is_damage(rc)) {
-        report(rc, svl_last_error(), v);
-        svl__segment_filter_close(*out);
-        *out = NULL;
-        return SVL_OK;
-    }
-    return rc == SVL_E_NOT_FOUND ? SVL_OK : rc;
+    if (rc == SVL_OK || is_shortage(rc))
+        return rc;
+    if (rc != SVL_E_NOT_FOUND && rc != SVL_E_VERSION)
+        report_filter(v, entry, rc);
+    svl__segment_filter_close(*out);
+    *out = NULL;
+    return SVL_OK;
 }
 
 /* A damaged segment is reported and the next one checked; anything else ends it. One that retention has taken meanwhile
@@ -66,7 +78,7 @@ static int verify_segment(struct verify *v, struct segment_entry *entry)
     if (rc != SVL_OK)
         return rc;
     struct segment_filter *filter;
-    rc = open_filter(v, &info, &filter);
+    rc = open_filter(v, entry, &info, &filter);
     if (rc == SVL_OK)
         rc = svl__segment_verify(segment, filter, info.state == SEGMENT_ACTIVE, report, advance, v);
     svl__segment_filter_close(filter);

@@ -5,6 +5,7 @@
  * Kinds whose names end in "-killed" end by SIGKILL, with the store open. What a kind knows of its store besides the
  * records is printed, a line of JSON each. The wall clock is the executable's own: the linker wraps svl__wall_ns(). */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
@@ -235,6 +236,21 @@ static void close_store(svl_store *store)
     must(svl_store_close(store), "close");
 }
 
+static void close_with_filters(svl_store *store)
+{
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    must(svl_store_stats_get(store, &stats), "stats");
+    for (uint64_t n = 0; n + 1 < stats.segments;) {
+        DIR *listing = opendir(path);
+        n = 0;
+        for (const struct dirent *entry; listing && (entry = readdir(listing));)
+            n += strcmp(strchrnul(entry->d_name, '.'), ".keys") == 0;
+        closedir(listing);
+        usleep(1000);
+    }
+    close_store(store);
+}
+
 static void make_empty(void)
 {
     close_store(open_store());
@@ -319,7 +335,7 @@ static void make_clock(void)
         append_random(store, 10);
         commit(store);
     }
-    close_store(store);
+    close_with_filters(store);
 }
 
 /* Segments end where they are full. */
@@ -338,7 +354,7 @@ static void make_full(void)
                               .body = { body + i, sizeof body - i * 1000 } };
         append_many(store, &record, 1);
     }
-    close_store(store);
+    close_with_filters(store);
 }
 
 /* The oldest segments are retired. */

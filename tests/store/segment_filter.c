@@ -1,11 +1,13 @@
 /* Filters of full segments: who asks for one key opens no segment that does not have it; what is missing or damaged of a
  * filter costs time, and no record. */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -24,13 +26,26 @@
 static char path[512];
 static svl_store *store;
 static char said[4096]; /* what the log was told */
+static pthread_mutex_t said_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void tell(uint32_t level, int32_t code, const char *text, void *user)
 {
     (void)code, (void)user;
+    pthread_mutex_lock(&said_lock);
     size_t len = strlen(said);
     if (level >= SVL_SEVERITY_WARN)
         snprintf(said + len, sizeof said - len, "%s\n", text);
+    pthread_mutex_unlock(&said_lock);
+}
+
+static unsigned times_said(const char *text)
+{
+    unsigned n = 0;
+    pthread_mutex_lock(&said_lock);
+    for (const char *at = said; (at = strstr(at, text)); at += strlen(text))
+        n++;
+    pthread_mutex_unlock(&said_lock);
+    return n;
 }
 
 static void open_store(uint32_t flags)
@@ -64,12 +79,49 @@ static void append_and_commit(uint64_t n)
     assert_ok(svl_store_commit(store, -1));
 }
 
-/* Filters that are missing have been made then, of as many parts as there are commits: the step of a commit comes behind
- * it, but before the next one. */
-static void make_filters(void)
+static const char *file_of(const char *name)
 {
-    append_and_commit(1);
-    append_and_commit(1);
+    static char file[600];
+    snprintf(file, sizeof file, "%s/%s", path, name);
+    return file;
+}
+
+static bool is_there(const char *name)
+{
+    return access(file_of(name), F_OK) == 0;
+}
+
+static bool filters_are_there(void)
+{
+    svl_store_stats stats = { .struct_size = sizeof stats };
+    assert_ok(svl_store_stats_get(store, &stats));
+    uint64_t n = 0;
+    DIR *listing = opendir(path);
+    assert_non_null(listing);
+    for (const struct dirent *entry; (entry = readdir(listing));)
+        n += strlen(entry->d_name) == strlen(FIRST ".keys") && strstr(entry->d_name, ".keys");
+    closedir(listing);
+    return n + 1 == stats.segments;
+}
+
+static char found[4096]; /* what a verify did */
+static int32_t found_code;
+static unsigned found_count;
+
+static void find(int32_t code, const char *what, void *user)
+{
+    (void)user;
+    found_code = code;
+    found_count++;
+    snprintf(found, sizeof found, "%s", what);
+}
+
+/* Nobody tells when a filter was made: it is looked for. */
+static void wait_until(bool (*is_so)(void))
+{
+    for (int i = 0; i < 20000 && !is_so(); i++)
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    assert_true(is_so());
 }
 
 /* Each full segment has its filter then. */
@@ -80,6 +132,7 @@ static int make_store(void **state)
     open_store(0);
     for (uint64_t id = 1; id <= RECORDS; id += AT_ONCE)
         append_and_commit(AT_ONCE);
+    wait_until(filters_are_there);
     return 0;
 }
 
@@ -143,27 +196,6 @@ static void assert_each_key_is_found(void)
         key_of(id, key);
         assert_int_equal(count(key, &skipped), 1);
     }
-}
-
-static const char *file_of(const char *name)
-{
-    static char file[600];
-    snprintf(file, sizeof file, "%s/%s", path, name);
-    return file;
-}
-
-static char found[4096]; /* what a verify did */
-
-static void find(int32_t code, const char *what, void *user)
-{
-    (void)user;
-    assert_int_equal(code, SVL_E_CORRUPT);
-    snprintf(found, sizeof found, "%s", what);
-}
-
-static bool is_there(const char *name)
-{
-    return access(file_of(name), F_OK) == 0;
 }
 
 static int open_file(const char *name)
@@ -280,21 +312,31 @@ static void test_filter_when_made_then_small_and_counted(void **state)
 
 /* --- what is missing, or in the way --- */
 
+static bool first_is_there(void)
+{
+    return is_there(FIRST ".keys");
+}
+
 static void test_filter_when_missing_then_its_segment_is_asked_and_it_is_made_again(void **state)
 {
     (void)state;
     assert_ok(svl_store_close(store));
     assert_int_equal(unlink(file_of(FIRST ".keys")), 0);
-    open_store(0);
+    open_store(SVL_STORE_READ_ONLY);
     uint64_t skipped, full = stats_now().segments - 1;
     assert_each_key_is_found();
     assert_int_equal(count("none of them", &skipped), 0);
     assert_int_equal(skipped, full - 1);
-    make_filters();
-    assert_true(is_there(FIRST ".keys"));
+    reopen(0); /* nothing is asked or written */
+    wait_until(first_is_there);
     assert_each_key_is_found();
-    assert_string_equal(said, "");
+    assert_int_equal(times_said("\n"), 0);
     assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+}
+
+static bool is_told_not_made(void)
+{
+    return times_said(FIRST ".keys cannot be made: ") > 0;
 }
 
 static void test_filter_when_it_cannot_be_made_then_told_and_tried_at_the_next_open(void **state)
@@ -302,18 +344,55 @@ static void test_filter_when_it_cannot_be_made_then_told_and_tried_at_the_next_o
     (void)state;
     assert_ok(svl_store_close(store));
     assert_int_equal(unlink(file_of(FIRST ".keys")), 0);
-    open_store(0);
     assert_int_equal(mkdir(file_of(FIRST ".keys-new"), 0700), 0);
-    make_filters();
-    assert_non_null(strstr(said, FIRST ".keys cannot be made: "));
-    said[0] = 0;
-    make_filters();
-    assert_string_equal(said, "");
+    open_store(0);
+    wait_until(is_told_not_made);
+    append_and_commit(1);
+    append_and_commit(1);
+    assert_int_equal(times_said("\n"), 1);
     assert_each_key_is_found();
     assert_int_equal(rmdir(file_of(FIRST ".keys-new")), 0);
     reopen(0);
-    make_filters();
-    assert_true(is_there(FIRST ".keys"));
+    wait_until(first_is_there);
+}
+
+static void test_filter_when_made_then_of_the_mode_of_files(void **state)
+{
+    (void)state;
+    svl_store_options o;
+    struct stat st;
+    assert_ok(svl_store_close(store));
+    assert_int_equal(unlink(file_of(FIRST ".keys")), 0);
+    assert_ok(svl_store_options_init(&o, sizeof o));
+    o.file_mode = 0640;
+    mode_t mask = umask(077);
+    assert_ok(svl_store_open(path, &o, &store));
+    wait_until(first_is_there);
+    umask(mask);
+    assert_int_equal(stat(file_of(FIRST ".keys"), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0640);
+}
+
+static bool first_is_a_file(void)
+{
+    struct stat st;
+    return lstat(file_of(FIRST ".keys"), &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static void test_filter_when_a_link_then_reported_and_made_again(void **state)
+{
+    (void)state;
+    assert_ok(svl_store_close(store));
+    assert_int_equal(unlink(file_of(FIRST ".keys")), 0);
+    assert_int_equal(symlink("/etc/passwd", file_of(FIRST ".keys")), 0);
+    open_store(SVL_STORE_READ_ONLY);
+    assert_each_key_is_found();
+    assert_int_equal(svl_store_verify(store, find, NULL, NULL), SVL_E_CORRUPT);
+    assert_int_equal(found_code, SVL_E_PATH);
+    assert_int_equal(found_count, 1);
+    reopen(0);
+    wait_until(first_is_a_file);
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
 }
 
 static void test_open_when_filters_are_of_no_segment_then_removed(void **state)
@@ -355,46 +434,64 @@ static void test_retention_when_it_takes_a_segment_then_its_filter_too(void **st
 
 /* --- damage --- */
 
-/* What finding nobody tells twice: the filter is not asked any more. */
+static bool is_whole(void)
+{
+    return svl_store_verify(store, NULL, NULL, NULL) == SVL_OK;
+}
+
 static void test_filter_when_its_head_is_damaged_then_told_once_and_made_again(void **state)
 {
     (void)state;
     assert_ok(svl_store_close(store));
     change_byte(FIRST ".keys", 20);
-    open_store(0);
+    open_store(SVL_STORE_READ_ONLY);
     assert_each_key_is_found();
     assert_int_equal(stats_now().damaged, 1);
-    char *at = strstr(said, FIRST ".keys is damaged: ");
-    assert_non_null(at);
-    assert_null(strstr(at + sizeof FIRST ".keys", ".keys is damaged: "));
+    assert_int_equal(times_said(FIRST ".keys is damaged: "), 1);
     assert_int_equal(svl_store_verify(store, NULL, NULL, NULL), SVL_E_CORRUPT);
-    make_filters();
+    reopen(0);
+    wait_until(is_whole);
+    assert_true(times_said(FIRST ".keys is damaged: ") <= 1); /* verify may come upon it first */
     uint64_t skipped, full = stats_now().segments - 1;
     assert_int_equal(count("none of them", &skipped), 0);
     assert_int_equal(skipped, full);
-    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
 }
 
-static void test_filter_when_a_line_is_damaged_then_its_segment_is_asked(void **state)
+static void damage_each_line(void)
+{
+    struct stat st;
+    assert_int_equal(stat(file_of(FIRST ".keys"), &st), 0);
+    for (off_t at = 2 * LINE; at < st.st_size; at += LINE)
+        change_byte(FIRST ".keys", at + 3);
+}
+
+static void test_filter_when_lines_are_damaged_then_its_segment_is_asked(void **state)
 {
     (void)state;
     assert_ok(svl_store_close(store));
-    struct stat st;
-    assert_int_equal(stat(file_of(FIRST ".keys"), &st), 0);
-    for (off_t at = 2 * LINE; at < st.st_size; at += LINE) /* each */
-        change_byte(FIRST ".keys", at + 3);
-    open_store(0);
-    assert_int_equal(svl_store_verify(store, NULL, NULL, NULL), SVL_E_CORRUPT);
-    uint64_t before = stats_now().damaged;
+    damage_each_line();
+    open_store(SVL_STORE_READ_ONLY);
     assert_each_key_is_found();
-    assert_int_equal(stats_now().damaged, before + 1);
-    assert_non_null(strstr(said, FIRST ".keys is damaged: "));
-    make_filters();
-    assert_ok(svl_store_verify(store, NULL, NULL, NULL)); /* made again, for the next open */
+    assert_int_equal(stats_now().damaged, 1);
+    assert_int_equal(times_said(FIRST ".keys is damaged: "), 1);
+    reopen(0);
+    assert_each_key_is_found(); /* by which it is made again, for the next open */
+    assert_int_equal(times_said(FIRST ".keys is damaged: "), 1);
+    wait_until(is_whole);
     assert_each_key_is_found();
     reopen(0);
     assert_each_key_is_found();
-    assert_string_equal(said, "");
+    assert_int_equal(times_said("\n"), 0);
+}
+
+static void test_filter_when_verify_finds_damage_then_made_again(void **state)
+{
+    (void)state;
+    assert_ok(svl_store_close(store));
+    damage_each_line();
+    open_store(0);
+    assert_int_equal(svl_store_verify(store, NULL, NULL, NULL), SVL_E_CORRUPT);
+    wait_until(is_whole);
 }
 
 static bool damage_is_found(const struct segment_info *info)
@@ -482,6 +579,14 @@ static void test_filter_when_forged_then_found(void **state)
             assert_int_equal(pwrite(fd, bytes, (size_t)size, 0), size);
         }
     }
+    forge_head(8, 2, &info); /* a later library's is left to that one */
+    assert_ok(svl_store_verify(store, NULL, NULL, NULL));
+    reopen(0);
+    assert_each_key_is_found();
+    append_and_commit(1);
+    assert_int_equal(svl__segment_filter_open(&store->segments.place, &info, &filter),
+                     SVL_E_VERSION);
+    assert_int_equal(pwrite(fd, bytes, (size_t)size, 0), size);
     info.uuid[3] ^= 1; /* of another segment under its name */
     assert_int_equal(svl__segment_filter_open(&store->segments.place, &info, &filter),
                      SVL_E_CORRUPT);
@@ -511,6 +616,16 @@ static void test_verify_when_a_filter_lacks_keys_then_minds(void **state)
 
 /* --- many keys --- */
 
+static bool first_is_begun(void)
+{
+    return is_there(FIRST ".keys-new") || is_there(FIRST ".keys");
+}
+
+static bool first_is_gone(void)
+{
+    return !is_there(FIRST ".seg") && !first_is_begun();
+}
+
 #define MANY 1400000u /* more than one part is for */
 #define MANY_AT_ONCE 2000u
 
@@ -532,8 +647,7 @@ static void test_filter_when_of_many_keys_then_of_parts_with_all_of_them(void **
         }
         assert_ok(svl_store_append(store, records, MANY_AT_ONCE, NULL));
     }
-    for (int i = 0; i < 8 && !is_there(FIRST ".keys"); i++) /* a step each */
-        append_and_commit(1);
+    wait_until(first_is_there);
     int fd = open_file(FIRST ".keys");
     assert_int_equal(pread(fd, head, sizeof head, 0), sizeof head);
     assert_true(load_u32(head + 12) > 1);
@@ -541,6 +655,14 @@ static void test_filter_when_of_many_keys_then_of_parts_with_all_of_them(void **
     struct segment_info info = first_info();
     assert_true(info.last_id > MANY);
     assert_false(damage_is_found(&info));
+    assert_ok(svl_store_close(store));
+    /* Retired while it is made: nothing of it stays. */
+    assert_int_equal(unlink(file_of(FIRST ".keys")), 0);
+    o.retain_records_max = 1;
+    assert_ok(svl_store_open(path, &o, &store));
+    wait_until(first_is_begun);
+    assert_ok(svl_store_retain(store, NULL));
+    wait_until(first_is_gone);
     assert_ok(svl_store_close(store));
 }
 
@@ -563,6 +685,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             test_filter_when_it_cannot_be_made_then_told_and_tried_at_the_next_open, make_store,
             close_store),
+        cmocka_unit_test_setup_teardown(test_filter_when_made_then_of_the_mode_of_files, make_store,
+                                        close_store),
+        cmocka_unit_test_setup_teardown(test_filter_when_a_link_then_reported_and_made_again,
+                                        make_store, close_store),
         cmocka_unit_test_setup_teardown(test_open_when_filters_are_of_no_segment_then_removed,
                                         make_store, close_store),
         cmocka_unit_test_setup_teardown(test_retention_when_it_takes_a_segment_then_its_filter_too,
@@ -571,7 +697,9 @@ int main(void)
             test_filter_when_its_head_is_damaged_then_told_once_and_made_again, make_store,
             close_store),
         cmocka_unit_test_setup_teardown(
-            test_filter_when_a_line_is_damaged_then_its_segment_is_asked, make_store, close_store),
+            test_filter_when_lines_are_damaged_then_its_segment_is_asked, make_store, close_store),
+        cmocka_unit_test_setup_teardown(test_filter_when_verify_finds_damage_then_made_again,
+                                        make_store, close_store),
         cmocka_unit_test_setup_teardown(
             test_filter_when_any_byte_is_another_then_found_and_no_key_is_missed, make_store,
             close_store),
