@@ -166,6 +166,12 @@ void bench_remove(const char *path);
 /* Allocated bytes of a file or of a directory's files, 0 where nothing is; -1 with words. */
 int64_t bench_disk_bytes(const char *path);
 
+/* rings.c: the run's directory for crash rings, /dev/shm/serverlog-bench-PID, is made and removed. */
+void bench_rings_begin(void);
+void bench_rings_end(void);
+/* svl_open() with default options, its ring in that directory. */
+int bench_open_pipeline(const char *path, svl_pipeline **out);
+
 /* watch.c: time, CPU time (of all threads and of children that were waited for) and bytes written between start and
  * stop go into run->metrics: EACH_NS and RATE for `operations`, CPU_NS, WRITTEN_BYTES and DIRTIED_BYTES. */
 struct watch {

@@ -36,6 +36,8 @@ void child_catch_signals(void)
 {
     signal(SIGINT, interrupt);
     signal(SIGTERM, interrupt);
+    if (signal(SIGHUP, SIG_IGN) != SIG_IGN)
+        signal(SIGHUP, interrupt);
 }
 
 bool child_is_interrupted(void)
@@ -48,6 +50,8 @@ static void measure(struct run *run, int (*work)(struct run *run), int fd)
     struct result result;
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    if (signal(SIGHUP, SIG_IGN) != SIG_IGN)
+        signal(SIGHUP, SIG_DFL);
     int rc = work(run);
     memcpy(result.metrics, run->metrics, sizeof result.metrics);
     memcpy(result.windows, run->windows, sizeof result.windows);

@@ -7,11 +7,14 @@
  *
  * Exit status: 0 done; 1 something failed, what could be measured was; 2 usage. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "child.h"
 #include "compare.h"
 #include "page.h"
 #include "report.h"
@@ -156,14 +159,20 @@ static void put_growth(const struct output *output, const struct results *result
         report_growth(stdout, results);
 }
 
-/* The directory's results.jsonl, whose lines are there as they come. */
+/* The directory's results.jsonl, whose lines are there as they come. Those of another run are not written over. */
 static FILE *open_results(const char *directory)
 {
-    char *path;
+    char *path, words[320];
     mkdir(directory, 0777);
-    FILE *file = asprintf(&path, "%s/results.jsonl", directory) < 0 ? NULL : fopen(path, "we");
+    FILE *file = asprintf(&path, "%s/results.jsonl", directory) < 0 ? NULL : fopen(path, "wxe");
     if (file)
         setlinebuf(file);
+    snprintf(words, sizeof words,
+             "%.200s holds results of another run: remove them, or give another --out", directory);
+    if (!file && errno == EEXIST)
+        bench_fail(words);
+    else if (!file)
+        bench_fail_at("write results.jsonl into", directory);
     free(path);
     return file;
 }
@@ -173,11 +182,13 @@ static int run(const struct settings *settings)
     struct results results = { 0 };
     struct environment environment;
     struct output output = { .settings = settings };
+    if (access(settings->directory, W_OK | X_OK) != 0)
+        return -bench_fail_at("make stores in", settings->directory);
     environment_get(settings->directory, &environment);
     if (settings->out) {
         output.file = open_results(settings->out);
         if (!output.file)
-            return -bench_fail_at("write results.jsonl into", settings->out);
+            return 1;
         json_put_environment(output.file, settings, &environment);
     }
     tell_left_out(stderr);
@@ -188,6 +199,8 @@ static int run(const struct settings *settings)
         report_environment(stdout, settings, &environment);
     int rc = run_all(settings, &results, put_figures, &output);
     put_growth(&output, &results);
+    if (child_is_interrupted())
+        bench_fail("interrupted: the figures are of the turns that had ended");
     bool has_holes = output.file && ferror(output.file) != 0;
     if (output.file && (fclose(output.file) != 0 || has_holes))
         rc = bench_fail("results.jsonl is not whole");

@@ -20,7 +20,7 @@ static void *log_open(const char *path, const struct store_wish *wish)
     if (rc == SVL_OK && wish->purpose == PURPOSE_READ) {
         rc = svl_store_open(path, NULL, &me->store);
     } else if (rc == SVL_OK) {
-        rc = svl_open(path, NULL, &me->pipeline);
+        rc = bench_open_pipeline(path, &me->pipeline);
         if (rc == SVL_OK)
             rc = svl_start(me->pipeline);
         me->store = svl_pipeline_store(me->pipeline);

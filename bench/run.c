@@ -335,8 +335,9 @@ int run_all(const struct settings *settings, struct results *results, run_done_f
     if (check_space(settings, &plan) != 0)
         return -1;
     if (mkdir(directory, 0700) != 0)
-        return bench_fail("cannot make a directory in that of --dir");
+        return bench_fail_at("make", directory);
     child_catch_signals();
+    bench_rings_begin();
     struct turns turns = { .settings = settings,
                            .results = results,
                            .directory = directory,
@@ -345,5 +346,6 @@ int run_all(const struct settings *settings, struct results *results, run_done_f
         if (run_wants_workload(settings, bench_workload(turns.w)))
             run_workload(&turns, done, user);
     bench_remove(directory);
+    bench_rings_end();
     return turns.has_failed || child_is_interrupted() ? -1 : 0;
 }

@@ -76,7 +76,7 @@ static int fill(struct run *run)
 {
     svl_pipeline *pipeline;
     struct line line;
-    int rc = svl_open(run->path, NULL, &pipeline);
+    int rc = bench_open_pipeline(run->path, &pipeline);
     if (rc != SVL_OK)
         return checked(rc);
     rc = svl_start(pipeline);
@@ -93,7 +93,7 @@ static int deliver(struct run *run)
     static struct inbox inbox = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0 };
     struct watch watch;
     svl_pipeline *pipeline;
-    if (fill(run) != 0 || checked(svl_open(run->path, NULL, &pipeline)) != 0)
+    if (fill(run) != 0 || checked(bench_open_pipeline(run->path, &pipeline)) != 0)
         return -1;
     int rc = handle(pipeline, "backlog", NULL, SVL_START_EARLIEST, take, &inbox);
     watch_start(&watch);
@@ -119,7 +119,7 @@ static int wake_handler(struct run *run, struct histogram *histogram)
     static struct inbox inbox = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0 };
     svl_pipeline *pipeline;
     struct line line;
-    if (checked(svl_open(run->path, NULL, &pipeline)) != 0)
+    if (checked(bench_open_pipeline(run->path, &pipeline)) != 0)
         return -1;
     int rc = handle(pipeline, "woken", NULL, SVL_START_LATEST, take, &inbox);
     if (rc == 0)
@@ -193,7 +193,7 @@ static int stream(struct run *run)
     static struct inbox inbox = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0 };
     struct watch watch;
     svl_pipeline *pipeline;
-    if (checked(svl_open(run->path, NULL, &pipeline)) != 0)
+    if (checked(bench_open_pipeline(run->path, &pipeline)) != 0)
         return -1;
     int rc = register_all(pipeline, run->workload->handlers, &inbox);
     if (rc == 0)

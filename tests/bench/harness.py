@@ -7,9 +7,11 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import xml.etree.ElementTree as xml
 
@@ -224,6 +226,36 @@ class Selected(unittest.TestCase):
         for text in [page, *charts]:
             self.assertIn("too slow: over 1 s", text)
         self.assertEqual(len(charts), 2)
+
+    def test_run_when_cut_off_then_says_so_and_leaves_nothing(self):
+        rings = set(pathlib.Path("/dev/shm").iterdir())
+        with tempfile.TemporaryDirectory(dir=memory) as directory:
+            running = subprocess.Popen([bench, "run", "ingest/plain", "--peers", "serverlog", "--size", "10000000",
+                                        "--dir", directory], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                       text=True)
+            ring = pathlib.Path(f"/dev/shm/serverlog-bench-{running.pid}")
+            for _ in range(2000):
+                if ring.exists() and any(ring.iterdir()):
+                    break
+                time.sleep(0.005)
+            self.assertTrue(any(ring.iterdir()))
+            running.send_signal(signal.SIGINT)
+            told = running.communicate()[1]
+            self.assertEqual(running.returncode, 1)
+            self.assertIn("interrupted: ", told)
+            self.assertEqual(list(pathlib.Path(directory).iterdir()), [])
+        self.assertFalse(ring.exists())
+        self.assertEqual([it for it in set(pathlib.Path("/dev/shm").iterdir()) - rings
+                          if str(running.pid) in it.name], [])
+
+    def test_run_when_the_directory_has_results_then_they_stay(self):
+        with tempfile.TemporaryDirectory(dir=memory) as out:
+            kept = pathlib.Path(out) / "results.jsonl"
+            kept.write_text("of another run")
+            done = self.run_in_temporary("scan/bodies", "--peers", "lmdb", "--size", "100", "--out", out)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("holds results of another run", done.stderr)
+            self.assertEqual(kept.read_text(), "of another run")
 
     def test_run_when_the_disk_is_too_small_then_it_does_not_begin(self):
         done = self.run_in_temporary("ingest/plain", "--size", "10000000000")
