@@ -70,10 +70,10 @@ static int verify_keys(struct verify *v, const struct zone *zone)
         return rc;
     bool leads = true, passes = true;
     v->keys += svl__key_set_count(set);
-    for (uint32_t i = 0; rc == SVL_OK && leads && i < svl__key_set_count(set); i++) {
+    for (uint32_t i = 0; i < svl__key_set_count(set); i++)
         passes &= filter_has(v, svl__key_set_at(set, i));
+    for (uint32_t i = 0; rc == SVL_OK && leads && i < svl__key_set_count(set); i++)
         rc = index_leads_to(v, svl__key_set_at(set, i), zone->first_id, &leads);
-    }
     if (rc == SVL_OK && !passes)
         report(v, SVL_E_CORRUPT, "a key of it is not in the segment's filter", zone->first_id);
     if (rc == SVL_OK && !leads)
