@@ -254,6 +254,8 @@ static void test_marks_and_emits_when_acknowledged_then_as_in_a_callback(void **
 {
     (void)state;
     svl_stored_options o = pull("marks");
+    o.batch_window_ms = 300; /* all six are one batch, however slowly they come */
+    o.batch_records_max = 6;
     svl_consumer *c = start_with(&o);
     publish_some(6);
     svl_batch *batch = poll_one(c);

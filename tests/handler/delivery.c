@@ -635,6 +635,7 @@ static void test_failed_batch_when_it_cannot_be_read_again_then_delivery_goes_on
     while (s.calls == 0)
         short_sleep();
     publish(5);
+    wait_until_done(&s, 15);
     assert_ok(svl_stop(pipeline, 10000));
     assert_int_equal(s.done_count, 5);
     assert_true(s.done[0] == 11);
