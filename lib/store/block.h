@@ -47,9 +47,10 @@ void svl__key_set_release(struct key_set *set);         /* NULL is fine */
 uint64_t svl__key_set_block(const struct key_set *set); /* first record id of its block */
 uint32_t svl__key_set_count(const struct key_set *set);
 svl_slice svl__key_set_at(const struct key_set *set, uint32_t i);
+size_t svl__key_set_bytes(const struct key_set *set); /* memory it takes */
+
 /* Who is told of keys, one at a time. */
 typedef void key_fn(svl_slice key, void *user);
-size_t svl__key_set_bytes(const struct key_set *set); /* memory it takes */
 
 /* A condition on keys, as a query gives it (SVL_KEY_*), bytewise order. */
 struct key_condition {

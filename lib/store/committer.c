@@ -380,11 +380,17 @@ static int64_t own_due_ns(const svl_store *store)
     return due_ns < store->commit_retry_ns ? store->commit_retry_ns : due_ns;
 }
 
+/* What space there is on a full disk is the commit's that waits for it. */
+static bool is_filter_due(const svl_store *store)
+{
+    return store->filters_wanted && !store->commit_waits && !store->write_waits;
+}
+
 int64_t svl__commit_due_ns(const svl_store *store)
 {
     if (store->closing || store->failed)
         return INT64_MAX;
-    return store->filters_wanted ? 0 : own_due_ns(store);
+    return is_filter_due(store) ? 0 : own_due_ns(store);
 }
 
 /* `lock` held: a commit that is not for bytes takes what makes no whole block as well, so the encoder is
@@ -455,7 +461,7 @@ void svl__commit_step(svl_store *store)
 {
     struct commit c = { .store = store };
     pthread_mutex_lock(&store->lock);
-    if (store->filters_wanted && own_due_ns(store) > svl__monotonic_ns()) {
+    if (is_filter_due(store) && own_due_ns(store) > svl__monotonic_ns()) {
         store->filters_wanted = false;
         pthread_mutex_unlock(&store->lock);
         make_filter(store);

@@ -124,6 +124,22 @@ static void test_rest_of_a_request_when_space_is_short_then_waits_for_its_time(v
     assert_ok(svl__store_close_owned(store));
 }
 
+static void test_filters_when_a_commit_waits_for_space_then_wait_as_well(void **state)
+{
+    (void)state;
+    (void)ask_for_many();
+    pthread_mutex_lock(&store->lock);
+    svl__filters_want(store);
+    store->commit_waits = SVL_E_NO_SPACE; /* as retry_later() sets them */
+    store->commit_retry_ns = INT64_MAX - 1;
+    assert_true(svl__commit_due_ns(store) == INT64_MAX - 1);
+    store->commit_waits = 0;
+    assert_true(svl__commit_due_ns(store) == 0);
+    store->commit_retry_ns = 0;
+    pthread_mutex_unlock(&store->lock);
+    assert_ok(svl__store_close_owned(store));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +148,7 @@ int main(void)
         cmocka_unit_test(
             test_request_when_for_more_than_commit_bytes_then_answered_by_the_last_of_many),
         cmocka_unit_test(test_rest_of_a_request_when_space_is_short_then_waits_for_its_time),
+        cmocka_unit_test(test_filters_when_a_commit_waits_for_space_then_wait_as_well),
     };
     int failed = cmocka_run_group_tests_name("store/commit", tests, NULL, NULL);
     temp_remove_all();
