@@ -283,6 +283,24 @@ static void test_reader_when_a_writer_writes_then_sees_what_was_acknowledged(voi
     assert_ok(svl_store_close(store));
 }
 
+/* By its key, and nothing else by that. */
+static void assert_found(svl_store *store, uint64_t id)
+{
+    char key[32];
+    svl_query query;
+    svl_cursor *cursor;
+    const svl_record *record;
+    snprintf(key, sizeof key, "%llu", (unsigned long long)id);
+    assert_ok(svl_query_init(&query, sizeof query));
+    query.key_kind = SVL_KEY_EXACT;
+    query.key_low = slice_of(key);
+    assert_ok(svl_store_query(store, &query, &cursor));
+    assert_ok(svl_cursor_next(cursor, 0, &record));
+    assert_is(record, id);
+    assert_int_equal(svl_cursor_next(cursor, 0, &record), SVL_E_END);
+    svl_cursor_close(cursor);
+}
+
 /* Each record of a key is found, whichever of segment, index run, tail and journal it lies in. */
 static void test_reader_when_it_asks_by_key_then_each_is_found(void **state)
 {
@@ -296,19 +314,7 @@ static void test_reader_when_it_asks_by_key_then_each_is_found(void **state)
         uint64_t last = atomic_load(&noted->acknowledged), id = 1 + rng_below(&rng, last);
         if (i % 2) /* often the newest: just committed, or about to be */
             id = last - rng_below(&rng, last < 500 ? last : 500);
-        char key[32];
-        svl_query query;
-        svl_cursor *cursor;
-        const svl_record *record;
-        snprintf(key, sizeof key, "%llu", (unsigned long long)id);
-        assert_ok(svl_query_init(&query, sizeof query));
-        query.key_kind = SVL_KEY_EXACT;
-        query.key_low = slice_of(key);
-        assert_ok(svl_store_query(store, &query, &cursor));
-        assert_ok(svl_cursor_next(cursor, 0, &record));
-        assert_is(record, id);
-        assert_int_equal(svl_cursor_next(cursor, 0, &record), SVL_E_END);
-        svl_cursor_close(cursor);
+        assert_found(store, id);
     }
     stop_writer(writer);
     assert_ok(svl_store_close(store));
@@ -583,22 +589,6 @@ static void test_verify_when_all_was_written_since_the_open_then_all_is_checked(
     assert_ok(svl_store_close(store));
 }
 
-static bool has_record_of(svl_store *store, uint64_t number)
-{
-    char key[32];
-    svl_query query;
-    svl_cursor *cursor;
-    const svl_record *record;
-    snprintf(key, sizeof key, "%llu", (unsigned long long)number);
-    assert_ok(svl_query_init(&query, sizeof query));
-    query.key_kind = SVL_KEY_EXACT;
-    query.key_low = slice_of(key);
-    assert_ok(svl_store_query(store, &query, &cursor));
-    int rc = svl_cursor_next(cursor, 0, &record);
-    svl_cursor_close(cursor);
-    return rc == SVL_OK;
-}
-
 /* The last commit to a segment adds no block, but a run of its key index. */
 static void test_verify_when_a_segment_was_finished_since_it_was_read_then_no_damage(void **state)
 {
@@ -612,7 +602,7 @@ static void test_verify_when_a_segment_was_finished_since_it_was_read_then_no_da
     expect_exit(start_writer(&o, 60000, number));
     svl_store *store = open_reader();
     do {
-        assert_true(has_record_of(store, number));
+        assert_found(store, number);
         number += 8;
         expect_exit(start_writer(&o, 60000, number));
         assert_ok(svl_store_stats_get(store, &stats));
