@@ -185,7 +185,7 @@ static void test_batch_when_not_acknowledged_in_time_then_handed_out_again(void 
 {
     (void)state;
     svl_stored_options o = pull("late");
-    o.ack_deadline_ms = 30;
+    o.ack_deadline_ms = 300; /* longer than a busy machine lets one wait between two calls */
     svl_consumer *c = start_with(&o);
     publish_some(3);
     svl_batch *first = poll_one(c);
@@ -201,12 +201,12 @@ static void test_batch_when_not_acknowledged_in_time_then_handed_out_again(void 
     assert_int_equal(svl_batch_extend(first, 1000), SVL_E_STALE);
     assert_int_equal(svl_batch_ack(first), SVL_E_STALE);
     assert_ok(svl_batch_extend(second, 60000));
-    letters_sleep_ms(60);
+    letters_sleep_ms(400);
     assert_ok(svl_batch_ack(second));
     assert_nothing(c, 0, SVL_E_AGAIN);
     publish_some(1);
     svl_batch *third = poll_one(c);
-    letters_sleep_ms(60);
+    letters_sleep_ms(400);
     assert_int_equal(svl_batch_ack(third), SVL_E_STALE); /* though nobody has polled since */
     third = poll_one(c);
     assert_int_equal(svl_batch_attempt(third), 2);
@@ -220,7 +220,7 @@ static void test_batch_when_never_acknowledged_then_its_record_becomes_a_dead_le
 {
     (void)state;
     svl_stored_options o = pull("dead");
-    o.ack_deadline_ms = 10;
+    o.ack_deadline_ms = 200; /* as above */
     o.retry_attempts_max = 2;
     o.batch_records_max = 4;
     svl_consumer *c = start_with(&o);
@@ -235,7 +235,7 @@ static void test_batch_when_never_acknowledged_then_its_record_becomes_a_dead_le
             poison |= records[i].id == 2;
         uint64_t last = records[n - 1].id;
         if (poison)
-            letters_sleep_ms(15);
+            letters_sleep_ms(250);
         assert_int_equal(svl_batch_ack(batch), poison ? SVL_E_STALE : SVL_OK);
         if (last == 4 && !poison)
             break;
