@@ -29,14 +29,28 @@ struct verify {
     bool damaged, has_blocks, has_index;
 };
 
-static void report(struct verify *v, int code, const char *format, uint64_t id)
+static void report(struct verify *v, int code, const char *place, const char *words)
 {
-    char what[400], place[96];
-    snprintf(place, sizeof place, "%s: block %llu: ", v->segment->lmdb.name,
-             (unsigned long long)id);
-    snprintf(what, sizeof what, "%s%.300s", place, format);
+    char what[400];
+    snprintf(what, sizeof what, "%s%.300s", place, words);
     v->damaged = true;
     v->damage(code, what, v->user);
+}
+
+static void report_block(struct verify *v, int code, const char *words, uint64_t id)
+{
+    char place[96];
+    snprintf(place, sizeof place, "%s: block %llu: ", v->segment->lmdb.name,
+             (unsigned long long)id);
+    report(v, code, place, words);
+}
+
+/* Of what belongs to no block: LMDB's pages, the index. LMDB's words name the segment. */
+static void report_segment(struct verify *v, int code, const char *words)
+{
+    char place[96];
+    snprintf(place, sizeof place, "%s: ", v->segment->lmdb.name);
+    report(v, code, strstr(words, v->segment->lmdb.name) ? "" : place, words);
 }
 
 /* What was committed while we read is not damage: the state is read anew. */
@@ -75,9 +89,10 @@ static int verify_keys(struct verify *v, const struct zone *zone)
     for (uint32_t i = 0; rc == SVL_OK && leads && i < svl__key_set_count(set); i++)
         rc = index_leads_to(v, svl__key_set_at(set, i), zone->first_id, &leads);
     if (rc == SVL_OK && !passes)
-        report(v, SVL_E_CORRUPT, "a key of it is not in the segment's filter", zone->first_id);
+        report_block(v, SVL_E_CORRUPT, "a key of it is not in the segment's filter",
+                     zone->first_id);
     if (rc == SVL_OK && !leads)
-        report(v, SVL_E_CORRUPT, "a key of it is not in the key index", zone->first_id);
+        report_block(v, SVL_E_CORRUPT, "a key of it is not in the key index", zone->first_id);
     svl__key_set_release(set);
     return rc;
 }
@@ -85,11 +100,11 @@ static int verify_keys(struct verify *v, const struct zone *zone)
 static int verify_block(struct verify *v, const struct zone *zone)
 {
     if (zone->first_id != v->next_id)
-        report(v, SVL_E_CORRUPT, "ids are missing before it", zone->first_id);
+        report_block(v, SVL_E_CORRUPT, "ids are missing before it", zone->first_id);
     v->next_id = zone->first_id + zone->count;
     int rc = svl__segment_read_block(v->segment, zone->first_id, &v->bytes);
     if (rc == SVL_E_CORRUPT) {
-        report(v, rc, svl_last_error(), zone->first_id);
+        report_block(v, rc, svl_last_error(), zone->first_id);
         return SVL_OK;
     }
     if (rc != SVL_OK)
@@ -98,11 +113,11 @@ static int verify_block(struct verify *v, const struct zone *zone)
     if (rc == SVL_E_NOMEM)
         return rc;
     if (rc != SVL_OK) {
-        report(v, rc, svl_last_error(), zone->first_id);
+        report_block(v, rc, svl_last_error(), zone->first_id);
         return SVL_OK;
     }
     if (!svl__zone_equal(zone, svl__block_reader_zone(v->reader)))
-        report(v, SVL_E_CORRUPT, "its zone says something else", zone->first_id);
+        report_block(v, SVL_E_CORRUPT, "its zone says something else", zone->first_id);
     return v->has_index ? verify_keys(v, zone) : SVL_OK;
 }
 
@@ -114,12 +129,12 @@ static int verify_blocks(struct verify *v)
         size_t n;
         rc = svl__segment_zones(v->segment, v->next_id, v->last_id, false, &zone, 1, &n);
         if (rc == SVL_E_CORRUPT) {
-            report(v, rc, svl_last_error(), v->next_id);
+            report_block(v, rc, svl_last_error(), v->next_id);
             rc = svl__segment_pass_zone(v->segment, v->next_id, false, &v->next_id);
             continue;
         }
         if (rc == SVL_OK && n == 0) {
-            report(v, SVL_E_CORRUPT, "this and all behind it are missing", v->next_id);
+            report_block(v, SVL_E_CORRUPT, "this and all behind it are missing", v->next_id);
             return SVL_OK;
         }
         if (rc == SVL_OK)
@@ -138,7 +153,7 @@ static int verify_index(struct verify *v)
     bool is_whole;
     int rc = svl__segment_find_keys(v->segment, &all, 1, UINT64_MAX, &v->found, &is_whole);
     if (rc == SVL_E_CORRUPT) {
-        report(v, rc, svl_last_error(), v->segment->info.first_id);
+        report_segment(v, rc, svl_last_error());
         return SVL_OK;
     }
     for (size_t i = 0; rc == SVL_OK && i < v->found.len; i += sizeof(uint64_t)) {
@@ -147,7 +162,7 @@ static int verify_index(struct verify *v)
         size_t n;
         rc = svl__segment_zones(v->segment, id, id, false, &zone, 1, &n);
         if (rc == SVL_OK && (n == 0 || zone.first_id != id))
-            report(v, SVL_E_CORRUPT, "the key index names it, and it is not there", id);
+            report_block(v, SVL_E_CORRUPT, "the key index names it, and it is not there", id);
     }
     return rc;
 }
@@ -170,7 +185,7 @@ static int verify_filters(struct verify *v, bool is_active)
     svl__lmdb_end_read(&s->lmdb, txn);
     if (rc != SVL_E_CORRUPT)
         return rc;
-    report(v, rc, svl_last_error(), s->info.first_id);
+    report_segment(v, rc, svl_last_error());
     return SVL_OK;
 }
 
@@ -189,7 +204,7 @@ static int verify_count(struct verify *v)
         rc = svl__lmdb_error(&s->lmdb, code, "key index");
     svl__lmdb_end_read(&s->lmdb, txn);
     if (rc == SVL_E_CORRUPT) {
-        report(v, rc, svl_last_error(), s->info.first_id);
+        report_segment(v, rc, svl_last_error());
         return SVL_OK;
     }
     pthread_mutex_lock(&s->lock);
@@ -197,8 +212,8 @@ static int verify_count(struct verify *v)
         ids += svl__key_set_count(s->sets[i]);
     pthread_mutex_unlock(&s->lock);
     if (rc == SVL_OK && ids != v->keys)
-        report(v, SVL_E_CORRUPT, "the key index names blocks for keys that they do not have",
-               s->info.first_id);
+        report_segment(v, SVL_E_CORRUPT,
+                       "the key index names blocks for keys that they do not have");
     return rc;
 }
 
@@ -227,7 +242,7 @@ static int verify_pages(struct verify *v, bool is_active)
     }
     if (rc != SVL_OK && rc != SVL_E_CORRUPT && rc != SVL_E_VERSION)
         return rc;
-    report(v, SVL_E_CORRUPT, svl_last_error(), s->info.first_id);
+    report_segment(v, SVL_E_CORRUPT, svl_last_error());
     return SVL_OK;
 }
 

@@ -70,7 +70,7 @@ static int verify_segment(struct verify *v, struct segment_entry *entry)
     struct segment_info info; /* of before it is read: it may be active no more when it is */
     svl__segment_entry_info(&v->store->segments, entry, &info);
     int rc = svl__segment_use(&v->store->segments, entry, &segment);
-    if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN) {
+    if (rc == SVL_E_CORRUPT || rc == SVL_E_VERSION || rc == SVL_E_FOREIGN || rc == SVL_E_PATH) {
         if (!svl__reader_is_gone(v->store, entry))
             report(rc, svl_last_error(), v);
         return SVL_OK;

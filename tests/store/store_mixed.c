@@ -199,6 +199,44 @@ static void test_segment_when_missing_then_named_and_the_others_are_read(void **
     assert_ok(svl_store_close(store));
 }
 
+static void count_finding(int code, const char *what, void *user)
+{
+    size_t *found = user;
+    found[0] += code == SVL_E_PATH && strstr(what, "links are not followed");
+    found[1] += code == SVL_E_CORRUPT && strstr(what, "missing");
+}
+
+/* Others may have their reason for it, and mend it: a cursor does not go on without its records. */
+static void test_segment_when_a_link_then_a_cursor_stops_and_verify_goes_on(void **state)
+{
+    (void)state;
+    char elsewhere[612];
+    snprintf(elsewhere, sizeof elsewhere, "%s.elsewhere", files[0]);
+    assert_int_equal(rename(files[0], elsewhere), 0);
+    assert_int_equal(symlink(elsewhere, files[0]), 0);
+    assert_int_equal(unlink(files[1]), 0);
+    svl_store_options o = options_of(0);
+    svl_store *store;
+    svl_cursor *cursor;
+    const svl_record *record;
+    svl_record_buffer *copy;
+    size_t found[2] = { 0 };
+    assert_ok(svl_store_open(store_path, &o, &store));
+    assert_int_equal(svl_store_get(store, 1, &copy), SVL_E_PATH);
+    assert_int_equal(svl_store_verify(store, count_finding, NULL, found), SVL_E_CORRUPT);
+    assert_true(found[0] == 1 && found[1] == 1);
+    assert_ok(svl_store_query(store, NULL, &cursor));
+    assert_int_equal(svl_cursor_next(cursor, 0, &record), SVL_E_PATH);
+    assert_non_null(strstr(svl_last_error(), segments[0]));
+    assert_int_equal(svl_cursor_next(cursor, 0, &record), SVL_E_PATH);
+    svl_cursor_close(cursor);
+    assert_int_equal(unlink(files[0]), 0);
+    assert_int_equal(rename(elsewhere, files[0]), 0);
+    assert_ok(svl_store_get(store, 1, &copy));
+    svl_record_buffer_destroy(copy);
+    assert_ok(svl_store_close(store));
+}
+
 static void test_segment_when_another_one_of_the_store_is_in_its_place_then_named(void **state)
 {
     (void)state;
@@ -345,6 +383,7 @@ int main(void)
 #define WHOLE_TEST(f) cmocka_unit_test_setup_teardown(f, make_whole, remove_store)
     const struct CMUnitTest tests[] = {
         WHOLE_TEST(test_segment_when_missing_then_named_and_the_others_are_read),
+        WHOLE_TEST(test_segment_when_a_link_then_a_cursor_stops_and_verify_goes_on),
         WHOLE_TEST(test_segment_when_another_one_of_the_store_is_in_its_place_then_named),
         WHOLE_TEST(test_segment_when_of_another_store_then_named),
         cmocka_unit_test_teardown(test_segment_when_older_than_the_catalog_then_named,
