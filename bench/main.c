@@ -17,11 +17,12 @@
 #include "child.h"
 #include "compare.h"
 #include "page.h"
+#include "plan.h"
 #include "report.h"
 
 #define SIZE_MAX_RECORDS UINT64_C(10000000000)
 #define LIMIT_S_MAX 86400
-#define SIZES_WANTED "up to 8 numbers in digits, ascending, with commas, the largest 10000000000"
+#define SIZES_WANTED "up to 8 numbers in digits, ascending, with commas, from 16 to 10000000000"
 
 static int usage(FILE *out)
 {
@@ -86,8 +87,8 @@ static bool read_sizes(const char *text, struct settings *settings)
         char *end;
         uint64_t size = strtoull(at, &end, 10);
         unsigned n = settings->size_count;
-        if (end == at || *at == '-' || n == SIZES_MAX || size == 0 || size > SIZE_MAX_RECORDS ||
-            (n > 0 && size <= settings->sizes[n - 1]))
+        if (end == at || *at == '-' || n == SIZES_MAX || size < PLAN_RECORDS_MIN ||
+            size > SIZE_MAX_RECORDS || (n > 0 && size <= settings->sizes[n - 1]))
             return false;
         settings->sizes[settings->size_count++] = size;
         at = end;

@@ -8,7 +8,6 @@
 
 #include <string.h>
 
-#define RECORDS_MIN 16
 /* What a measurement takes beside its records, in records: a process, a store that is opened and removed. */
 #define WORK_FIXED 20000
 /* So much quicker is a filled store asked than filled. */
@@ -79,7 +78,7 @@ bool plan_is_last_of_fixture(const struct settings *settings, size_t w)
 uint64_t plan_records(const struct workload *workload, uint64_t size)
 {
     uint64_t records = size / workload->divisor;
-    return records < RECORDS_MIN ? RECORDS_MIN : records;
+    return records < PLAN_RECORDS_MIN ? PLAN_RECORDS_MIN : records;
 }
 
 double plan_work(const struct workload *workload, uint64_t size)

@@ -13,6 +13,9 @@ unsigned plan_peers(const struct settings *settings, const struct workload *work
 /* No workload behind `w` needs the fixture of `w`. */
 bool plan_is_last_of_fixture(const struct settings *settings, size_t w);
 
+/* A size at least, and records of a workload that takes a part of it. */
+#define PLAN_RECORDS_MIN 16
+
 /* Records of a workload at a size. */
 uint64_t plan_records(const struct workload *workload, uint64_t size);
 

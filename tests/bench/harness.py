@@ -297,8 +297,8 @@ class Selected(unittest.TestCase):
 
     def test_command_when_wrong_then_status_2(self):
         for arguments in ([], ["run", "nothing"], ["run", "scan", "--peers", "nobody"], ["run", "--size", "0"],
-                          ["run", "--size", "20,10"], ["run", "--size", "-5"], ["run", "--size", "1x"],
-                          ["run", "--repeat", "1"], ["run", "--repeat", "65"], ["run", "--what"],
+                          ["run", "--size", "15"], ["run", "--size", "20,10"], ["run", "--size", "-5"],
+                          ["run", "--size", "1x"], ["run", "--repeat", "1"], ["run", "--repeat", "65"], ["run", "--what"],
                           ["run", "--repeat", "5x"], ["run", "--repeat", "4294967301"], ["run", "--limit", "-1"],
                           ["run", "--limit", "0"], ["run", "--limit", "86401"], ["run", "--limit", "x"],
                           ["compare", "a"], ["list", "more"]):
