@@ -335,25 +335,26 @@ static void *compete(void *argument)
         for (size_t i = 0; i < n; i++)
             ids[i] = records[i].id;
         me->batches++;
-        unsigned luck = (unsigned)rng_below(&me->rng, 8);
-        if (luck == 1) {
+        unsigned luck = (unsigned)rng_below(&me->rng, 32);
+        bool is_late = luck == 0;
+        if (luck > 0 && luck <= 4) {
             done = rng_below(&me->rng, n);
             assert_ok(svl_batch_fail(batch, done, NULL));
         }
         atomic_fetch_sub(&seen.inside, 1);
-        if (luck == 0) {
+        if (luck > 4 && luck <= 8) {
             assert_ok(svl_batch_nack(batch, SVL_FAIL, "by chance"));
             continue;
         }
-        if (luck == 2)
-            letters_sleep_ms(30);
+        if (is_late)
+            letters_sleep_ms(350);
         pthread_mutex_lock(&seen.lock); /* who settles first, notes first */
         rc = svl_batch_ack(batch);
         for (size_t i = 0; rc == SVL_OK && i < done; i++)
             if (seen.done_count < LETTERS_DONE_MAX)
                 seen.done[seen.done_count++].id = ids[i];
         pthread_mutex_unlock(&seen.lock);
-        assert_true(rc == SVL_OK || (luck == 2 && rc == SVL_E_STALE));
+        assert_true(rc == SVL_OK || (is_late && rc == SVL_E_STALE));
     }
     assert_int_equal(rc, SVL_E_CLOSED);
     return NULL;
@@ -367,7 +368,7 @@ static void test_consumers_when_several_compete_then_each_record_once_in_order(v
     struct competitor competitors[COMPETITORS];
     svl_stored_options o = pull("compete");
     o.batch_records_max = 9;
-    o.ack_deadline_ms = 20;
+    o.ack_deadline_ms = 300; /* as above */
     o.retry_attempts_max = UINT32_MAX;
     seen = (struct script){ .mended = true };
     pthread_mutex_init(&seen.lock, NULL);
