@@ -71,6 +71,15 @@ static void publish_some(size_t n)
     assert_ok(svl_flush(pipeline, -1));
 }
 
+/* So that one batch may have them all, however slowly they come. */
+static void publish_together(svl_consumer *c, size_t n)
+{
+    svl_subscription *subscription = svl_consumer_subscription(c);
+    assert_ok(svl_subscription_pause(subscription));
+    publish_some(n);
+    assert_ok(svl_subscription_resume(subscription));
+}
+
 static svl_stored_options pull(const char *name)
 {
     svl_stored_options o = letters_quick(name);
@@ -187,7 +196,7 @@ static void test_batch_when_not_acknowledged_in_time_then_handed_out_again(void 
     svl_stored_options o = pull("late");
     o.ack_deadline_ms = 300; /* longer than a busy machine lets one wait between two calls */
     svl_consumer *c = start_with(&o);
-    publish_some(3);
+    publish_together(c, 3);
     svl_batch *first = poll_one(c);
     assert_nothing(c, 0, SVL_E_AGAIN);
     svl_batch *second = poll_one(c); /* waits for the deadline and the retry */
@@ -254,10 +263,8 @@ static void test_marks_and_emits_when_acknowledged_then_as_in_a_callback(void **
 {
     (void)state;
     svl_stored_options o = pull("marks");
-    o.batch_window_ms = 300; /* all six are one batch, however slowly they come */
-    o.batch_records_max = 6;
     svl_consumer *c = start_with(&o);
-    publish_some(6);
+    publish_together(c, 6);
     svl_batch *batch = poll_one(c);
     svl_record reply = { .source = slice_of("out") };
     for (size_t i = 0; i < 6; i++)
@@ -294,7 +301,7 @@ static void test_letters_when_redriven_to_a_consumer_then_flagged(void **state)
     (void)state;
     svl_stored_options o = pull("again");
     svl_consumer *c = start_with(&o);
-    publish_some(2);
+    publish_together(c, 2);
     svl_batch *batch = poll_one(c);
     assert_ok(svl_batch_reject(batch, 0, NULL));
     assert_ok(svl_batch_ack(batch));
@@ -472,7 +479,7 @@ static void test_descriptor_when_watched_then_readable_while_a_poll_would_not_wa
     (void)state;
     svl_stored_options o = pull("fd");
     o.batch_records_max = 1;
-    o.retry_base_ms = o.retry_max_ms = 40;
+    o.retry_base_ms = o.retry_max_ms = 300;
     svl_consumer *c = start_with(&o);
     int fd, again, epoll = epoll_create1(EPOLL_CLOEXEC);
     assert_true(epoll >= 0);
@@ -494,7 +501,7 @@ static void test_descriptor_when_watched_then_readable_while_a_poll_would_not_wa
     assert_false(is_readable(epoll, 0)); /* it waits */
     assert_true(is_readable(epoll, 10000));
     batch = poll_one(c);
-    assert_ok(svl_batch_extend(batch, 30));
+    assert_ok(svl_batch_extend(batch, 300));
     assert_false(is_readable(epoll, 0));
     assert_true(is_readable(epoll, 10000)); /* too late: a poll does something about it */
     assert_nothing(c, 0, SVL_E_AGAIN);
@@ -706,16 +713,16 @@ static void test_window_when_open_then_the_poll_waits_for_it(void **state)
 {
     (void)state;
     svl_stored_options o = pull("window");
-    o.batch_window_ms = 60;
+    o.batch_window_ms = 500;
     o.batch_records_max = 5;
     svl_consumer *c = start_with(&o);
-    publish_some(2);
+    publish_together(c, 2);
     assert_nothing(c, 0, SVL_E_AGAIN);
     svl_batch *batch = poll_one(c); /* not full: the window has passed */
     const svl_record *records;
     assert_int_equal(records_of(batch, &records), 2);
     assert_ok(svl_batch_ack(batch));
-    publish_some(5);
+    publish_together(c, 5);
     batch = poll_one(c); /* full */
     assert_int_equal(records_of(batch, &records), 5);
     assert_ok(svl_batch_ack(batch));
