@@ -21,6 +21,9 @@ MAPS = {".mdb": CATALOG_MAP_BYTES, ".seg": 16 << 20} # as writer.c makes them
 TABLES = {".mdb": [], ".seg": [b"blocks", b"zones", b"keys", b"keyfilters", b"meta"]}
 
 
+FLAGS_AT = 4 # in what LMDB has of a table, behind its name
+
+
 class Flipped:
     """A file with one other bit, for a while."""
 
@@ -152,6 +155,27 @@ def check_file(path, file, rest):
         raise SystemExit(f"{file.name}: only {refused} of {FLIPS} flipped bits were refused")
 
 
+def check_kinds(path):
+    """A table of a segment whose keys are said to be numbers, and are none, or the other way round."""
+    expected = read(path)
+    for file in path.glob("*.seg"):
+        data = file.read_bytes()
+        for table in TABLES[".seg"]:
+            at, refused = data.find(table), 0
+            while at >= 0: # also where a page of before has it
+                with Flipped(file, at + len(table) + FLAGS_AT, 3):
+                    try:
+                        if read(path) != expected:
+                            raise SystemExit(f"{file.name}: {table}: of another kind, and nobody minds")
+                    except Damage:
+                        refused += 1
+                        if not library_minds(path, file):
+                            raise SystemExit(f"{file.name}: {table}: of another kind, and the library does not mind")
+                at = data.find(table, at + 1)
+            if refused == 0 and table in LmdbFile(file, MAPS[".seg"]).main:
+                raise SystemExit(f"{file.name}: {table}: of another kind, and it is read")
+
+
 def check_files(path):
     """Files that end too early, and one in another's place."""
     expected = read(path)
@@ -187,6 +211,7 @@ with places() as (stores, rings):
         (path / name).unlink(missing_ok=True) # no reader of files at rest needs them
     check_blocks(path)
     check_batches(path)
+    check_kinds(path)
     check_files(path)
     rest = []
     for file in [path / "catalog.mdb", sorted(path.glob("*.seg"))[0], sorted(path.glob("*.seg"))[-1],

@@ -75,10 +75,10 @@ class Segment:
         path = directory / self.name
         check(path.exists(), f"{self.name} is missing")
         file = LmdbFile(path, entry.map_bytes)
-        self.read_meta(dict(file.table(b"meta")).get(b"segment", b""), entry, store_uuid)
+        self.read_meta(dict(file.table(b"meta", 0)).get(b"segment", b""), entry, store_uuid)
         zones = {first_id: self.unsealed(b"zones", first_id.to_bytes(8, "little"), value)
-                 for first_id, value in file.table(b"zones")}
-        blocks = dict(file.table(b"blocks"))
+                 for first_id, value in file.table(b"zones", INTEGER_KEYS)}
+        blocks = dict(file.table(b"blocks", INTEGER_KEYS))
         check(list(zones) == list(blocks) and len(blocks) == self.range.blocks, f"{self.name}: its blocks")
         self.records, self.block_keys = [], {}
         self.codecs, self.encodings = set(), set()
@@ -93,7 +93,8 @@ class Segment:
             self.encodings |= block.encodings
             next_id += block.zone.count
         check(next_id == self.range.last_id + 1, f"{self.name}: it ends at {next_id - 1}")
-        self.index = self.read_index([(key, self.unsealed(b"keys", key, value)) for key, value in file.table(b"keys")])
+        self.index = self.read_index([(key, self.unsealed(b"keys", key, value))
+                                      for key, value in file.table(b"keys", 0)])
         self.check_index()
         self.filtered = set() # runs with a filter; None: a segment of before
         filters = file.table(b"keyfilters", INTEGER_KEYS) if b"keyfilters" in file.main else None
