@@ -288,12 +288,14 @@ static void test_ring_when_written_over_then_its_publisher_is_told_and_others_go
     uint64_t tail;
     assert_int_equal(pread(fd, &tail, sizeof tail, 4096), sizeof tail);
     tail &= ~UINT64_C(7);
+    host_freeze(&host);
     memset(garbage, 0x55, sizeof garbage);
     assert_int_equal(pwrite(fd, garbage, sizeof garbage, (off_t)(8192 + tail)), sizeof garbage);
     tail += sizeof garbage;
     assert_int_equal(pwrite(fd, &tail, sizeof tail, 4096), sizeof tail);
     assert_ok(publish(bad, "bad", 2, 10)); /* whole, behind what is not */
     assert_ok(publish(good, "good", 1, 10));
+    host_thaw(&host);
     wait_damaged(&host, 1);
     assert_int_equal(publish(bad, "bad", 3, 10), SVL_E_CORRUPT);
     assert_int_equal(svl_publisher_flush(bad, -1), SVL_E_CORRUPT);
@@ -502,10 +504,10 @@ static void test_drops_when_told_and_the_ring_does_not_know_then_not_told_again(
     svl_publisher *p = attach_with(SMALL_RING, SVL_FULL_DROP_NEW);
     assert_ok(publish(p, "a", 1, 10));
     assert_ok(svl_publisher_flush(p, 10000));
-    kill(host.pid, SIGSTOP);
+    host_freeze(&host);
     for (uint64_t i = 2; i <= 200; i++)
         assert_ok(publish(p, "a", i, 1000));
-    kill(host.pid, SIGCONT);
+    host_thaw(&host);
     assert_ok(svl_publisher_flush(p, 10000));
     host_stop(&host);
     int fd = open_ring_file();

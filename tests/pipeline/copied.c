@@ -30,11 +30,9 @@ static void paths(void)
 /* At one moment, as a snapshot does. */
 static void copy_of_a_running(const struct host *host)
 {
-    int status;
-    kill(host->pid, SIGSTOP);
-    assert_int_equal(waitpid(host->pid, &status, WUNTRACED), host->pid);
+    host_freeze(host);
     copy_tree(original, copy);
-    kill(host->pid, SIGCONT);
+    host_thaw(host);
 }
 
 static svl_pipeline *open_and_start(const char *path)

@@ -161,6 +161,19 @@ static int end(struct host *host)
     return status;
 }
 
+void host_freeze(const struct host *host)
+{
+    int status;
+    assert_int_equal(kill(host->pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(host->pid, &status, WUNTRACED), host->pid);
+    assert_true(WIFSTOPPED(status));
+}
+
+void host_thaw(const struct host *host)
+{
+    assert_int_equal(kill(host->pid, SIGCONT), 0);
+}
+
 void host_stop(struct host *host)
 {
     char done;

@@ -25,6 +25,9 @@ void host_publish(const struct host *host, const char *text);
 /* Of one that has SVL_THREADLESS: it does nothing until host_go(), and is inside of nothing. */
 void host_hold(const struct host *host);
 void host_go(const struct host *host);
+/* All its threads are stopped when it returns. */
+void host_freeze(const struct host *host);
+void host_thaw(const struct host *host);
 /* svl_stop() and svl_close(); then the process ends. */
 void host_stop(struct host *host);
 void host_kill(struct host *host);
