@@ -242,7 +242,7 @@ SVL_EXPORT int svl_store_commit(svl_store *store, int64_t timeout_ms);
  * Errors     SVL_E_NOT_FOUND  never given, not durable yet, or retired
  *            SVL_E_CORRUPT, SVL_E_VERSION, SVL_E_FOREIGN, SVL_E_CODEC  its block or segment is damaged,
  *                             missing, or not readable here: the text names it
- *            SVL_E_ACCESS, SVL_E_PATH  the file of its segment may not be read, or is a link or no file
+ *            SVL_E_ACCESS, SVL_E_PATH  the file of its segment may not be read, or is a link or no regular file
  *            SVL_E_INVALID, SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE, SVL_E_FORKED
  * Ownership  *out is owned: svl_record_buffer_destroy()
  * Thread     any thread
@@ -303,7 +303,7 @@ SVL_EXPORT int svl_store_query(svl_store *store, const svl_query *query, svl_cur
  *            SVL_E_LIMIT    of a record svl_pattern_match_record() cannot tell whether the pattern matches it:
  *                           the text names it; the next call goes on after it
  *            SVL_E_IO, SVL_E_NOMEM, SVL_E_RESOURCE  the cursor stops here: it answers the same again
- *            SVL_E_ACCESS, SVL_E_PATH  likewise: the file of a segment may not be read, or is a link or no file
+ *            SVL_E_ACCESS, SVL_E_PATH  likewise: the file of a segment may not be read, or is a link or no regular file
  *            SVL_E_INVALID, SVL_E_FORKED
  * Ownership  *record and all it points to are borrowed until the next call on this cursor
  * Thread     one thread at a time; the store may be written meanwhile
@@ -373,7 +373,8 @@ SVL_EXPORT int svl_store_retain(svl_store *store, uint64_t *records_retired);
 
 /* Reads everything that the store holds at the call and checks it: every checksum, order, count and index entry; where
  * another process writes it, catalog and segments, and of the journal what was not read yet. Goes on after damage.
- * `damage` and `progress` may be NULL; progress counts bytes. A segment whose file is a link is a finding, too.
+ * `damage` and `progress` may be NULL; progress counts bytes. A link, a file with a second one, or what is no regular
+ * file where a segment's should be is a finding of SVL_E_PATH.
  *
  * Result     SVL_OK: no damage
  * Errors     what `progress` returned, if not SVL_OK

@@ -83,7 +83,7 @@ enum svl_result {
     SVL_E_IO = -41,          /* a system call failed */
     SVL_E_NO_SPACE = -42,    /* the disk or a quota is full */
     SVL_E_ACCESS = -43,      /* permission denied, read-only file system */
-    SVL_E_PATH = -44,        /* the path is not a directory that can hold a store */
+    SVL_E_PATH = -44,        /* no directory for a store, or a file of it is a link */
     SVL_E_FILE_SYSTEM = -45, /* a network file system, not safe for a store */
     SVL_E_RESOURCE = -46,    /* out of descriptors, threads, locks or address space */
 

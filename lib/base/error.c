@@ -52,7 +52,7 @@ const char *svl_strerror(int code)
         { SVL_E_IO, "input/output error" },
         { SVL_E_NO_SPACE, "no space left on the disk" },
         { SVL_E_ACCESS, "permission denied" },
-        { SVL_E_PATH, "not a usable directory" },
+        { SVL_E_PATH, "not a usable directory or file" },
         { SVL_E_FILE_SYSTEM, "file system not safe for a store" },
         { SVL_E_RESOURCE, "out of descriptors, threads or address space" },
         { SVL_E_CORRUPT, "damaged" },

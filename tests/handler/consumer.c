@@ -229,7 +229,6 @@ static void test_batch_when_never_acknowledged_then_its_record_becomes_a_dead_le
 {
     (void)state;
     svl_stored_options o = pull("dead");
-    o.ack_deadline_ms = 200; /* as above */
     o.retry_attempts_max = 2;
     o.batch_records_max = 4;
     svl_consumer *c = start_with(&o);
@@ -243,8 +242,10 @@ static void test_batch_when_never_acknowledged_then_its_record_becomes_a_dead_le
         for (size_t i = 0; i < n; i++)
             poison |= records[i].id == 2;
         uint64_t last = records[n - 1].id;
-        if (poison)
-            letters_sleep_ms(250);
+        if (poison) {
+            assert_ok(svl_batch_extend(batch, 1));
+            letters_sleep_ms(20);
+        }
         assert_int_equal(svl_batch_ack(batch), poison ? SVL_E_STALE : SVL_OK);
         if (last == 4 && !poison)
             break;
@@ -283,7 +284,7 @@ static void test_marks_and_emits_when_acknowledged_then_as_in_a_callback(void **
     batch = poll_one(c);
     assert_first(batch, 4);
     assert_int_equal(svl_batch_attempt(batch), 3);
-    assert_ok(svl_batch_defer(batch, 1, 30));
+    assert_ok(svl_batch_defer(batch, 1, 500));
     assert_ok(svl_batch_ack(batch));
     assert_nothing(c, 0, SVL_E_AGAIN);
     batch = poll_one(c);
@@ -342,19 +343,21 @@ static void *compete(void *argument)
         for (size_t i = 0; i < n; i++)
             ids[i] = records[i].id;
         me->batches++;
-        unsigned luck = (unsigned)rng_below(&me->rng, 32);
-        bool is_late = luck == 0;
-        if (luck > 0 && luck <= 4) {
+        unsigned luck = (unsigned)rng_below(&me->rng, 8);
+        bool is_late = luck == 2;
+        if (luck == 1) {
             done = rng_below(&me->rng, n);
             assert_ok(svl_batch_fail(batch, done, NULL));
         }
         atomic_fetch_sub(&seen.inside, 1);
-        if (luck > 4 && luck <= 8) {
+        if (luck == 0) {
             assert_ok(svl_batch_nack(batch, SVL_FAIL, "by chance"));
             continue;
         }
-        if (is_late)
-            letters_sleep_ms(350);
+        if (is_late) {
+            assert_ok(svl_batch_extend(batch, 1));
+            letters_sleep_ms(20);
+        }
         pthread_mutex_lock(&seen.lock); /* who settles first, notes first */
         rc = svl_batch_ack(batch);
         for (size_t i = 0; rc == SVL_OK && i < done; i++)
@@ -375,7 +378,6 @@ static void test_consumers_when_several_compete_then_each_record_once_in_order(v
     struct competitor competitors[COMPETITORS];
     svl_stored_options o = pull("compete");
     o.batch_records_max = 9;
-    o.ack_deadline_ms = 300; /* as above */
     o.retry_attempts_max = UINT32_MAX;
     seen = (struct script){ .mended = true };
     pthread_mutex_init(&seen.lock, NULL);
