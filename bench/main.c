@@ -33,7 +33,7 @@ static int usage(FILE *out)
         "\n"
         "NAME is a workload of `list`, or the part of it before the slash; none: all.\n"
         "  --peers A,B    only these beside ours\n"
-        "  --size N,N     records; ascending (100000,1000000)\n"
+        "  --size N,N     records, 16 and more; ascending (100000,1000000)\n"
         "  --repeat K     measurements of each, 2 to 64 (5)\n"
         "  --limit S      seconds for one, 1 to 86400 (300): a peer that takes longer is too slow\n"
         "  --json         JSON lines instead of a table\n"

@@ -13,7 +13,7 @@ unsigned plan_peers(const struct settings *settings, const struct workload *work
 /* No workload behind `w` needs the fixture of `w`. */
 bool plan_is_last_of_fixture(const struct settings *settings, size_t w);
 
-/* A size at least, and records of a workload that takes a part of it. */
+/* The smallest size, and the fewest records of a workload that takes a part of it. */
 #define PLAN_RECORDS_MIN 16
 
 /* Records of a workload at a size. */
