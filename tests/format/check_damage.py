@@ -19,8 +19,6 @@ FLIPS = 40 * int(os.environ.get("SVL_TEST_TIMES", 1))
 LIBRARY_FLIPS = FLIPS // 8
 MAPS = {".mdb": CATALOG_MAP_BYTES, ".seg": 16 << 20} # as writer.c makes them
 TABLES = {".mdb": [], ".seg": [b"blocks", b"zones", b"keys", b"keyfilters", b"meta"]}
-
-
 FLAGS_AT = 4 # in what LMDB has of a table, behind its name
 
 
